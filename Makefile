@@ -1,0 +1,57 @@
+# Every recipe works on a fresh machine that has Python 3.11+, make and the package indexes.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
+BIN := .venv/bin
+READY := .venv/.ready
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+.PHONY: setup demo test test-slow lint types fmt docs bench build pins clean help
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY)  ## Make a ready .venv (the other targets call this)
+
+.venv/bin/uv:
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet uv
+
+$(READY): pyproject.toml $(wildcard packages/*/pyproject.toml) | $(UV)
+	$(UV) sync --quiet --all-packages --all-groups --python $(PYTHON)
+	@touch $@
+
+demo: $(READY)  ## Load, check, model and publish the flights example
+	@$(BIN)/python examples/flights/demo.py
+
+test: $(READY)  ## Run all tests but the slow ones
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
+	$(BIN)/pytest -m slow --timeout 3000
+
+lint: $(READY)  ## Style, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)  ## Static types
+	$(BIN)/basedpyright
+
+fmt: $(READY)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## Run every code block of the documentation
+	$(BIN)/pytest tests/docs
+
+bench: $(READY)  ## Measure against the named peers; tables go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+build: $(READY)  ## Build every wheel
+	$(UV) build --quiet --all-packages --out-dir dist
+
+pins: | $(UV)  ## Refresh the pinned versions in pyproject.toml
+	$(PYTHON) scripts/refresh_pins.py $(UV)
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv dist .pytest_cache .ruff_cache examples/*/.phlo

@@ -1,0 +1,1 @@
+"""The phlo command line."""

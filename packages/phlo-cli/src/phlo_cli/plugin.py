@@ -1,0 +1,1 @@
+"""What phlo-cli contributes through phlo's hooks."""

@@ -1,0 +1,131 @@
+"""Settings shared by all packages (R8, R173).
+
+Each plugin owns a class of its own with its own prefix; all are read from the environment and from
+the project's ``.env``, on first use.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date  # noqa: TC003 - pydantic reads the annotations
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from phlo.errors import ConfigurationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def find_project_dir() -> Path:
+    """The project's folder: ``PHLO_PROJECT_DIR``, else the nearest folder with ``workflows/``.
+
+    The search goes from the current folder upwards; where none has it, the current one is it.
+    """
+    named = os.environ.get("PHLO_PROJECT_DIR")
+    if named:
+        return Path(named).expanduser().resolve()
+    here = Path.cwd()
+    return next((d for d in (here, *here.parents) if (d / "workflows").is_dir()), here)
+
+
+class Settings(BaseSettings):
+    """Settings of core, read from ``PHLO_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="PHLO_", extra="ignore", frozen=True)
+
+    project_dir: Path = Field(
+        default_factory=find_project_dir, description="Folder of the project."
+    )
+    timezone: str = Field("UTC", description="Time zone of partitions and schedules (IANA name).")
+    start_date: date = Field(
+        date(2020, 1, 1), description="First partition of assets that name none."
+    )
+    disabled_plugins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names of plugins not to load, separated by commas."
+    )
+    staging_keep_days: int = Field(
+        7, ge=0, description="Days after which the staging of a failed run is removed."
+    )
+
+    @field_validator("disabled_plugins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
+        return split_names(value) if isinstance(value, str) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        ZoneInfo(value)
+        return value
+
+    @property
+    def state_dir(self) -> Path:
+        """``.phlo`` in the project: catalog, warehouse, staging, Dagster's runs."""
+        return self.project_dir / ".phlo"
+
+    @property
+    def staging_dir(self) -> Path:
+        """Where loads are staged, by run and attempt."""
+        return self.state_dir / "staging"
+
+    @property
+    def workflows_dir(self) -> Path:
+        """The project's code."""
+        return self.project_dir / "workflows"
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a comma list.
+
+    >>> split_names("dbt, quality,")
+    ('dbt', 'quality')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@cache
+def load_settings(kind: type[S]) -> S:
+    """Read a settings class once, from the environment and the project's ``.env``.
+
+    Raises:
+        ConfigurationError: A value is wrong; names the variable, never the value.
+    """
+    try:
+        return kind(_env_file=find_project_dir() / ".env")  # pyright: ignore[reportCallIssue]
+    except ValidationError as exc:
+        prefix = kind.model_config.get("env_prefix", "")
+        problems = "; ".join(
+            f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
+            for e in exc.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(
+            f"Settings are wrong: {problems}.",
+            hint="Correct the variable in the environment or in .env.",
+        ) from None
+
+
+def get_settings() -> Settings:
+    """The settings of core, read on first use."""
+    return load_settings(Settings)
+
+
+def reset_settings() -> None:
+    """Forget settings that were read; tests and `phlo init` use it after changing them."""
+    load_settings.cache_clear()
+
+
+class _LazySettings:
+    """Stands for :func:`get_settings` so that importing it reads nothing."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a setting of any type
+        return getattr(get_settings(), name)
+
+    def __repr__(self) -> str:
+        return f"<settings of {find_project_dir()}>"
+
+
+config: Settings = _LazySettings()  # pyright: ignore[reportAssignmentType]

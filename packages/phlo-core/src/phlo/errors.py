@@ -1,0 +1,150 @@
+"""The exception tree: classes by what the reader does next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PhloError(Exception):
+    """Root of all errors phlo raises on purpose.
+
+    Args:
+        message: What is wrong, with the name, and where; ends with a full stop.
+        got: The offending value, as text.
+        expected: Values or rule that would be right.
+        hint: The one edit or command that fixes it.
+        **parts: What the message names, each also an attribute (``error.column``).
+
+    Example:
+        >>> print(ConfigurationError("cron is wrong.", got="'x'", expected="5 fields", hint="Fix."))
+        cron is wrong.
+        Got 'x'; expected 5 fields.
+        <BLANKLINE>
+        Hint: Fix.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        got: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+        **parts: Any,  # noqa: ANN401 - the parts of a message are of any type
+    ) -> None:
+        self.message, self.got, self.expected, self.hint = message, got, expected, hint
+        self.parts = parts
+        for name, value in parts.items():
+            setattr(self, name, value)
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        text = self.message
+        if self.got is not None and self.expected is not None:
+            text += f"\nGot {self.got}; expected {self.expected}."
+        elif self.expected is not None:
+            text += f"\nExpected {self.expected}."
+        if self.hint:
+            text += f"\n\nHint: {self.hint}"
+        return text
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - reached for missing parts alone
+        raise AttributeError(f"{type(self).__name__} has no part {name!r}")
+
+
+class ConfigurationError(PhloError):
+    """Edit code or settings."""
+
+
+class InvalidNameError(ConfigurationError, ValueError):
+    """A table, column or asset name cannot be used."""
+
+
+class InvalidPartitionError(ConfigurationError, ValueError):
+    """A partition key is malformed or outside the asset's partitions."""
+
+
+class InvalidArgumentError(ConfigurationError, ValueError):
+    """A decorator or check was given an argument it cannot take (R22)."""
+
+
+class ColumnNotFoundError(ConfigurationError, KeyError):
+    """A column is named that the table or schema does not have."""
+
+    __str__ = PhloError.__str__
+
+
+class TableNotFoundError(ConfigurationError, KeyError):
+    """A table is named that the catalog does not have."""
+
+    __str__ = PhloError.__str__
+
+
+class AssetNotFoundError(ConfigurationError, KeyError):
+    """No asset has the name asked for, or makes the table asked for."""
+
+    __str__ = PhloError.__str__
+
+
+class UnsupportedTypeError(ConfigurationError, TypeError):
+    """A type has no counterpart where it is to go."""
+
+
+class SchemaChangeError(ConfigurationError):
+    """A schema change that Iceberg does not allow, or that the asset refuses (R44)."""
+
+
+class QueryError(ConfigurationError):
+    """SQL that cannot be parsed, names what is not there, or reaches out of the warehouse."""
+
+
+class MissingProviderError(ConfigurationError):
+    """No installed plugin provides what is asked for."""
+
+
+class DiscoveryError(PhloError):
+    """Fix a workflow file or a plugin."""
+
+
+class WorkflowImportError(DiscoveryError, ImportError):
+    """A module under ``workflows/`` fails to import."""
+
+
+class DuplicateAssetError(DiscoveryError):
+    """Two assets have one key, or two make one table."""
+
+
+class PluginError(DiscoveryError):
+    """A plugin cannot be loaded (R152)."""
+
+
+class DataQualityError(PhloError):
+    """Fix the data."""
+
+
+class ContractError(DataQualityError):
+    """Rows break the schema they promised, and the load does not tolerate it."""
+
+
+class AuditError(DataQualityError):
+    """A blocking check failed, or could not run, on the staged load; nothing was published."""
+
+
+class RetriableError(PhloError):
+    """Try again."""
+
+
+class MovedHeadError(RetriableError):
+    """The table moved since the stage was planned; plan and audit anew."""
+
+
+class SourceError(RetriableError):
+    """The source of an asset failed."""
+
+
+class FatalRunError(PhloError):
+    """Stop: trying again would fail the same way."""
+
+
+class LoadTimeoutError(FatalRunError, TimeoutError):
+    """A load took longer than its ``max_runtime_seconds`` (R31)."""

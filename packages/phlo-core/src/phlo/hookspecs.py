@@ -1,0 +1,120 @@
+"""Every extension point of phlo (pluggy project ``phlo``, entry-point group ``phlo``).
+
+A plugin is a module named in its distribution's ``[project.entry-points.phlo]`` table whose
+functions are marked with :data:`phlo.plugins.hookimpl`. Importing this module loads no data
+library (R151).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import click
+    from dagster import Definitions
+    from phlo.config import Settings
+    from phlo.events import ChecksEvent, LoadEvent, PublishEvent, RunEvent
+    from phlo.project import Project
+    from phlo.protocols import Check, QueryEngine, TableStore
+    from phlo.values import ProjectTemplate, TableAsset
+    from pydantic_settings import BaseSettings
+
+hookspec = pluggy.HookspecMarker("phlo")
+
+
+@hookspec
+def phlo_register_tables(project: Project) -> Sequence[TableAsset]:  # pyright: ignore[reportReturnType]
+    """Say which asset makes which table, so that checks, the command line and lineage find it.
+
+    Called once per process, after the project's workflows are imported and before
+    :func:`phlo_register_definitions`. Two assets for one table raise ``DuplicateAssetError``.
+
+    Args:
+        project: The project; its workflows are imported.
+
+    Returns:
+        One value per table, possibly none.
+    """
+
+
+@hookspec
+def phlo_register_definitions(project: Project) -> Definitions:  # pyright: ignore[reportReturnType]
+    """Hand over the Dagster definitions this plugin builds from a project.
+
+    Called once per process, after the project's workflows are imported. Results of all plugins
+    are merged; two assets with one key raise ``DuplicateAssetError``.
+
+    Args:
+        project: The loaded project; ``project.tables`` knows all tables.
+
+    Returns:
+        Assets, checks, schedules, sensors and jobs, possibly none.
+    """
+
+
+@hookspec
+def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:  # pyright: ignore[reportReturnType]
+    """Hand over Dagster resources by name (R99, R114); a name given twice is an error.
+
+    Args:
+        settings: The project's settings.
+    """
+
+
+@hookspec
+def phlo_register_checks() -> Sequence[type[Check]]:  # pyright: ignore[reportReturnType]
+    """Hand over check classes (R80); ``phlo plugin list`` shows them."""
+
+
+@hookspec
+def phlo_register_commands(group: click.Group) -> None:
+    """Add commands to the ``phlo`` group.
+
+    Args:
+        group: The root group. Its ``add_lazy(name, "module:attribute", short_help)`` adds a
+            command whose module is imported only when it is run, which keeps help quick (R137).
+    """
+
+
+@hookspec
+def phlo_register_settings() -> type[BaseSettings]:  # pyright: ignore[reportReturnType]
+    """Hand over the plugin's settings class, each field described, with a prefix of its own."""
+
+
+@hookspec
+def phlo_register_templates() -> Sequence[ProjectTemplate]:  # pyright: ignore[reportReturnType]
+    """Hand over projects that ``phlo init`` can write."""
+
+
+@hookspec(firstresult=True)
+def phlo_provide_table_store(settings: Settings) -> TableStore | None:
+    """Provide the store that keeps the project's tables; ``None`` leaves it to another plugin."""
+
+
+@hookspec(firstresult=True)
+def phlo_provide_query_engine(settings: Settings, store: TableStore) -> QueryEngine | None:
+    """Provide the engine that answers SQL over ``store``; ``None`` leaves it to another plugin."""
+
+
+@hookspec
+def phlo_on_load(event: LoadEvent) -> None:
+    """Observe the end of a load. An observer that raises is reported and breaks nothing."""
+
+
+@hookspec
+def phlo_on_checks(event: ChecksEvent) -> None:
+    """Observe the results of checks. An observer that raises is reported and breaks nothing."""
+
+
+@hookspec
+def phlo_on_publish(event: PublishEvent) -> None:
+    """Observe a published mart. An observer that raises is reported and breaks nothing."""
+
+
+@hookspec
+def phlo_on_run(event: RunEvent) -> None:
+    """Observe the end of a run. An observer that raises is reported and breaks nothing."""

@@ -1,0 +1,120 @@
+"""The project's tables, for code and notebooks (R138)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from phlo.config import get_settings
+from phlo.errors import MissingProviderError
+from phlo.plugins import plugin_manager
+from phlo.sql import sql
+from phlo.values import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from phlo.config import Settings
+    from phlo.protocols import QueryEngine, TableStore
+    from phlo.values import Snapshot
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The table store and the query engine of a project."""
+
+    store: TableStore
+    engine: QueryEngine
+
+
+@cache
+def open_lake() -> Lake:
+    """The lake of the current project, opened once per process.
+
+    Raises:
+        MissingProviderError: No plugin provides a table store or a query engine.
+    """
+    return build_lake(get_settings())
+
+
+def reset_lake() -> None:
+    """Forget the open lake; tests use it after changing settings."""
+    open_lake.cache_clear()
+
+
+def build_lake(settings: Settings) -> Lake:
+    """Ask the plugins for a table store and a query engine."""
+    hook = plugin_manager().hook
+    store = hook.phlo_provide_table_store(settings=settings)
+    if store is None:
+        raise MissingProviderError(
+            "No plugin provides a table store.", hint="pip install phlo-iceberg"
+        )
+    engine = hook.phlo_provide_query_engine(settings=settings, store=store)
+    if engine is None:
+        raise MissingProviderError(
+            "No plugin provides a query engine.", hint="pip install phlo-iceberg"
+        )
+    return Lake(store, engine)
+
+
+class Rows:
+    """Rows of a query, in the form you like; each method runs the query anew."""
+
+    def __init__(self, lake: Lake, statement: str, parameters: Sequence[Any] | None) -> None:
+        self._lake, self._statement, self._parameters = lake, statement, parameters
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as an Arrow table."""
+        return self._lake.engine.query(self._statement, parameters=self._parameters).read_all()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All rows as a pandas frame."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """All rows as a polars frame; needs ``pip install polars``."""
+        import polars as pl
+
+        frame = pl.from_arrow(self.to_arrow())
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table becomes a frame
+        return frame
+
+
+class LakeTable(Rows):
+    """A published table."""
+
+    def __init__(self, lake: Lake, name: TableName) -> None:
+        lake.store.load(name)  # a wrong name is an error here, not at the first read
+        super().__init__(lake, sql("SELECT * FROM {t}", t=name), None)
+        self.name = name
+
+    def history(self) -> list[Snapshot]:
+        """Committed states, newest first."""
+        return self._lake.store.history(self.name)
+
+
+def table(name: str) -> LakeTable:
+    """A table of the current project.
+
+    Args:
+        name: ``namespace.table``.
+
+    Raises:
+        TableNotFoundError: The catalog does not have it.
+    """
+    return LakeTable(open_lake(), TableName.parse(name))
+
+
+def query(statement: str, parameters: Sequence[Any] | None = None) -> Rows:
+    """Rows of a SELECT over the current project's tables, in Trino's dialect.
+
+    Args:
+        statement: One SELECT.
+        parameters: Values for ``?`` placeholders, in order.
+    """
+    return Rows(open_lake(), statement, parameters)

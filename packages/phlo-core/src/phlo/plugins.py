@@ -1,0 +1,159 @@
+"""Loading plugins: loud, by one entry-point group, for first and third parties alike (R151)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+from phlo import hookspecs
+from phlo.errors import PluginError
+
+logger = logging.getLogger(__name__)
+
+ENTRY_POINT_GROUP = "phlo"
+hookimpl = pluggy.HookimplMarker("phlo")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One installed plugin.
+
+    Attributes:
+        name: Name of its entry point, as ``PHLO_DISABLED_PLUGINS`` takes it.
+        distribution: The package that brings it.
+        version: That package's version.
+        module: What is imported.
+        hooks: Names of the hooks it answers; empty while it is disabled.
+        is_enabled: Whether it is loaded.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    hooks: tuple[str, ...]
+    is_enabled: bool
+
+
+@cache
+def plugin_manager() -> pluggy.PluginManager:
+    """The plugin manager with all enabled plugins loaded, made once per process.
+
+    Raises:
+        PluginError: A plugin cannot be imported, has an unknown hook or a name taken already.
+    """
+    manager = pluggy.PluginManager("phlo")
+    manager.add_hookspecs(hookspecs)
+    for entry in _enabled_entries():
+        _register(manager, entry)
+    return manager
+
+
+def reset_plugins() -> None:
+    """Forget loaded plugins; tests use it after changing which are enabled."""
+    plugin_manager.cache_clear()
+
+
+def list_plugins() -> list[PluginInfo]:
+    """All installed plugins, disabled ones too, by name."""
+    manager = plugin_manager()
+    return [
+        PluginInfo(
+            name=entry.name,
+            distribution=_distribution(entry),
+            version=_version(entry),
+            module=entry.value,
+            hooks=_hooks(manager, entry.name),
+            is_enabled=manager.has_plugin(entry.name),
+        )
+        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
+    ]
+
+
+def notify(hook: str, event: object) -> None:
+    """Tell observers; one that raises is reported and breaks nothing.
+
+    Args:
+        hook: Name of a ``phlo_on_*`` hook.
+        event: Its event.
+    """
+    for implementation in getattr(plugin_manager().hook, hook).get_hookimpls():
+        try:
+            implementation.function(event)
+        except Exception:  # noqa: BLE001 - an observer of any kind may fail in any way
+            logger.warning(
+                "Observer %s of plugin %s failed; the run goes on.",
+                hook,
+                implementation.plugin_name,
+                exc_info=True,
+            )
+
+
+def _enabled_entries() -> list[EntryPoint]:
+    disabled = _disabled_names()
+    return [e for e in entry_points(group=ENTRY_POINT_GROUP) if e.name not in disabled]
+
+
+def _disabled_names() -> set[str]:
+    # Not read through Settings: `phlo --help` must not pay for pydantic (R137).
+    text = os.environ.get("PHLO_DISABLED_PLUGINS")
+    if text is None:
+        text = _dotenv().get("PHLO_DISABLED_PLUGINS") or ""
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def _dotenv() -> dict[str, str | None]:
+    folder = os.environ.get("PHLO_PROJECT_DIR") or "."
+    path = os.path.join(folder, ".env")  # noqa: PTH118 - pathlib costs more than the rest here
+    if not os.path.exists(path):  # noqa: PTH110
+        return {}
+    from dotenv import dotenv_values
+
+    return dotenv_values(path)
+
+
+def _register(manager: pluggy.PluginManager, entry: EntryPoint) -> None:
+    where = f"Plugin {entry.name!r} of {_distribution(entry)} {_version(entry)}"
+    if manager.has_plugin(entry.name):
+        raise PluginError(
+            f"{where} has the name of a plugin that is loaded already.",
+            hint=f"Uninstall one of them, or set PHLO_DISABLED_PLUGINS={entry.name}.",
+            plugin=entry.name,
+        )
+    try:
+        module: Any = entry.load()
+    except Exception as exc:  # an import may fail in any way, and each is reported as one error
+        raise PluginError(
+            f"{where} cannot be imported: {type(exc).__name__}: {exc}",
+            hint=f"Repair it with `pip install --upgrade {_distribution(entry)}`, "
+            f"or switch it off with PHLO_DISABLED_PLUGINS={entry.name}.",
+            plugin=entry.name,
+        ) from exc
+    try:
+        manager.register(module, name=entry.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as exc:
+        raise PluginError(
+            f"{where} does not fit this version of phlo-core: {exc}",
+            hint=f"Upgrade phlo-core or {_distribution(entry)} so that their versions match.",
+            plugin=entry.name,
+        ) from exc
+
+
+def _hooks(manager: pluggy.PluginManager, name: str) -> tuple[str, ...]:
+    plugin = manager.get_plugin(name)
+    callers = (manager.get_hookcallers(plugin) if plugin else None) or []
+    return tuple(sorted(caller.name for caller in callers))
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "an unknown distribution"
+
+
+def _version(entry: EntryPoint) -> str:
+    return entry.dist.version if entry.dist else "?"

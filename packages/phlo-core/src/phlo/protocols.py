@@ -1,0 +1,300 @@
+"""What plugins provide: a table store, a query engine, checks and suites.
+
+Rows cross these borders as :mod:`pyarrow` values. A set of rows that is read more than once (keys
+first, rows later) is a :class:`pyarrow.dataset.Dataset`: it is scanned again instead of held.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from phlo.values import (
+        CheckResult,
+        How,
+        LoadAccount,
+        Partition,
+        Published,
+        Severity,
+        Snapshot,
+        TableName,
+        TableStatistics,
+    )
+
+
+class Staged(Protocol):
+    """A load whose files are written and whose snapshot is in no catalog yet.
+
+    Attributes:
+        table: The table it is for.
+        account: Where the load's rows would go.
+        strategy: How it would be written (see :class:`phlo.values.Published`).
+        has_changes: Whether publishing it would make a snapshot.
+        base_snapshot_id: The table's head when the stage was planned; ``None``: empty or new.
+        delivered: The rows that the load delivered as they would stand in the table: inserted,
+            updated and unchanged ones, with the table's columns.
+    """
+
+    @property
+    def table(self) -> TableName: ...
+    @property
+    def account(self) -> LoadAccount: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def has_changes(self) -> bool: ...
+    @property
+    def base_snapshot_id(self) -> int | None: ...
+    @property
+    def delivered(self) -> ds.Dataset: ...
+
+
+class StoredTable(Protocol):
+    """A published table, as it stood when it was loaded."""
+
+    @property
+    def name(self) -> TableName: ...
+    @property
+    def schema(self) -> pa.Schema: ...
+    @property
+    def snapshot_id(self) -> int | None: ...
+    @property
+    def row_count(self) -> int: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def properties(self) -> Mapping[str, str]: ...
+
+
+@runtime_checkable
+class TableStore(Protocol):
+    """Keeps tables: stages loads, publishes them, tells their history."""
+
+    def exists(self, table: TableName) -> bool:
+        """Whether the catalog has the table."""
+        ...
+
+    def list_tables(self) -> list[TableName]:
+        """All tables of the catalog, sorted."""
+        ...
+
+    def load(self, table: TableName) -> StoredTable:
+        """The table as it stands now.
+
+        Raises:
+            TableNotFoundError: The catalog does not have it; names the nearest ones.
+        """
+        ...
+
+    def stage(
+        self,
+        table: TableName,
+        rows: ds.Dataset,
+        how: How,
+        *,
+        schema: pa.Schema,
+        partition_by: Sequence[tuple[str, str]] = (),
+        account: LoadAccount | None = None,
+        properties: Mapping[str, str] | None = None,
+        summary: Mapping[str, str] | None = None,
+        on_schema_change: str = "add_columns",
+    ) -> Staged:
+        """Write a load's files, with nothing in the catalog.
+
+        A new table, or a change of its schema, is part of the stage.
+
+        Args:
+            table: The table loaded, existing or not.
+            rows: The load. For a merge its keys are unique and not null. Columns are those of
+                ``schema`` by name, in any order; a column missing here is null.
+            how: Merge, append or replace.
+            schema: The table's schema by contract: types, nullability, and in each field's
+                metadata ``doc`` and ``renamed_from`` (both optional).
+            partition_by: Pairs of column and Iceberg transform (``identity``, ``day``,
+                ``bucket[16]`` ...), for a new table.
+            account: What is counted already (extracted, deduplicated, quarantined); the store
+                adds what it finds, and writes all of it in the snapshot's summary.
+            properties: Table properties set by the publishing commit.
+            summary: More entries for the snapshot's summary; their names start with ``phlo.``.
+            on_schema_change: ``add_columns``, or ``fail`` where any difference is an error.
+
+        Raises:
+            SchemaChangeError: The table's columns cannot become those of ``schema``.
+            FatalRunError: A key occurs twice in ``rows``, or is null.
+            DataQualityError: A replaced partition holds rows of a later extraction.
+        """
+        ...
+
+    def publish(
+        self, staged: Sequence[Staged], *, reads: Mapping[TableName, int | None] | None = None
+    ) -> list[Published]:
+        """Make stages visible: all or none, one snapshot each.
+
+        Args:
+            staged: Stages of different tables.
+            reads: Snapshots of other tables that checks relied on; asserted too.
+
+        Raises:
+            MovedHeadError: A table is no longer as planned; stage and audit anew.
+        """
+        ...
+
+    def keep(self, staged: Staged, name: str) -> bool:
+        """Keep a stage as branch ``name`` for inspection; ``False`` where that cannot be.
+
+        A table that does not exist yet, or a stage that changes its schema, has no place for a
+        branch: readers would see it.
+        """
+        ...
+
+    def discard(self, staged: Staged) -> None:
+        """Delete the files of a stage that will not be published."""
+        ...
+
+    def drop(self, table: TableName) -> None:
+        """Take a table out of the catalog; ``maintain`` removes its files."""
+        ...
+
+    def statistics(
+        self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None
+    ) -> TableStatistics:
+        """What the table's own metadata proves about ``columns``, without reading rows."""
+        ...
+
+    def history(self, table: TableName) -> list[Snapshot]:
+        """Snapshots of the table's main line, newest first."""
+        ...
+
+
+@runtime_checkable
+class QueryEngine(Protocol):
+    """Answers SQL over the store's tables. SQL is written in Trino's dialect everywhere.
+
+    Attributes:
+        dialect: sqlglot's name of the dialect the engine itself runs: ``duckdb`` or ``trino``.
+    """
+
+    @property
+    def dialect(self) -> str: ...
+
+    def query(
+        self,
+        sql: str,
+        *,
+        at: Mapping[TableName, Staged | str] | None = None,
+        relations: Mapping[str, ds.Dataset] | None = None,
+        parameters: Sequence[Any] | None = None,
+    ) -> pa.RecordBatchReader:
+        """Run one SELECT; all tables are read as of one look at the catalog.
+
+        Args:
+            sql: One statement in Trino's dialect; tables are ``namespace.table``.
+            at: What to read instead of ``main``, by table: a stage (read as if it were
+                published) or the name of a branch, a tag or a snapshot id.
+            relations: Further tables by bare name, readable in ``sql`` like any other.
+            parameters: Values for ``?`` placeholders, in order.
+
+        Raises:
+            QueryError: The SQL is wrong, is no SELECT, or reaches out of the warehouse.
+            TableNotFoundError: A table is not in the catalog; names the nearest ones.
+        """
+        ...
+
+    def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
+        """Names and types of a table's columns, in order."""
+        ...
+
+
+@runtime_checkable
+class Check(Protocol):
+    """One rule on one table, as a class that plugins register (R80).
+
+    How it is judged is the business of the package that runs checks; core and the packages
+    that write tables see it through its suite alone.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def execute(self, df: pd.DataFrame, context: Any) -> Any:  # noqa: ANN401 - see phlo_quality
+        """Judge a frame."""
+        ...
+
+
+class SuiteCheck(Protocol):
+    """What the outside needs to know of a check in a suite."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def audits(self) -> bool:
+        """Whether it takes part in audits (``FreshnessCheck`` does not, R78)."""
+        ...
+
+
+@runtime_checkable
+class CheckSuite(Protocol):
+    """The checks of one table, as ``@phlo_quality`` declares them.
+
+    Attributes:
+        name: The decorated function's name.
+        table: The table judged.
+        checks: In the order declared; names are unique.
+        blocking: Whether a failed check of severity error withholds the load (R78).
+        asset_key: Key of an asset outside the project; ``None``: found by table (R71).
+        scope: ``partition``, ``table``, or a time that counts back from the partition's end.
+        defined_at: File and line, for messages.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def table(self) -> TableName: ...
+    @property
+    def checks(self) -> Sequence[SuiteCheck]: ...
+    @property
+    def blocking(self) -> bool: ...
+    @property
+    def asset_key(self) -> tuple[str, ...] | None: ...
+    @property
+    def scope(self) -> str | timedelta: ...
+    @property
+    def defined_at(self) -> str: ...
+
+    def evaluate(
+        self,
+        engine: QueryEngine,
+        store: TableStore,
+        *,
+        partition: Partition | None = None,
+        at: Mapping[TableName, Staged | str] | None = None,
+        only: Sequence[str] | None = None,
+        context: Any = None,  # noqa: ANN401 - Dagster's, handed to custom checks
+    ) -> list[CheckResult]:
+        """Judge the table, or a stage of it.
+
+        Args:
+            engine: Answers the checks' SQL.
+            store: Answers what metadata proves.
+            partition: The run's partition, if it has one.
+            at: Stages to read instead of published tables. Where the suite's own table is
+                among them this is an audit: partition scope means the delivered rows, and
+                checks that take no part in audits are left out.
+            only: Names of the checks to run; ``None`` runs all.
+            context: Handed to custom checks.
+
+        Returns:
+            One result per check run, in the order declared. A check that cannot run is a
+            result with that status, never an exception.
+        """
+        ...

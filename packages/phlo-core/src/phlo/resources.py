@@ -1,0 +1,21 @@
+"""Dagster resources that core provides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dagster import ResourceDefinition, resource
+from phlo.lake import open_lake
+
+if TYPE_CHECKING:
+    from phlo.protocols import QueryEngine
+
+
+def engine_resource() -> ResourceDefinition:
+    """The query engine of the project, opened when a step needs it."""
+
+    @resource(description="The project's query engine: Trino when configured, else DuckDB.")
+    def trino() -> QueryEngine:
+        return open_lake().engine
+
+    return trino

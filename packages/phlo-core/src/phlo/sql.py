@@ -1,0 +1,204 @@
+"""Building SQL text: the only place that puts names and values into it (R81).
+
+:func:`sql` fills a template by the *type* of each part, so that nothing unquoted gets in by
+accident: a :class:`~phlo.values.TableName` becomes a quoted table, an :class:`Identifier` a quoted
+name, a :class:`Sql` is SQL already, a list is joined by commas, and every other value becomes a
+literal. The text is in Trino's dialect, which the DuckDB engine translates.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from phlo.errors import QueryError
+from phlo.values import PARTITION_DATE_COLUMN, Partition, TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Sql(str):
+    """Text that is SQL already, made by this module or written by the user as SQL."""
+
+    __slots__ = ()
+
+
+class Identifier(str):
+    """A name of a column, schema or relation, not quoted yet."""
+
+    __slots__ = ()
+
+
+SqlValue = str | int | float | bool | Decimal | date | datetime | bytes | None
+SqlPart = SqlValue | Sql | Identifier | TableName | Partition
+
+
+def quote_identifier(name: str) -> Sql:
+    """Quote a name for use in SQL.
+
+    Raises:
+        QueryError: The name is empty or holds a NUL character.
+
+    Example:
+        >>> print(quote_identifier('a"b'))
+        "a""b"
+    """
+    if not name or "\x00" in name:
+        raise QueryError(f"{name!r} cannot be a name in SQL.", hint="Use a name without NUL.")
+    return Sql('"' + name.replace('"', '""') + '"')
+
+
+def quote_table(table: TableName) -> Sql:
+    """Quote both parts of a table's name.
+
+    >>> print(quote_table(TableName("bronze", "events")))
+    "bronze"."events"
+    """
+    return Sql(f"{quote_identifier(table.namespace)}.{quote_identifier(table.name)}")
+
+
+def literal(value: SqlValue) -> Sql:
+    r"""Write a value as an SQL literal.
+
+    Args:
+        value: ``None`` is NULL. A datetime without zone is a TIMESTAMP, one with a zone becomes
+            UTC. NaN and infinities are written as casts from text.
+
+    Raises:
+        QueryError: Text with a NUL character, or a type that has no literal.
+
+    Example:
+        >>> literal("O'Brien"), literal(None), literal(date(2025, 1, 2))
+        ("'O''Brien'", 'NULL', "DATE '2025-01-02'")
+    """
+    if value is None:
+        return Sql("NULL")
+    if isinstance(value, bool):
+        return Sql("TRUE" if value else "FALSE")
+    if isinstance(value, float) and not math.isfinite(value):
+        name = "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+        return Sql(f"CAST('{name}' AS DOUBLE)")
+    if isinstance(value, float):
+        return Sql(f"{value!r}" if "e" in repr(value) else f"{value!r}e0")
+    if isinstance(value, Decimal):
+        return Sql(f"DECIMAL '{value}'")
+    if isinstance(value, int):
+        return Sql(str(int(value)))
+    return _textual_literal(value)
+
+
+def _textual_literal(value: SqlValue) -> Sql:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            return Sql(f"TIMESTAMP '{value.isoformat(sep=' ')}'")
+        offset = value.strftime("%z")
+        text = value.replace(tzinfo=None).isoformat(sep=" ")
+        return Sql(f"TIMESTAMP '{text} {offset[:3]}:{offset[3:5]}'")
+    if isinstance(value, date):
+        return Sql(f"DATE '{value.isoformat()}'")
+    if isinstance(value, bytes):
+        return Sql(f"X'{value.hex().upper()}'")
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise QueryError("A text with a NUL character cannot stand in SQL.", got=repr(value))
+        return Sql("'" + value.replace("'", "''") + "'")
+    raise QueryError(
+        f"A {type(value).__name__} cannot be written as an SQL literal.",
+        got=repr(value),
+        expected="text, a number, a boolean, a date, a datetime, bytes or None",
+    )
+
+
+def sql(template: str, **parts: SqlPart | Iterable[SqlPart]) -> Sql:
+    """Fill a template with quoted parts.
+
+    Args:
+        template: SQL with ``{name}`` fields; ``{{`` and ``}}`` stand for braces.
+        **parts: Values for the fields, quoted by their type; lists are joined by commas.
+
+    Raises:
+        KeyError: A field has no part.
+
+    Example:
+        >>> print(sql("SELECT {c} FROM {t} WHERE {n} = {v}", c=[Identifier("a"), Identifier("b")],
+        ...     t=TableName("bronze", "events"), n=Identifier("a"), v="it's"))
+        SELECT "a", "b" FROM "bronze"."events" WHERE "a" = 'it''s'
+    """
+    quoted = {name: _part(value) for name, value in parts.items()}
+    return Sql(string.Formatter().vformat(template, (), quoted))
+
+
+def _part(value: SqlPart | Iterable[SqlPart]) -> Sql:
+    if isinstance(value, Sql):
+        return value
+    if isinstance(value, Identifier):
+        return quote_identifier(value)
+    if isinstance(value, TableName):
+        return quote_table(value)
+    if isinstance(value, Partition):
+        return literal(value.date)
+    if isinstance(value, list | tuple | set | frozenset):
+        return Sql(", ".join(_part(v) for v in value))
+    return literal(value)  # pyright: ignore[reportArgumentType] - literal() refuses the rest
+
+
+def identifiers(names: Iterable[str]) -> list[Identifier]:
+    """Mark names as identifiers."""
+    return [Identifier(name) for name in names]
+
+
+def qualified(alias: str, name: str) -> Sql:
+    """A column of an aliased relation.
+
+    >>> print(qualified("t", "id"))
+    "t"."id"
+    """
+    return Sql(f"{quote_identifier(alias)}.{quote_identifier(name)}")
+
+
+def all_of(conditions: Sequence[str]) -> Sql:
+    """Join conditions with AND; none is TRUE.
+
+    >>> print(all_of([Sql("a > 1"), Sql("b > 2")]))
+    (a > 1) AND (b > 2)
+    """
+    return Sql(" AND ".join(f"({c})" for c in conditions) or "TRUE")
+
+
+def any_of(conditions: Sequence[str]) -> Sql:
+    """Join conditions with OR; none is FALSE.
+
+    >>> print(any_of([]))
+    FALSE
+    """
+    return Sql(" OR ".join(f"({c})" for c in conditions) or "FALSE")
+
+
+def same_values(left: str, right: str, columns: Iterable[str]) -> Sql:
+    """Condition that two aliased rows agree in ``columns``; null agrees with null.
+
+    >>> print(same_values("a", "b", ["id"]))
+    ("a"."id" IS NOT DISTINCT FROM "b"."id")
+    """
+    return all_of(
+        [f"{qualified(left, c)} IS NOT DISTINCT FROM {qualified(right, c)}" for c in columns]
+    )
+
+
+def partition_predicate(partition: Partition, column: str = PARTITION_DATE_COLUMN) -> Sql:
+    """Condition that a row belongs to a partition by a date or timestamp column.
+
+    Example:
+        >>> print(partition_predicate(Partition.parse("2025-01-15"), "day"))
+        "day" >= DATE '2025-01-15' AND "day" < DATE '2025-01-16'
+    """
+    return sql(
+        "{column} >= {first} AND {column} < {end}",
+        column=Identifier(column),
+        first=partition.date,
+        end=partition.end,
+    )

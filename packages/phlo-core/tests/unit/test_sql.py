@@ -1,0 +1,32 @@
+import pytest
+from phlo.errors import QueryError
+from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
+from phlo.values import TableName
+
+
+def test_parts_are_quoted_by_their_type():
+    text = sql(
+        "SELECT {c} FROM {t} WHERE {x} AND {c} IN ({v})",
+        c=Identifier('a"b'),
+        t=TableName("br onze", "ev;ents"),
+        x=Sql("1 = 1"),
+        v=["it's", 2, None],
+    )
+    assert text == (
+        'SELECT "a""b" FROM "br onze"."ev;ents" WHERE 1 = 1 AND "a""b" IN (\'it\'\'s\', 2, NULL)'
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a\x00b"])
+def test_a_name_that_sql_cannot_hold_is_refused(name):
+    with pytest.raises(QueryError):
+        quote_identifier(name)
+
+
+def test_floats_stay_doubles_and_special_values_are_casts():
+    assert [literal(v) for v in (1.5, float("nan"), float("-inf"), 1e300)] == [
+        "1.5e0",
+        "CAST('NaN' AS DOUBLE)",
+        "CAST('-Infinity' AS DOUBLE)",
+        "1e+300",
+    ]

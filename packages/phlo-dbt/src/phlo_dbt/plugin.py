@@ -1,0 +1,1 @@
+"""What phlo-dbt contributes through phlo's hooks."""

@@ -1,0 +1,1 @@
+"""Ingestion for phlo: @phlo_ingestion."""

@@ -1,0 +1,1 @@
+"""What phlo-dlt contributes through phlo's hooks."""

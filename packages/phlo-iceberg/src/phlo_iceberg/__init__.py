@@ -1,0 +1,1 @@
+"""The table store of phlo, and its embedded DuckDB engine."""

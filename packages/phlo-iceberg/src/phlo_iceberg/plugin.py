@@ -1,0 +1,1 @@
+"""What phlo-iceberg contributes through phlo's hooks."""

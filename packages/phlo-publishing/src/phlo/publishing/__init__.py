@@ -1,0 +1,1 @@
+"""Publishing, under the name that the guide uses."""

@@ -1,0 +1,1 @@
+"""Published marts for phlo: Iceberg tables swapped into PostgreSQL in one transaction."""

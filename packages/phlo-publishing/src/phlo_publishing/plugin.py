@@ -1,0 +1,1 @@
+"""What phlo-publishing contributes through phlo's hooks."""

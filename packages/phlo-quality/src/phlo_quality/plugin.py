@@ -1,0 +1,1 @@
+"""What phlo-quality contributes through phlo's hooks."""

@@ -1,0 +1,1 @@
+"""Testing tools for phlo: a pytest plugin and conformance suites."""

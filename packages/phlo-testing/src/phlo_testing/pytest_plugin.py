@@ -1,0 +1,56 @@
+"""Fixtures for tests of phlo projects and plugins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from phlo_testing.sandbox import ProjectSandbox
+
+_ISOLATED = ("PHLO_", "DAGSTER_", "DLT_", "DBT_")
+
+
+@pytest.fixture
+def phlo_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project folder, with settings, plugins and lake forgotten before and after.
+
+    Yields:
+        The folder; ``PHLO_PROJECT_DIR`` points at it.
+    """
+    for name in [n for n in os.environ if n.startswith(_ISOLATED)]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "project"
+    (folder / "workflows").mkdir(parents=True)
+    monkeypatch.setenv("PHLO_PROJECT_DIR", str(folder))
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    _forget()
+    yield folder
+    _forget()
+
+
+@pytest.fixture
+def phlo_project(phlo_environment: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectSandbox:
+    """A project to write workflows into; see :class:`phlo_testing.sandbox.ProjectSandbox`."""
+    from phlo_testing.sandbox import ProjectSandbox
+
+    return ProjectSandbox(phlo_environment, monkeypatch)
+
+
+def _forget() -> None:
+    """Forget what phlo holds per process, where it is loaded at all."""
+    for module, function in (
+        ("phlo.config", "reset_settings"),
+        ("phlo.plugins", "reset_plugins"),
+        ("phlo.lake", "reset_lake"),
+    ):
+        if module in sys.modules:
+            getattr(sys.modules[module], function)()
+    for name in [n for n in sys.modules if n.split(".")[0] == "workflows"]:
+        del sys.modules[name]
