@@ -53,7 +53,7 @@ def result_metadata(result: CheckResult) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "passed": result.passed,
         "status": result.status.value,
-        "check_name": result.check,
+        "check_name": result.kind or result.check,
         "table": str(result.table),
         "columns": list(result.columns),
         "row_count": result.row_count,

@@ -85,10 +85,22 @@ def literal(value: SqlValue) -> Sql:
     if isinstance(value, float):
         return Sql(f"{value!r}" if "e" in repr(value) else f"{value!r}e0")
     if isinstance(value, Decimal):
-        return Sql(f"DECIMAL '{value}'")
+        return _decimal_literal(value)
     if isinstance(value, int):
         return Sql(str(int(value)))
     return _textual_literal(value)
+
+
+def _decimal_literal(value: Decimal) -> Sql:
+    """Precision and scale are spelled out: DuckDB reads a bare DECIMAL as DECIMAL(18, 3)."""
+    if not value.is_finite():
+        return literal(float(value))
+    _, digits, exponent = value.as_tuple()
+    scale = max(-int(exponent), 0)
+    precision = max(len(digits) + max(int(exponent), 0), scale, 1)
+    if precision > 38:
+        raise QueryError("A decimal of more than 38 digits cannot stand in SQL.", got=str(value))
+    return Sql(f"CAST('{value:f}' AS DECIMAL({precision}, {scale}))")
 
 
 def _textual_literal(value: SqlValue) -> Sql:

@@ -169,6 +169,7 @@ class CheckResult:
         sql: Query that finds all failing rows, in Trino's dialect; ``None`` where there is none.
         metrics: What else the check measured, such as ``null_count``.
         blocking: Whether a failure blocks: severity error in a blocking suite (R78).
+        kind: The check's class by its plain name, such as ``NullCheck``.
     """
 
     check: str
@@ -185,6 +186,7 @@ class CheckResult:
     sql: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     blocking: bool = False
+    kind: str = ""
 
     @property
     def passed(self) -> bool:

@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import pytest
 from phlo.errors import QueryError
 from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
@@ -30,3 +32,17 @@ def test_floats_stay_doubles_and_special_values_are_casts():
         "CAST('-Infinity' AS DOUBLE)",
         "1e+300",
     ]
+
+
+def test_a_decimal_keeps_all_its_digits_in_every_engine():
+    assert [literal(Decimal(v)) for v in ("0.12345", "-100", "1E+3", "NaN")] == [
+        "CAST('0.12345' AS DECIMAL(5, 5))",
+        "CAST('-100' AS DECIMAL(3, 0))",
+        "CAST('1000' AS DECIMAL(4, 0))",
+        "CAST('NaN' AS DOUBLE)",
+    ]
+
+
+def test_a_decimal_too_long_for_sql_is_refused():
+    with pytest.raises(QueryError, match="38 digits"):
+        literal(Decimal("1" * 39))
