@@ -109,7 +109,7 @@ def _textual_literal(value: SqlValue) -> Sql:
             return Sql(f"TIMESTAMP '{value.isoformat(sep=' ')}'")
         offset = value.strftime("%z")
         text = value.replace(tzinfo=None).isoformat(sep=" ")
-        return Sql(f"TIMESTAMP '{text} {offset[:3]}:{offset[3:5]}'")
+        return Sql(f"TIMESTAMP '{text}{offset[:3]}:{offset[3:5]}'")
     if isinstance(value, date):
         return Sql(f"DATE '{value.isoformat()}'")
     if isinstance(value, bytes):
