@@ -142,6 +142,10 @@ class SourceError(RetriableError):
     """The source of an asset failed."""
 
 
+class ServiceError(RetriableError, ConnectionError):
+    """A server that phlo needs cannot be reached, does not start or is busy."""
+
+
 class FatalRunError(PhloError):
     """Stop: trying again would fail the same way."""
 
