@@ -1,1 +1,29 @@
 """What phlo-publishing contributes through phlo's hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from phlo.plugins import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from phlo.config import Settings
+    from pydantic_settings import BaseSettings
+
+
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """The settings ``PHLO_POSTGRES_*``."""
+    from phlo_publishing.settings import PostgresSettings
+
+    return PostgresSettings
+
+
+@hookimpl
+def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
+    """The resource ``postgres``: the server in the settings, else the project's own (R114)."""
+    from phlo_publishing.postgres import PostgresResource
+
+    return {"postgres": PostgresResource()}

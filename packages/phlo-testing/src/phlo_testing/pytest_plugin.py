@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from phlo_publishing.address import PostgresAddress
+
     from phlo_testing.sandbox import ProjectSandbox
 
 _ISOLATED = ("PHLO_", "DAGSTER_", "DLT_", "DBT_")
@@ -41,6 +43,41 @@ def phlo_project(phlo_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     from phlo_testing.sandbox import ProjectSandbox
 
     return ProjectSandbox(phlo_environment, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresAddress]:
+    """A real PostgreSQL server for the whole session, with durability off; as superuser.
+
+    Needs ``pip install "phlo-testing[postgres]"``.
+
+    Yields:
+        Where it is; ``.connect()`` opens a psycopg connection to its database ``postgres``.
+    """
+    from phlo_publishing.server import EmbeddedServer
+
+    quick = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    server = EmbeddedServer(tmp_path_factory.mktemp("postgres"), options=quick)
+    yield server.start("postgres")
+    server.stop()
+
+
+@pytest.fixture
+def postgres_database(
+    postgres_server: PostgresAddress, phlo_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> PostgresAddress:
+    """An empty database of the session's server, which the settings ``PHLO_POSTGRES_*`` name."""
+    from phlo_testing.databases import fresh_database
+
+    address = fresh_database(postgres_server)
+    monkeypatch.setenv("PHLO_POSTGRES_HOST", address.host)
+    monkeypatch.setenv("PHLO_POSTGRES_PORT", str(address.port))
+    monkeypatch.setenv("PHLO_POSTGRES_DATABASE", address.database)
+    monkeypatch.setenv("PHLO_POSTGRES_USER", address.user)
+    if address.password is not None:
+        monkeypatch.setenv("PHLO_POSTGRES_PASSWORD", address.password.get_secret_value())
+    _forget()
+    return address
 
 
 def _forget() -> None:

@@ -1,0 +1,95 @@
+"""Where a PostgreSQL server is, and how it is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from phlo.errors import ConfigurationError, ServiceError
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_REFUSED = ("28000", "28P01", "3D000")  # wrong role, wrong password, no such database
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """A database on a server; printing it shows no password.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        database: Name of the database.
+        user: Role to log in as.
+        password: Its password; ``None``: as libpq finds it.
+        sslmode: libpq's ``sslmode``; ``None``: its default.
+        connect_timeout_seconds: How long to wait for an answer.
+
+    Example:
+        >>> print(PostgresAddress("db", 5432, "marts", "phlo", SecretStr("x")))
+        phlo@db:5432/marts
+    """
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: SecretStr | None = None
+    sslmode: str | None = None
+    connect_timeout_seconds: int = 10
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}/{self.database}"
+
+    def conninfo(self) -> SecretStr:
+        """The connection string for libpq, with the password."""
+        parts = {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password.get_secret_value() if self.password else None,
+            "sslmode": self.sslmode,
+            "connect_timeout": self.connect_timeout_seconds,
+            "application_name": "phlo",
+        }
+        return SecretStr(make_conninfo(**{k: v for k, v in parts.items() if v is not None}))
+
+    def connect(self, **options: Any) -> Connection[Any]:  # noqa: ANN401 - psycopg's own options
+        """Connect with psycopg.
+
+        Args:
+            **options: Further arguments of ``psycopg.connect``, such as ``autocommit``.
+
+        Raises:
+            ServiceError: The server does not answer.
+            ConfigurationError: It does not know the role, the password or the database.
+        """
+        try:
+            return psycopg.connect(self.conninfo().get_secret_value(), **options)
+        except psycopg.Error as exc:
+            failure = self._failure(exc)
+        raise failure  # outside the handler: libpq's own message must not ride along
+
+    def scrub(self, text: str) -> str:
+        """Take the password out of a text."""
+        secret = self.password.get_secret_value() if self.password else ""
+        return text.replace(secret, "***") if secret else text
+
+    def _failure(self, exc: psycopg.Error) -> ConfigurationError | ServiceError:
+        reason = self.scrub(str(exc)).strip().splitlines()[-1]
+        if exc.sqlstate in _REFUSED or "FATAL" in reason:
+            return ConfigurationError(
+                f"PostgreSQL refuses {self}: {reason}.",
+                hint="Correct PHLO_POSTGRES_USER, PHLO_POSTGRES_PASSWORD and "
+                "PHLO_POSTGRES_DATABASE in the environment or in .env.",
+            )
+        return ServiceError(
+            f"PostgreSQL at {self.host}:{self.port} cannot be reached: {reason}.",
+            hint="Start the server or correct PHLO_POSTGRES_HOST and PHLO_POSTGRES_PORT; "
+            "without PHLO_POSTGRES_HOST phlo runs a server of its own.",
+        )

@@ -1,0 +1,136 @@
+"""The project's own PostgreSQL server."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from phlo_publishing.postgres import PostgresResource
+from phlo_publishing.server import EmbeddedServer, borrow, give_back
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = EmbeddedServer(tmp_path / "postgres", options={"fsync": "off"})
+    yield server
+    server.stop()
+
+
+def test_a_started_server_answers_and_keeps_its_rows_over_a_restart(server):
+    with server.start("mart s").connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 42 AS answer")
+    first = server._running_port()
+    server.stop()
+    assert not server.is_running()
+    with server.start("mart s").connect() as connection:
+        assert connection.execute("SELECT answer FROM t").fetchall() == [(42,)]
+        assert connection.info.port == first
+
+
+def test_starting_twice_uses_the_running_server(server):
+    assert server.start() == server.start()
+
+
+def test_the_password_is_private_and_never_shown(server):
+    address = server.start()
+    password = address.password.get_secret_value()
+    file = server.folder / "password"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() == password
+    assert password not in f"{address} {address!r} {address.conninfo()!r}"
+    assert password not in server._log.read_text()
+
+
+def test_a_wrong_password_is_refused(server):
+    from dataclasses import replace
+
+    from phlo.errors import ConfigurationError
+    from pydantic import SecretStr
+
+    address = replace(server.start(), password=SecretStr("wrong-one"))
+    with pytest.raises(ConfigurationError, match="PHLO_POSTGRES_PASSWORD") as caught:
+        address.connect()
+    assert "wrong-one" not in str(caught.value)
+
+
+def test_the_server_does_not_run_as_root(server):
+    server.start()
+    pid = (server._data / "postmaster.pid").read_text().splitlines()[0]
+    assert Path(f"/proc/{pid}").stat().st_uid != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders closed to the server")
+def test_a_folder_closed_to_others_can_hold_the_server(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    server = EmbeddedServer(closed / "project" / ".phlo" / "postgres")
+    try:
+        with server.start().connect() as connection:
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    finally:
+        server.stop()
+
+
+def test_the_last_user_stops_the_server(server):
+    borrow(server, "phlo", keep_running=False)
+    give_back(server)
+    assert not server.is_running()
+
+
+def test_a_server_that_is_to_be_kept_runs_on(server):
+    borrow(server, "phlo", keep_running=True)
+    give_back(server)
+    assert server.is_running()
+
+
+_CHILD = """
+import sys
+from phlo_publishing.postgres import PostgresResource
+with PostgresResource().connect() as connection:
+    print(connection.info.port, flush=True)
+    if sys.argv[1] == "wait":
+        sys.stdin.readline()
+"""
+
+
+def _child(mode, folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", _CHILD, mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PHLO_PROJECT_DIR": str(folder)},
+    )
+
+
+def test_processes_share_one_server_and_the_last_one_out_stops_it(phlo_environment):
+    server = EmbeddedServer(phlo_environment / ".phlo" / "postgres")
+    with _child("wait", phlo_environment) as first:
+        port = first.stdout.readline()
+        assert re.fullmatch(r"\d+\n", port)
+        with _child("go", phlo_environment) as second:
+            assert second.stdout.readline() == port
+        assert server.is_running()
+        first.stdin.write("\n")
+    assert not server.is_running()
+
+
+def test_a_killed_process_leaves_a_server_that_the_next_one_uses_and_stops(phlo_environment):
+    server = EmbeddedServer(phlo_environment / ".phlo" / "postgres")
+    with _child("wait", phlo_environment) as first:
+        port = first.stdout.readline()
+        first.kill()
+    assert server.is_running()
+    with _child("go", phlo_environment) as second:
+        assert second.stdout.readline() == port
+    assert not server.is_running()
+
+
+def test_the_settings_name_another_server(postgres_database):
+    with PostgresResource().connect() as connection:
+        assert connection.info.dbname == postgres_database.database
