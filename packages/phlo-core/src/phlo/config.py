@@ -87,13 +87,17 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-@cache
 def load_settings(kind: type[S]) -> S:
     """Read a settings class once, from the environment and the project's ``.env``.
 
     Raises:
         ConfigurationError: A value is wrong; names the variable, never the value.
     """
+    return _read_settings(kind)  # pyright: ignore[reportReturnType] - a cache forgets the type
+
+
+@cache
+def _read_settings(kind: type[BaseSettings]) -> BaseSettings:
     try:
         return kind(_env_file=find_project_dir() / ".env")  # pyright: ignore[reportCallIssue]
     except ValidationError as exc:
@@ -115,7 +119,7 @@ def get_settings() -> Settings:
 
 def reset_settings() -> None:
     """Forget settings that were read; tests and `phlo init` use it after changing them."""
-    load_settings.cache_clear()
+    _read_settings.cache_clear()
 
 
 class _LazySettings:

@@ -1,1 +1,47 @@
 """What phlo-iceberg contributes through phlo's hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phlo.plugins import hookimpl
+
+if TYPE_CHECKING:
+    from phlo.config import Settings
+    from phlo.protocols import QueryEngine, TableStore
+    from pydantic_settings import BaseSettings
+
+
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """Catalog, warehouse and object store."""
+    from phlo_iceberg.settings import IcebergSettings
+
+    return IcebergSettings
+
+
+@hookimpl(trylast=True)
+def phlo_provide_table_store(settings: Settings) -> TableStore | None:
+    """Tables in an Iceberg catalog."""
+    from phlo.config import load_settings
+
+    from phlo_iceberg.catalog import open_catalog
+    from phlo_iceberg.settings import IcebergSettings
+    from phlo_iceberg.store import IcebergStore
+
+    return IcebergStore(open_catalog(settings, load_settings(IcebergSettings)))
+
+
+@hookimpl(trylast=True)
+def phlo_provide_query_engine(settings: Settings, store: TableStore) -> QueryEngine | None:
+    """DuckDB over the Iceberg tables of this store; another store brings its own engine."""
+    from phlo.config import load_settings
+
+    from phlo_iceberg.engine import DuckDBEngine
+    from phlo_iceberg.settings import IcebergSettings
+    from phlo_iceberg.store import IcebergStore
+
+    del settings
+    if not isinstance(store, IcebergStore):
+        return None
+    return DuckDBEngine(store, load_settings(IcebergSettings).catalog_name)

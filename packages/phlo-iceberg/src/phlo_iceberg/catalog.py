@@ -1,0 +1,56 @@
+"""Opening the catalog, safely when several processes do so at once (R43, R170)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from sqlalchemy.exc import IntegrityError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from phlo.config import Settings
+
+    from phlo_iceberg.settings import IcebergSettings
+
+
+def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str, str]:
+    """What ``pyiceberg.catalog.load_catalog`` needs to open the same catalog without phlo."""
+    state = settings.state_dir
+    uri, credential = iceberg.catalog_uri, iceberg.catalog_credential
+    secret = iceberg.s3_secret_access_key
+    given = {
+        "type": iceberg.catalog_type,
+        "uri": uri.get_secret_value() if uri else f"sqlite:///{state / 'catalog.db'}",
+        "warehouse": iceberg.warehouse or (state / "warehouse").as_uri(),
+        "credential": credential.get_secret_value() if credential else None,
+        "s3.endpoint": iceberg.s3_endpoint,
+        "s3.region": iceberg.s3_region,
+        "s3.access-key-id": iceberg.s3_access_key_id,
+        "s3.secret-access-key": secret.get_secret_value() if secret else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
+    """Open the catalog; its tables are made by one process under a file lock."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with _lock(settings.state_dir):
+        return load_catalog(iceberg.catalog_name, **catalog_properties(settings, iceberg))
+
+
+def ensure_namespace(catalog: Catalog, namespace: str) -> None:
+    """Make a namespace unless it is there; of several processes one makes it."""
+    if not catalog.namespace_exists(namespace):
+        try:
+            catalog.create_namespace(namespace)
+        except (NamespaceAlreadyExistsError, IntegrityError):
+            if not catalog.namespace_exists(namespace):
+                raise
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / "catalog.lock", timeout=60)

@@ -1,0 +1,229 @@
+"""Writing data files and position-delete files."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.io.fileformat import FileFormatFactory
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import PartitionFieldValue, PartitionKey, PartitionSpec
+from pyiceberg.schema import Schema, sanitize_column_names
+from pyiceberg.table.locations import load_location_provider
+from pyiceberg.typedef import Record
+from pyiceberg.types import LongType, NestedField, StringType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pyiceberg.io import FileIO, OutputFile
+    from pyiceberg.io.fileformat import DataFileStatistics, FileFormatWriter
+    from pyiceberg.table.metadata import TableMetadata
+
+ROWS_PER_GROUP = 122_880
+MAX_BUFFERED_BYTES = 128 * 1024 * 1024
+TARGET_FILE_BYTES = 512 * 1024 * 1024
+"""Arrow bytes after which a file is full; on disk it is several times smaller."""
+
+_DELETE_SCHEMA = Schema(
+    NestedField(2147483546, "file_path", StringType(), required=True),
+    NestedField(2147483545, "pos", LongType(), required=True),
+)
+
+
+@dataclass
+class _OpenFile:
+    key: PartitionKey | None
+    output: OutputFile
+    writer: FileFormatWriter
+    buffer: list[pa.RecordBatch] = field(default_factory=list)
+    buffered_rows: int = 0
+    buffered_bytes: int = 0
+    written_bytes: int = 0
+
+
+class DataFileWriter:
+    """Writes a stream of rows, one open Parquet file per partition, in bounded memory.
+
+    Args:
+        metadata: Schema, spec and properties of the table.
+        io: Writes the files.
+        written: Collects the path of every file begun, also those of a write that fails.
+    """
+
+    def __init__(self, metadata: TableMetadata, io: FileIO, written: list[str]) -> None:
+        self._metadata, self._io, self._written = metadata, io, written
+        self._schema = sanitize_column_names(metadata.schema())
+        self._arrow = schema_to_pyarrow(self._schema)
+        self._locations = load_location_provider(metadata.location, metadata.properties)
+        self._open: dict[Any, _OpenFile] = {}
+        self._done: list[DataFile] = []
+
+    def write(self, batches: Iterable[pa.RecordBatch]) -> list[DataFile]:
+        """Write all rows; returns the files, none for no rows."""
+        for batch in batches:
+            if batch.num_rows:
+                self._write_batch(_cast(batch, self._arrow))
+        for partition in list(self._open):
+            self._close(partition)
+        return self._done
+
+    def _write_batch(self, batch: pa.RecordBatch) -> None:
+        for key, rows in split_by_partition(batch, self._metadata.spec(), self._metadata.schema()):
+            self._add(key, rows)
+        if sum(f.buffered_bytes for f in self._open.values()) > MAX_BUFFERED_BYTES:
+            self._flush(max(self._open.values(), key=lambda f: f.buffered_bytes))
+
+    def _add(self, key: PartitionKey | None, rows: pa.RecordBatch) -> None:
+        partition = key.partition if key else None
+        file = self._open.get(partition) or self._begin(key)
+        self._open[partition] = file
+        file.buffer.append(rows)
+        file.buffered_rows += rows.num_rows
+        file.buffered_bytes += rows.nbytes
+        if file.buffered_rows >= ROWS_PER_GROUP:
+            self._flush(file)
+        if file.written_bytes >= TARGET_FILE_BYTES:
+            self._close(partition)
+
+    def _begin(self, key: PartitionKey | None) -> _OpenFile:
+        path = self._locations.new_data_location(f"{uuid.uuid4()}.parquet", key)
+        self._written.append(path)
+        output = self._io.new_output(path)
+        model = FileFormatFactory.get(FileFormat.PARQUET)
+        writer = model.create_writer(output, self._schema, self._metadata.properties)
+        return _OpenFile(key, output, writer)
+
+    def _flush(self, file: _OpenFile) -> None:
+        if file.buffer:
+            file.writer.write(pa.Table.from_batches(file.buffer))
+            file.written_bytes += file.buffered_bytes
+            file.buffer, file.buffered_rows, file.buffered_bytes = [], 0, 0
+
+    def _close(self, partition: Any) -> None:  # noqa: ANN401 - a record, or None
+        file = self._open.pop(partition)
+        self._flush(file)
+        statistics = file.writer.close()
+        self._done.append(
+            _data_file(
+                DataFileContent.DATA,
+                file.output,
+                partition if partition is not None else Record(),
+                self._metadata.default_spec_id,
+                statistics,
+            )
+        )
+
+
+def _data_file(
+    content: DataFileContent,
+    output: OutputFile,
+    partition: Record,
+    spec_id: int,
+    statistics: DataFileStatistics,
+) -> DataFile:
+    file = DataFile.from_args(
+        content=content,
+        file_path=output.location,
+        file_format=FileFormat.PARQUET,
+        partition=partition,
+        file_size_in_bytes=len(output),
+        sort_order_id=None,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
+    file.spec_id = spec_id
+    return file
+
+
+def split_by_partition(
+    batch: pa.RecordBatch, spec: PartitionSpec, schema: Schema
+) -> list[tuple[PartitionKey | None, pa.RecordBatch]]:
+    """The rows of a batch by partition, each row looked at once."""
+    if spec.is_unpartitioned():
+        return [(None, batch)]
+    names = [f"p{n}" for n in range(len(spec.fields))]
+    values: list[pa.Array] = []
+    for partition_field in spec.fields:
+        source = schema.find_field(partition_field.source_id)
+        transform = partition_field.transform.pyarrow_transform(source.field_type)
+        values.append(transform(batch.column(_position(schema, source.field_id))))
+    order = pc.sort_indices(  # pyright: ignore[reportAttributeAccessIssue] - made at import
+        pa.table(values, names=names), sort_keys=[(n, "ascending") for n in names]
+    )
+    ordered = batch.take(order)
+    keys = pa.table([v.take(order) for v in values], names=names)
+    keys = keys.append_column("row", pa.array(range(batch.num_rows)))
+    groups = keys.group_by(names, use_threads=False).aggregate([("row", "min"), ("row", "count")])
+    return [
+        (_key(spec, schema, [g[n] for n in names]), ordered.slice(g["row_min"], g["row_count"]))
+        for g in groups.to_pylist()
+    ]
+
+
+def _position(schema: Schema, field_id: int) -> int:
+    return next(n for n, f in enumerate(schema.fields) if f.field_id == field_id)
+
+
+def _key(spec: PartitionSpec, schema: Schema, values: list[Any]) -> PartitionKey:
+    pairs = [PartitionFieldValue(f, v) for f, v in zip(spec.fields, values, strict=True)]
+    return PartitionKey(field_values=pairs, partition_spec=spec, schema=schema)
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with exactly the file's schema: its columns are in that order already."""
+    columns = [batch.column(n).cast(f.type) for n, f in enumerate(schema)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def write_position_deletes(
+    metadata: TableMetadata,
+    io: FileIO,
+    removed: Sequence[tuple[DataFile, Sequence[int]]],
+    written: list[str],
+) -> list[DataFile]:
+    """Write one delete file per partition.
+
+    Args:
+        metadata: Properties and location of the table.
+        io: Writes the files.
+        removed: Data files with the positions of their removed rows, each sorted.
+        written: Collects the paths.
+
+    Source: Iceberg specification, "Position Delete Files": rows sorted by path, then position.
+    """
+    groups: dict[tuple[int, Record], list[tuple[DataFile, Sequence[int]]]] = defaultdict(list)
+    for file, positions in removed:
+        groups[(file.spec_id, file.partition)].append((file, positions))
+    return [
+        _write_delete_file(metadata, io, spec_id, partition, group, written)
+        for (spec_id, partition), group in groups.items()
+    ]
+
+
+def _write_delete_file(
+    metadata: TableMetadata,
+    io: FileIO,
+    spec_id: int,
+    partition: Record,
+    removed: Sequence[tuple[DataFile, Sequence[int]]],
+    written: list[str],
+) -> DataFile:
+    ordered = sorted(removed, key=lambda pair: pair[0].file_path)
+    paths = [file.file_path for file, positions in ordered for _ in positions]
+    positions = [position for _, found in ordered for position in found]
+    table = pa.table([paths, positions], schema=schema_to_pyarrow(_DELETE_SCHEMA))
+    locations = load_location_provider(metadata.location, metadata.properties)
+    path = locations.new_data_location(f"{uuid.uuid4()}-deletes.parquet")
+    written.append(path)
+    output = io.new_output(path)
+    model = FileFormatFactory.get(FileFormat.PARQUET)
+    writer = model.create_writer(output, _DELETE_SCHEMA, metadata.properties)
+    writer.write(table)
+    return _data_file(DataFileContent.POSITION_DELETES, output, partition, spec_id, writer.close())

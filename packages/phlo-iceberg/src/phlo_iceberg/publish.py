@@ -1,0 +1,209 @@
+"""The one function that commits: stages of one or several tables, all or none (R45)."""
+
+# pyright: reportCallIssue=false
+# pyiceberg's models take their fields by name; a type checker sees the aliases alone.
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phlo.errors import ConfigurationError, MovedHeadError
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.update import (
+    AssertCreate,
+    AssertCurrentSchemaId,
+    AssertRefSnapshotId,
+    AssertTableUUID,
+    TableRequirement,
+    TableUpdate,
+)
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from phlo.values import TableName
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import StagedTable, Table
+
+    from phlo_iceberg.stage import StagedLoad
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One table's part of a publish."""
+
+    name: TableName
+    handle: Table
+    updates: tuple[TableUpdate, ...]
+    requirements: tuple[TableRequirement, ...]
+    snapshot_id: int | None
+
+    @property
+    def is_new_table(self) -> bool:
+        """Whether the table comes into being."""
+        return any(isinstance(r, AssertCreate) for r in self.requirements)
+
+
+def commit_of(staged: StagedLoad, ref: str = MAIN_BRANCH) -> Commit:
+    """The commit that publishes a stage: exact compare-and-swap on what it was planned on."""
+    requirements: tuple[TableRequirement, ...] = (AssertCreate(),)
+    if staged.base is not None:
+        requirements = (
+            AssertTableUUID(uuid=staged.base.table_uuid),
+            AssertCurrentSchemaId(current_schema_id=staged.base.current_schema_id),
+            AssertRefSnapshotId(ref=ref, snapshot_id=staged.base_snapshot_id),
+        )
+    return Commit(
+        name=staged.table,
+        handle=staged.handle,
+        updates=(*staged.updates, *staged.snapshot_updates(ref)),
+        requirements=requirements,
+        snapshot_id=staged.snapshot.snapshot_id if staged.snapshot else None,
+    )
+
+
+def commit_all(
+    catalog: Catalog, commits: Sequence[Commit], reads: Mapping[TableName, int | None]
+) -> None:
+    """Commit tables together, all or none.
+
+    Args:
+        catalog: An SQL catalog does it in one database transaction; another one takes a single
+            table.
+        commits: One per table.
+        reads: Snapshots of other tables that must still be their heads.
+
+    Raises:
+        MovedHeadError: A table is no longer as planned, or one that was read has moved.
+    """
+    ordered = sorted(commits, key=lambda c: c.name)
+    try:
+        if isinstance(catalog, SqlCatalog):
+            _commit_in_database(catalog, ordered, reads)
+        else:
+            _commit_alone(ordered, reads)
+    except (CommitFailedException, NoSuchTableError, TableAlreadyExistsError) as exc:
+        raise MovedHeadError(
+            f"{', '.join(str(c.name) for c in ordered)}: another writer was first. {exc}"
+        ) from exc
+
+
+def _commit_alone(commits: Sequence[Commit], reads: Mapping[TableName, int | None]) -> None:
+    if len(commits) != 1 or reads:
+        raise ConfigurationError(
+            "This catalog commits one table at a time, so several tables cannot be published "
+            "together.",
+            got=", ".join(str(c.name) for c in commits),
+            expected="one table",
+            hint="Use an SQL catalog (PHLO_ICEBERG_CATALOG_TYPE=sql).",
+        )
+    commits[0].handle._do_commit(commits[0].updates, commits[0].requirements)
+
+
+def _commit_in_database(
+    catalog: SqlCatalog, commits: Sequence[Commit], reads: Mapping[TableName, int | None]
+) -> None:
+    staged = [(commit, *_write_metadata(catalog, commit)) for commit in commits]
+    try:
+        with Session(catalog.engine) as session:
+            for commit, current, new in staged:
+                _swap(catalog, session, commit, current, new)
+            _assert_unmoved(catalog, session, reads)
+            session.commit()
+    except SQLAlchemyError as exc:
+        # The outcome is unknown: the database may have committed before it failed to say so.
+        if not all(_has_landed(catalog, commit) for commit in commits):
+            raise MovedHeadError(
+                f"The catalog did not take the commit: {type(exc).__name__}."
+            ) from exc
+    for _, current, new in staged:
+        if current is not None:
+            _delete_old_metadata(catalog, current, new)
+
+
+def _write_metadata(catalog: SqlCatalog, commit: Commit) -> tuple[Table | None, StagedTable]:
+    identifier = (commit.name.namespace, commit.name.name)
+    try:
+        current = catalog.load_table(identifier)
+    except NoSuchTableError:
+        current = None
+    new = catalog._update_and_stage_table(current, identifier, commit.requirements, commit.updates)
+    catalog._write_metadata(new.metadata, new.io, new.metadata_location)
+    return current, new
+
+
+def _swap(
+    catalog: SqlCatalog, session: Session, commit: Commit, current: Table | None, new: StagedTable
+) -> None:
+    if current is None:
+        row = catalog._create_table_row(
+            commit.name.namespace, commit.name.name, new.metadata_location
+        )
+        try:
+            session.execute(insert(IcebergTables).values(**row))
+        except IntegrityError as exc:
+            raise CommitFailedException(f"{commit.name} was made by another process") from exc
+        return
+    moved = session.execute(
+        update(IcebergTables)
+        .where(
+            *_row_of(catalog, commit.name),
+            IcebergTables.metadata_location == current.metadata_location,
+        )
+        .values(
+            metadata_location=new.metadata_location,
+            previous_metadata_location=current.metadata_location,
+        )
+    )
+    if moved.rowcount != 1:  # pyright: ignore[reportAttributeAccessIssue] - a cursor result
+        raise CommitFailedException(f"{commit.name} was changed by another process")
+
+
+def _row_of(catalog: SqlCatalog, name: TableName) -> tuple:
+    return (
+        IcebergTables.catalog_name == catalog.name,
+        IcebergTables.table_namespace == name.namespace,
+        IcebergTables.table_name == name.name,
+    )
+
+
+def _assert_unmoved(
+    catalog: SqlCatalog, session: Session, reads: Mapping[TableName, int | None]
+) -> None:
+    """Hold the rows of tables that were read, in name order, and compare their heads."""
+    for name in sorted(reads):
+        query = select(IcebergTables.metadata_location).where(*_row_of(catalog, name))
+        session.execute(query.with_for_update())
+        head = catalog.load_table((name.namespace, name.name)).metadata.current_snapshot_id
+        if head != reads[name]:
+            raise CommitFailedException(f"{name}, which a check read, was changed meanwhile")
+
+
+def _has_landed(catalog: SqlCatalog, commit: Commit) -> bool:
+    try:
+        table = catalog.load_table((commit.name.namespace, commit.name.name))
+    except NoSuchTableError:
+        return False
+    if commit.snapshot_id is None:
+        return commit.is_new_table
+    return table.metadata.snapshot_by_id(commit.snapshot_id) is not None
+
+
+def _delete_old_metadata(catalog: SqlCatalog, current: Table, new: StagedTable) -> None:
+    try:
+        catalog._delete_old_metadata(new.io, current.metadata, new.metadata)
+    except OSError:
+        logger.warning("Old metadata of %s stays until the next commit.", new.name())

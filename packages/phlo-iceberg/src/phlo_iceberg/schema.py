@@ -1,0 +1,214 @@
+"""Schemas: from Pandera and Arrow to Iceberg, and how a table's schema may change (R33, R44)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from phlo.contract import Contract
+from phlo.errors import SchemaChangeError, UnsupportedTypeError
+from phlo.values import (
+    INGESTED_AT_COLUMN,
+    LOAD_ID_COLUMN,
+    PARTITION_DATE_COLUMN,
+    ROW_ID_COLUMN,
+    RUN_ID_COLUMN,
+    TableName,
+)
+from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
+from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.transforms import parse_transform
+from pyiceberg.types import (
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandera.pandas as pandera
+    from pyiceberg.table.update.schema import UpdateSchema
+
+_METADATA_FIELDS = (
+    NestedField(100, LOAD_ID_COLUMN, StringType(), required=False),
+    NestedField(101, ROW_ID_COLUMN, StringType(), required=False),
+    NestedField(102, INGESTED_AT_COLUMN, TimestamptzType(), required=False),
+    NestedField(103, PARTITION_DATE_COLUMN, DateType(), required=False),
+    NestedField(104, RUN_ID_COLUMN, StringType(), required=False),
+)
+
+
+def pandera_to_iceberg(schema: type[pandera.DataFrameModel]) -> Schema:
+    """The Iceberg schema of a table with this contract (R33), metadata columns included (R32).
+
+    Args:
+        schema: The Pandera model; its fields become columns 1, 2, ... in their order.
+
+    Returns:
+        A schema; not nullable fields are required, descriptions are docs. Metadata columns have
+        ids from 100 and are optional. A catalog assigns ids of its own when it makes the table.
+
+    Raises:
+        UnsupportedTypeError: A field's type has no counterpart; names class and field.
+
+    Source: developer guide, "Schema Conversion to Iceberg".
+    """
+    own = arrow_to_iceberg(Contract.of(schema).arrow_schema, schema.__name__)
+    return Schema(*own.fields, *_METADATA_FIELDS)
+
+
+def arrow_to_iceberg(schema: pa.Schema, where: str) -> Schema:
+    """The Iceberg schema of an Arrow schema, ids 1, 2, ... in the order of its fields.
+
+    Args:
+        schema: Names, types, nullability; ``doc`` in a field's metadata is its doc. A column of
+            Arrow's null type becomes text.
+        where: Whose schema it is, for the message.
+
+    Raises:
+        UnsupportedTypeError: A type has no counterpart; names the column.
+    """
+    fields = [_convert(field, where) for field in schema]
+    return assign_fresh_schema_ids(Schema(*fields))
+
+
+def _convert(field: pa.Field, where: str) -> NestedField:
+    if pa.types.is_null(field.type):
+        field = field.with_type(pa.string())
+    try:
+        single = _pyarrow_to_schema_without_ids(
+            pa.schema([field]), downcast_ns_timestamp_to_us=True
+        )
+    except (TypeError, ValueError, NotImplementedError) as exc:
+        raise UnsupportedTypeError(
+            f"Column {field.name!r} of {where} has a type that Iceberg does not have.",
+            got=str(field.type),
+            expected="text, numbers, booleans, dates, timestamps, decimals, bytes",
+            hint="Cast the column to one of these.",
+            column=field.name,
+        ) from exc
+    return single.fields[0]
+
+
+def build_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> PartitionSpec:
+    """A partition spec from pairs of column and transform.
+
+    Raises:
+        SchemaChangeError: A column is not in the schema, or a transform is unknown.
+    """
+    fields = []
+    for number, (column, transform) in enumerate(partition_by):
+        try:
+            source = schema.find_field(column)
+            parsed = parse_transform(transform)
+        except ValueError as exc:
+            raise SchemaChangeError(
+                f"partition_spec names {column!r} with {transform!r}, which cannot be.",
+                got=repr((column, transform)),
+                expected="a column of the table and identity, year, month, day, hour, "
+                "bucket[n] or truncate[n]",
+                hint='Write it as ("country", "identity") or ("ts", "day").',
+            ) from exc
+        name = column if transform == "identity" else f"{column}_{transform.split('[')[0]}"
+        fields.append(
+            PartitionField(
+                source_id=source.field_id,
+                field_id=PARTITION_FIELD_ID_START + number,
+                transform=parsed,
+                name=name,
+            )
+        )
+    return PartitionSpec(*fields)
+
+
+def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: TableName) -> None:
+    """Change a table's schema so that it takes rows of another (R44).
+
+    New columns are optional; a column that is wanted nullable, or not at all any more, becomes
+    optional; types are widened as Iceberg promotes them; ``renamed_from`` renames.
+
+    Args:
+        update: Collects the changes.
+        current: The table's schema.
+        wanted: What a load brings.
+        table: For messages.
+
+    Raises:
+        SchemaChangeError: A type cannot become the wanted one.
+    """
+    target = arrow_to_iceberg(wanted, str(table))
+    existing = {field.name: field for field in current.fields}
+    renamed = _renames(wanted, existing)
+    for field in target.fields:
+        old = existing.get(renamed.get(field.name, field.name))
+        if old is None:
+            update.add_column(field.name, field.field_type, doc=field.doc)
+            continue
+        if old.name != field.name:
+            update.rename_column(old.name, field.name)
+        _widen(update, old, field, table)
+        if old.required and field.optional:
+            update.make_column_optional(old.name)
+    kept = {field.name for field in target.fields} | set(renamed.values())
+    for name, old in existing.items():
+        if name not in kept and old.required:
+            update.make_column_optional(name)
+
+
+def _renames(wanted: pa.Schema, existing: dict[str, NestedField]) -> dict[str, str]:
+    """Old name by new name, for fields whose old column is there and whose new one is not."""
+    found: dict[str, str] = {}
+    for field in wanted:
+        old = (field.metadata or {}).get(b"renamed_from")
+        if old and field.name not in existing and old.decode() in existing:
+            found[field.name] = old.decode()
+    return found
+
+
+def _widen(update: UpdateSchema, old: NestedField, new: NestedField, table: TableName) -> None:
+    if old.field_type == new.field_type or _fits(new.field_type, old.field_type):
+        return
+    if not _fits(old.field_type, new.field_type):
+        raise SchemaChangeError(
+            f"Column {old.name!r} of {table} cannot become {new.field_type}.",
+            got=f"{old.field_type} in the table",
+            expected="the same type, or int to long, float to double, a wider decimal",
+            hint="Give the field a new name, or move the table aside and load it anew.",
+            column=old.name,
+        )
+    update.update_column(old.name, field_type=_primitive(new.field_type))
+
+
+def _primitive(kind: IcebergType) -> Any:  # noqa: ANN401 - pyiceberg asks for a primitive
+    return kind
+
+
+def _fits(narrow: IcebergType, wide: IcebergType) -> bool:
+    """Whether Iceberg promotes one type to the other."""
+    match narrow, wide:
+        case (IntegerType(), LongType()) | (FloatType(), DoubleType()):
+            return True
+        case (DecimalType(), DecimalType()):
+            return narrow.scale == wide.scale and narrow.precision <= wide.precision
+    return False
+
+
+def needs_change(current: Schema, wanted: pa.Schema) -> bool:
+    """Whether :func:`evolve` would change anything."""
+    target = {f.name: f for f in arrow_to_iceberg(wanted, "the load").fields}
+    for name, field in target.items():
+        old = next((f for f in current.fields if f.name == name), None)
+        if old is None or (old.required and field.optional):
+            return True
+        if old.field_type != field.field_type and not _fits(field.field_type, old.field_type):
+            return True
+    return any(f.required and f.name not in target for f in current.fields)

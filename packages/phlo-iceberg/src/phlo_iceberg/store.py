@@ -1,0 +1,343 @@
+"""The table store on Iceberg (see :class:`phlo.protocols.TableStore`)."""
+
+# pyright: reportCallIssue=false
+# pyiceberg's models take their fields by name; a type checker sees the aliases alone.
+
+from __future__ import annotations
+
+import difflib
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from phlo.errors import SchemaChangeError, TableNotFoundError
+from phlo.values import LoadAccount, Published, Snapshot, TableName
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table.update import (
+    AssertRefSnapshotId,
+    AssertTableUUID,
+    update_table_metadata,
+)
+
+from phlo_iceberg.catalog import ensure_namespace
+from phlo_iceberg.publish import Commit, commit_all, commit_of
+from phlo_iceberg.scan import TableState
+from phlo_iceberg.schema import arrow_to_iceberg, build_spec, evolve
+from phlo_iceberg.snapshot import SnapshotBuilder
+from phlo_iceberg.stage import StagedLoad, Target, snapshot_updates, stage_load
+from phlo_iceberg.statistics import table_statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from phlo.protocols import Staged
+    from phlo.values import How, TableStatistics
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+
+logger = logging.getLogger(__name__)
+
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "100",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+}
+"""Properties of every table phlo makes; other writers honour them too."""
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """A published table as it stood when it was loaded."""
+
+    state: TableState
+
+    @property
+    def name(self) -> TableName:
+        """The table."""
+        return self.state.name
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of its columns."""
+        return self.state.arrow_schema
+
+    @property
+    def snapshot_id(self) -> int | None:
+        """Its head; ``None`` for a table without rows ever."""
+        return self.state.snapshot_id
+
+    @property
+    def row_count(self) -> int:
+        """Rows, deletes applied."""
+        return count_rows(self.state)
+
+    @property
+    def location(self) -> str:
+        """Address of its folder."""
+        return self.state.metadata.location
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Its properties."""
+        return self.state.metadata.properties
+
+
+class IcebergStore:
+    """Keeps tables in an Iceberg catalog.
+
+    Args:
+        catalog: pyiceberg's catalog.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+
+    def exists(self, table: TableName) -> bool:
+        """Whether the catalog has the table."""
+        return self.catalog.table_exists(_identifier(table))
+
+    def list_tables(self) -> list[TableName]:
+        """All tables, sorted."""
+        return sorted(
+            TableName(namespace[0], identifier[-1])
+            for namespace in self.catalog.list_namespaces()
+            for identifier in self.catalog.list_tables(namespace)
+        )
+
+    def load(self, table: TableName) -> LoadedTable:
+        """The table as it stands now (see the protocol)."""
+        return LoadedTable(self.state(table))
+
+    def state(self, table: TableName, at: Staged | str | None = None) -> TableState:
+        """A state of a table: published, a branch, tag or snapshot id, or a stage.
+
+        Raises:
+            TableNotFoundError: No such table, or no such ref of it.
+        """
+        if isinstance(at, StagedLoad):
+            return at.state
+        handle = self._load(table)
+        metadata = handle.metadata
+        if at is None or at == "main":
+            return TableState(table, metadata, handle.io, metadata.current_snapshot_id)
+        return TableState(table, metadata, handle.io, _snapshot_of(metadata, table, str(at)))
+
+    def _load(self, table: TableName) -> Table:
+        try:
+            return self.catalog.load_table(_identifier(table))
+        except NoSuchTableError as exc:
+            known = [str(t) for t in self.list_tables()]
+            near = difflib.get_close_matches(str(table), known, n=3, cutoff=0.5)
+            raise TableNotFoundError(
+                f"There is no table {str(table)!r}.",
+                got=repr(str(table)),
+                expected=f"one of {near or known[:20]}",
+                hint=f"Did you mean {near[0]!r}?" if near else "Materialize its asset first.",
+                table=table,
+            ) from exc
+
+    def stage(
+        self,
+        table: TableName,
+        rows: ds.Dataset,
+        how: How,
+        *,
+        schema: pa.Schema,
+        partition_by: Sequence[tuple[str, str]] = (),
+        account: LoadAccount | None = None,
+        properties: Mapping[str, str] | None = None,
+        summary: Mapping[str, str] | None = None,
+        on_schema_change: str = "add_columns",
+    ) -> StagedLoad:
+        """Write a load's files, with nothing in the catalog (see the protocol)."""
+        target = self._target(table, schema, partition_by, on_schema_change)
+        return stage_load(
+            target,
+            rows,
+            how,
+            account=account or LoadAccount(extracted=rows.count_rows()),
+            properties=properties or {},
+            summary=summary or {},
+        )
+
+    def _target(
+        self,
+        table: TableName,
+        schema: pa.Schema,
+        partition_by: Sequence[tuple[str, str]],
+        on_schema_change: str,
+    ) -> Target:
+        try:
+            handle = self.catalog.load_table(_identifier(table))
+        except NoSuchTableError:
+            return self._new_target(table, schema, partition_by)
+        transaction = handle.transaction()
+        with transaction.update_schema(allow_incompatible_changes=True) as update:
+            evolve(update, handle.schema(), schema, table)
+        if transaction._updates and on_schema_change == "fail":
+            raise SchemaChangeError(
+                f"The schema of {table} differs from its contract, and on_schema_change is 'fail'.",
+                hint='Set on_schema_change="add_columns", or change the table by hand.',
+                table=table,
+            )
+        metadata = update_table_metadata(handle.metadata, transaction._updates)
+        return Target(table, handle, handle.metadata, transaction._updates, metadata)
+
+    def _new_target(
+        self, table: TableName, schema: pa.Schema, partition_by: Sequence[tuple[str, str]]
+    ) -> Target:
+        ensure_namespace(self.catalog, table.namespace)
+        iceberg = arrow_to_iceberg(schema, str(table))
+        transaction = self.catalog.create_table_transaction(
+            _identifier(table),
+            iceberg,
+            partition_spec=build_spec(iceberg, partition_by),
+            properties=TABLE_PROPERTIES,
+        )
+        return Target(
+            table,
+            transaction._table,
+            None,
+            transaction._updates,
+            transaction.table_metadata,
+        )
+
+    def publish(
+        self, staged: Sequence[Staged], *, reads: Mapping[TableName, int | None] | None = None
+    ) -> list[Published]:
+        """Make stages visible, all or none (see the protocol)."""
+        loads = [s for s in staged if isinstance(s, StagedLoad)]
+        commits = [commit_of(load) for load in loads if load.changes_table]
+        if commits:
+            commit_all(self.catalog, commits, reads or {})
+        return [_published(load) for load in loads]
+
+    def keep(self, staged: Staged, name: str) -> bool:
+        """Keep a stage as a branch (see the protocol)."""
+        assert isinstance(staged, StagedLoad)  # noqa: S101 - this store's own stages
+        if staged.snapshot is None or staged.changes_schema:
+            return False
+        current = self._load(staged.table)
+        # Built anew on today's metadata: after a commit to main its sequence number is taken.
+        parent = current.metadata.snapshot_by_id(staged.base_snapshot_id or -1)
+        builder = SnapshotBuilder(current.metadata, current.io, parent, staged.change)
+        snapshot = builder.build(_own_entries(staged.snapshot))
+        commit_all(self.catalog, [_branch_commit(current, staged.table, snapshot, name)], {})
+        return True
+
+    def discard(self, staged: Staged) -> None:
+        """Delete the files of a stage that will not be published."""
+        assert isinstance(staged, StagedLoad)  # noqa: S101 - this store's own stages
+        staged.delete_files()
+
+    def drop(self, table: TableName) -> None:
+        """Take a table out of the catalog; its files stay until ``maintain``."""
+        self._load(table)
+        self.catalog.drop_table(_identifier(table))
+
+    def statistics(
+        self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None
+    ) -> TableStatistics:
+        """What metadata proves (see the protocol)."""
+        return table_statistics(self.state(table, at), columns)
+
+    def history(self, table: TableName) -> list[Snapshot]:
+        """Snapshots of the main line, newest first."""
+        metadata = self._load(table).metadata
+        found: list[Snapshot] = []
+        current = metadata.current_snapshot()
+        while current is not None:
+            found.append(_snapshot(current))
+            parent = current.parent_snapshot_id
+            current = metadata.snapshot_by_id(parent) if parent is not None else None
+        return found
+
+
+def _own_entries(snapshot) -> dict[str, str]:  # noqa: ANN001 - pyiceberg's own Snapshot
+    entries = snapshot.summary.additional_properties if snapshot.summary else {}
+    return {name: value for name, value in entries.items() if name.startswith("phlo.")}
+
+
+def _branch_commit(handle: Table, table: TableName, snapshot, name: str) -> Commit:  # noqa: ANN001
+    return Commit(
+        name=table,
+        handle=handle,
+        updates=snapshot_updates(snapshot, name),
+        requirements=(
+            AssertTableUUID(uuid=handle.metadata.table_uuid),
+            AssertRefSnapshotId(ref=name, snapshot_id=None),
+        ),
+        snapshot_id=snapshot.snapshot_id,
+    )
+
+
+def _snapshot_of(metadata: TableMetadata, table: TableName, ref: str) -> int:
+    snapshot = metadata.snapshot_by_name(ref)
+    if snapshot is None and ref.isdigit():
+        snapshot = metadata.snapshot_by_id(int(ref))
+    if snapshot is None:
+        raise TableNotFoundError(
+            f"{table} has no branch, tag or snapshot {ref!r}.",
+            got=repr(ref),
+            expected=f"one of {sorted(metadata.refs)} or a snapshot id",
+            table=table,
+        )
+    return snapshot.snapshot_id
+
+
+def _snapshot(snapshot) -> Snapshot:  # noqa: ANN001 - pyiceberg's own Snapshot
+    summary = snapshot.summary
+    return Snapshot(
+        snapshot_id=snapshot.snapshot_id,
+        parent_id=snapshot.parent_snapshot_id,
+        committed_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, tz=UTC),
+        operation=summary.operation.value if summary else "append",
+        summary=dict(summary.additional_properties) if summary else {},
+    )
+
+
+def _published(load: StagedLoad) -> Published:
+    return Published(
+        table=load.table,
+        snapshot_id=load.snapshot.snapshot_id if load.snapshot else None,
+        account=load.account,
+        row_count=count_rows(load.state),
+        added_files=len(load.change.added) + len(load.change.deletes),
+        removed_files=len(load.change.removed),
+        strategy=load.strategy,
+    )
+
+
+def count_rows(state: TableState) -> int:
+    """Rows of a table, deletes applied; from the summary where that is exact."""
+    snapshot = state.metadata.snapshot_by_id(state.snapshot_id) if state.snapshot_id else None
+    if snapshot is None:
+        return 0
+    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    if summary.get("total-delete-files") == "0" and "total-records" in summary:
+        return int(summary["total-records"])
+    return _scanned_rows(state)
+
+
+def _scanned_rows(state: TableState) -> int:
+    from phlo.sql import sql
+
+    from phlo_iceberg.scan import connect, use_object_store
+
+    connection = connect()
+    use_object_store(connection, state.io, state.metadata.location)
+    rows = state.relation(state.tasks(), columns=[], with_position=True)
+    found = connection.execute(sql("SELECT count(*) FROM ({r})", r=rows)).fetchone()
+    connection.close()
+    return found[0] if found else 0
+
+
+def _identifier(table: TableName) -> tuple[str, str]:
+    return (table.namespace, table.name)

@@ -1,0 +1,121 @@
+"""The Iceberg store against the conformance suite, and what is Iceberg's own."""
+
+import pyarrow as pa
+import pytest
+from phlo.lake import open_lake
+from phlo.values import Merge, TableName
+from phlo_iceberg import stage
+from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, TableStoreConformance, merge
+from pyiceberg.catalog import load_catalog
+
+
+@pytest.fixture
+def store(phlo_environment):
+    return open_lake().store
+
+
+def read_with_pyiceberg(store, table: TableName, snapshot_id=None) -> list[dict]:
+    """Rows as someone sees them who has pyiceberg alone (R170)."""
+    catalog = load_catalog("lake", **store.catalog.properties)
+    return (
+        catalog.load_table((table.namespace, table.name))
+        .scan(snapshot_id=snapshot_id)
+        .to_arrow()
+        .to_pylist()
+    )
+
+
+class TestIcebergStore(TableStoreConformance):
+    def read_rows(self, store, table):
+        rows = read_with_pyiceberg(store, table)
+        names = store.load(table).schema.names
+        by_engine = open_lake().engine.query(f'SELECT * FROM "{table.namespace}"."{table.name}"')
+
+        def order(row):
+            return [repr(row[name]) for name in names]
+
+        assert sorted(map(order, by_engine.read_all().to_pylist())) == sorted(map(order, rows))
+        return rows
+
+    def test_few_touched_rows_become_position_deletes(self, store, monkeypatch):
+        monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+        rows = [{"id": str(n), "value": n} for n in range(40)]
+        self.load(store, rows, merge(DAY_1))
+        published = self.load(store, [{"id": "7", "value": -7}], merge(DAY_2))
+        again = self.load(store, [{"id": "8", "value": -8}], merge(DAY_3))
+        assert (published.strategy, again.strategy) == ("merge-on-read", "merge-on-read")
+        expected = {str(n): n for n in range(40)} | {"7": -7, "8": -8}
+        assert {r["id"]: r["value"] for r in self.read_rows(store, EVENTS)} == expected
+        assert again.row_count == 40
+
+    def test_rewriting_a_file_with_deletes_brings_no_row_back(self, store, monkeypatch):
+        monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+        self.load(store, [{"id": str(n), "value": n} for n in range(40)], merge(DAY_1))
+        self.load(store, [{"id": "7", "value": -7}], merge(DAY_2))
+        monkeypatch.setattr(stage, "REWRITE_ROWS", 1000)
+        published = self.load(store, [{"id": "8", "value": -8}], merge(DAY_3))
+        assert published.strategy == "copy-on-write"
+        expected = {str(n): n for n in range(40)} | {"7": -7, "8": -8}
+        assert {r["id"]: r["value"] for r in self.read_rows(store, EVENTS)} == expected
+
+    def test_a_kept_stage_is_a_branch_and_main_stays(self, store):
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        staged = self.stage(store, [{"id": "a", "value": 2}], merge(DAY_2))
+        self.load(store, [{"id": "b", "value": 3}], merge(DAY_2), extraction=1)
+        assert store.keep(staged, "audit/dlt_events/2025-01-02/1")
+        assert self.contents(store) == [("a", 1, 1), ("b", 3, 2)]
+        kept = open_lake().engine.query(
+            "SELECT id, value FROM bronze.events",
+            at={EVENTS: "audit/dlt_events/2025-01-02/1"},
+        )
+        assert kept.read_all().to_pylist() == [{"id": "a", "value": 2}]
+
+    def test_a_stage_of_a_new_table_cannot_be_kept(self, store):
+        staged = self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        assert not store.keep(staged, "audit/x")
+        assert not store.exists(EVENTS)
+
+    def test_the_summary_of_a_snapshot_holds_the_account(self, store):
+        self.load(store, [{"id": "a"}], merge(DAY_1), summary={"phlo.run-id": "run-1"})
+        summary = store.history(EVENTS)[0].summary
+        assert (summary["phlo.inserted"], summary["phlo.extracted"]) == ("1", "1")
+        assert summary["phlo.run-id"] == "run-1"
+
+    def test_many_loads_leave_few_manifests(self, store):
+        for n in range(25):
+            self.load(store, [{"id": str(n), "value": n}], merge(DAY_1), extraction=n)
+        table = store.catalog.load_table("bronze.events")
+        assert len(table.current_snapshot().manifests(table.io)) <= 11
+        assert self.contents(store) == sorted((str(n), n, 1) for n in range(25))
+
+    def test_only_files_of_touched_partitions_are_rewritten(self, store):
+        for n, day in enumerate((DAY_1, DAY_2, DAY_3)):
+            self.load(store, [{"id": f"{n}-{i}", "value": i} for i in range(3)], merge(day))
+        before = data_files(store)
+        self.load(store, [{"id": "1-1", "value": 99}], merge(DAY_2), extraction=1)
+        assert len(before & data_files(store)) == 2
+
+    def test_keys_that_moved_between_partitions_are_found(self, store):
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        self.load(store, [{"id": "a", "value": 2}], merge(DAY_3))
+        self.load(store, [{"id": "a", "value": 3}], Merge(("id",), DAY_3), extraction=1)
+        assert self.contents(store) == [("a", 3, 3)]
+
+    def test_nested_and_odd_names_survive(self, store):
+        schema = pa.schema(
+            [
+                pa.field("id", pa.string(), nullable=False),
+                pa.field("value", pa.int64()),
+                pa.field('we"ird; col', pa.string()),
+                pa.field("tags", pa.list_(pa.string())),
+            ]
+        )
+        row = {"id": "a", "value": 1, 'we"ird; col': "ü'", "tags": ["x", None]}
+        self.load(store, [row], merge(DAY_1), schema=schema)
+        (found,) = self.read_rows(store, EVENTS)
+        assert {k: found[k] for k in row} == row
+
+
+def data_files(store) -> set[str]:
+    table = store.catalog.load_table("bronze.events")
+    return {task.file.file_path for task in table.scan().plan_files()}

@@ -1,0 +1,334 @@
+"""A conformance suite for table stores: what every ``TableStore`` must do.
+
+A test module inherits it and provides the fixture ``store``; rows are read back by ``read_rows``,
+which an implementation overrides with a reader that is not its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from phlo.errors import FatalRunError, MovedHeadError, SchemaChangeError, TableNotFoundError
+from phlo.values import Append, LoadAccount, Merge, Partition, Replace, TableName
+
+from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phlo.protocols import Staged, TableStore
+    from phlo.values import How, Published
+
+EVENTS = TableName("bronze", "events")
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("value", pa.int64()),
+        pa.field("note", pa.string()),
+    ]
+)
+DAY_1, DAY_2, DAY_3 = (Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3))
+
+
+class TableStoreConformance:
+    """Inherit this, and provide a fixture ``store``."""
+
+    def read_rows(self, store: TableStore, table: TableName) -> list[dict[str, Any]]:
+        """All rows of a published table, read without the store's own code."""
+        raise NotImplementedError
+
+    # -- helpers
+
+    def stage(
+        self,
+        store: TableStore,
+        rows: Sequence[dict[str, Any]],
+        how: How,
+        *,
+        extraction: int = 0,
+        table: TableName = EVENTS,
+        schema: pa.Schema = SCHEMA,
+        **options: Any,  # noqa: ANN401 - those of TableStore.stage
+    ) -> Staged:
+        """Stage rows for the partition of ``how``."""
+        partition = how.partition or DAY_1
+        return store.stage(
+            table,
+            load_rows(schema, rows, partition, extraction),
+            how,
+            schema=with_metadata(schema),
+            partition_by=BY_PARTITION_DATE,
+            **options,
+        )
+
+    def load(
+        self,
+        store: TableStore,
+        rows: Sequence[dict[str, Any]],
+        how: How,
+        **options: Any,  # noqa: ANN401 - those of stage
+    ) -> Published:
+        """Stage and publish."""
+        (published,) = store.publish([self.stage(store, rows, how, **options)])
+        return published
+
+    def contents(self, store: TableStore, table: TableName = EVENTS) -> list[tuple[Any, ...]]:
+        """Rows as (id, value, day of the partition), sorted."""
+        rows = self.read_rows(store, table)
+        return sorted((r["id"], r["value"], r["_phlo_partition_date"].day) for r in rows)
+
+    # -- staging and publishing
+
+    def test_a_stage_is_invisible_until_it_is_published(self, store: TableStore) -> None:
+        staged = self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        assert not store.exists(EVENTS)
+        store.publish([staged])
+        assert self.contents(store) == [("a", 1, 1)]
+
+    def test_first_load_makes_table_and_rows_in_one_snapshot(self, store: TableStore) -> None:
+        published = self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        assert [s.snapshot_id for s in store.history(EVENTS)] == [published.snapshot_id]
+
+    def test_a_load_of_no_rows_makes_the_table_and_no_snapshot(self, store: TableStore) -> None:
+        published = self.load(store, [], merge(DAY_1))
+        assert published.snapshot_id is None
+        assert store.load(EVENTS).schema.names[:3] == ["id", "value", "note"]
+        assert self.contents(store) == []
+
+    def test_a_stage_on_a_moved_head_is_refused(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        stale = self.stage(store, [{"id": "a", "value": 2}], merge(DAY_2))
+        self.load(store, [{"id": "a", "value": 3}], merge(DAY_2), extraction=1)
+        with pytest.raises(MovedHeadError):
+            store.publish([stale])
+        assert self.contents(store) == [("a", 3, 2)]
+
+    def test_a_table_made_meanwhile_refuses_another_first_load(self, store: TableStore) -> None:
+        stale = self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        self.load(store, [{"id": "b", "value": 2}], merge(DAY_1))
+        with pytest.raises(MovedHeadError):
+            store.publish([stale])
+        assert self.contents(store) == [("b", 2, 1)]
+
+    def test_several_tables_are_published_together_or_not_at_all(self, store: TableStore) -> None:
+        other = TableName("silver", "other")
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        stages = [
+            self.stage(store, [{"id": "a", "value": 2}], merge(DAY_2)),
+            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=other),
+        ]
+        self.load(store, [{"id": "a", "value": 3}], merge(DAY_2), extraction=1)
+        with pytest.raises(MovedHeadError):
+            store.publish(stages)
+        assert not store.exists(other)
+        again = [self.stage(store, [{"id": "a", "value": 4}], merge(DAY_3)), stages[1]]
+        store.publish(again)
+        assert self.contents(store) == [("a", 4, 3)]
+        assert self.contents(store, other) == [("z", 9, 1)]
+
+    def test_a_table_that_a_check_read_must_not_have_moved(self, store: TableStore) -> None:
+        other = TableName("silver", "other")
+        first = self.load(store, [{"id": "z", "value": 9}], merge(DAY_1), table=other)
+        staged = self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        self.load(store, [{"id": "y", "value": 8}], merge(DAY_1), table=other)
+        with pytest.raises(MovedHeadError):
+            store.publish([staged], reads={other: first.snapshot_id})
+        assert not store.exists(EVENTS)
+        store.publish([staged], reads={other: store.load(other).snapshot_id})
+        assert self.contents(store) == [("a", 1, 1)]
+
+    def test_discarding_a_stage_leaves_the_table_readable(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        store.discard(self.stage(store, [{"id": "a", "value": 2}], merge(DAY_2)))
+        assert self.contents(store) == [("a", 1, 1)]
+
+    def test_properties_are_set_by_the_publishing_commit_alone(self, store: TableStore) -> None:
+        staged = self.stage(
+            store, [{"id": "a", "value": 1}], merge(DAY_1), properties={"phlo.dlt-state": "s1"}
+        )
+        store.publish([staged])
+        assert store.load(EVENTS).properties["phlo.dlt-state"] == "s1"
+        published = self.load(
+            store,
+            [{"id": "a", "value": 1}],
+            merge(DAY_1),
+            properties={"phlo.dlt-state": "s2"},
+            extraction=1,
+        )
+        assert published.snapshot_id is None
+        assert store.load(EVENTS).properties["phlo.dlt-state"] == "s2"
+
+    def test_an_unknown_table_is_named_with_its_neighbours(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a"}], merge(DAY_1))
+        with pytest.raises(TableNotFoundError, match=r"bronze\.events"):
+            store.load(TableName("bronze", "event"))
+
+    # -- merge
+
+    def test_merge_inserts_updates_and_leaves_unchanged_rows(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}, {"id": "b", "value": 2}], merge(DAY_1))
+        published = self.load(
+            store,
+            [{"id": "a", "value": 1}, {"id": "b", "value": 3}, {"id": "c", "value": 4}],
+            merge(DAY_2),
+        )
+        assert self.contents(store) == [("a", 1, 1), ("b", 3, 2), ("c", 4, 2)]
+        assert published.account == LoadAccount(extracted=3, inserted=1, updated=1, unchanged=1)
+
+    def test_a_rerun_makes_no_snapshot(self, store: TableStore) -> None:
+        rows = [{"id": "a", "value": 1}, {"id": "b", "value": None}]
+        self.load(store, rows, merge(DAY_1))
+        published = self.load(store, rows, merge(DAY_1), extraction=1)
+        assert published.snapshot_id is None
+        assert published.account == LoadAccount(extracted=2, unchanged=2)
+        assert len(store.history(EVENTS)) == 1
+
+    def test_last_does_not_overwrite_a_later_partition(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 2}], merge(DAY_2))
+        published = self.load(store, [{"id": "a", "value": 1}], merge(DAY_1), extraction=1)
+        assert self.contents(store) == [("a", 2, 2)]
+        assert published.account == LoadAccount(extracted=1, deduplicated=1)
+
+    def test_an_overtaken_attempt_does_not_win(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 2}], merge(DAY_1), extraction=5)
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1), extraction=4)
+        assert self.contents(store) == [("a", 2, 1)]
+
+    def test_first_keeps_the_stored_row_unless_it_is_later(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 2}], merge(DAY_2, method="first"))
+        self.load(store, [{"id": "a", "value": 3}], merge(DAY_3, method="first"), extraction=1)
+        assert self.contents(store) == [("a", 2, 2)]
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1, method="first"), extraction=2)
+        assert self.contents(store) == [("a", 1, 1)]
+
+    def test_order_by_decides_against_the_stored_row(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 5}], merge(DAY_2, order_by="value"))
+        self.load(store, [{"id": "a", "value": 4}], merge(DAY_3, order_by="value"), extraction=1)
+        assert self.contents(store) == [("a", 5, 2)]
+        self.load(store, [{"id": "a", "value": 6}], merge(DAY_1, order_by="value"), extraction=2)
+        assert self.contents(store) == [("a", 6, 1)]
+        self.load(store, [{"id": "a"}], merge(DAY_3, order_by="value"), extraction=3)
+        assert self.contents(store) == [("a", 6, 1)]
+
+    def test_a_load_of_an_older_partition_counts_what_it_overwrites(
+        self, store: TableStore
+    ) -> None:
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        self.load(store, [{"id": "b", "value": 2}], merge(DAY_3), extraction=1)
+        published = self.load(store, [{"id": "a", "value": 3}], merge(DAY_2), extraction=2)
+        assert published.account.out_of_order == 1
+
+    def test_rows_marked_deleted_delete_their_key(self, store: TableStore) -> None:
+        schema = SCHEMA.append(pa.field("gone", pa.bool_()))
+        self.load(store, [{"id": "a", "value": 1}, {"id": "b", "value": 2}], merge(DAY_1))
+        published = self.load(
+            store,
+            [{"id": "a", "gone": True}, {"id": "x", "gone": True}, {"id": "c", "value": 3}],
+            merge(DAY_2, delete_column="gone"),
+            schema=schema,
+        )
+        assert self.contents(store) == [("b", 2, 1), ("c", 3, 2)]
+        assert published.account == LoadAccount(extracted=3, inserted=1, deleted=2, removed=1)
+
+    @pytest.mark.parametrize("rows", [[{"id": "a"}, {"id": "a"}], [{"id": None}]])
+    def test_a_repeated_or_null_key_is_refused(
+        self, store: TableStore, rows: list[dict[str, Any]]
+    ) -> None:
+        with pytest.raises(FatalRunError, match="unique keys"):
+            self.stage(store, rows, merge(DAY_1))
+
+    def test_composite_keys_with_nan_find_their_rows(self, store: TableStore) -> None:
+        schema = pa.schema(
+            [
+                pa.field("id", pa.string(), nullable=False),
+                pa.field("level", pa.float64(), nullable=False),
+                pa.field("value", pa.int64()),
+            ]
+        )
+        how = Merge(("id", "level"), DAY_1)
+        nan = float("nan")
+        rows = [{"id": "a", "level": nan, "value": 1}, {"id": "a", "level": 0.0, "value": 2}]
+        self.load(store, rows, how, schema=schema)
+        rows[0]["value"] = 3
+        published = self.load(store, rows, how, schema=schema, extraction=1)
+        assert self.contents(store) == [("a", 2, 1), ("a", 3, 1)]
+        assert published.account == LoadAccount(extracted=2, updated=1, unchanged=1)
+
+    # -- append and replace
+
+    def test_append_replaces_what_its_partition_wrote_before(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}, {"id": "a", "value": 1}], Append(DAY_1))
+        self.load(store, [{"id": "b", "value": 2}], Append(DAY_2))
+        self.load(store, [{"id": "a", "value": 7}], Append(DAY_1), extraction=1)
+        assert self.contents(store) == [("a", 7, 1), ("b", 2, 2)]
+
+    def test_append_on_rerun_append_keeps_both(self, store: TableStore) -> None:
+        how = Append(DAY_1, on_rerun="append")
+        self.load(store, [{"id": "a", "value": 1}], how)
+        self.load(store, [{"id": "a", "value": 1}], how, extraction=1)
+        assert self.contents(store) == [("a", 1, 1), ("a", 1, 1)]
+
+    def test_replace_makes_the_table_what_was_delivered(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}, {"id": "b", "value": 2}], merge(DAY_1))
+        self.load(store, [{"id": "c", "value": 3}], Replace(), extraction=1)
+        assert self.contents(store) == [("c", 3, 1)]
+        self.load(store, [], Replace(), extraction=2)
+        assert self.contents(store) == []
+
+    def test_replacing_by_equal_rows_makes_no_snapshot(self, store: TableStore) -> None:
+        rows = [{"id": "a", "value": 1}, {"id": "a", "value": 1}, {"id": "b", "value": 2}]
+        self.load(store, rows, Replace(DAY_1))
+        published = self.load(store, rows, Replace(DAY_1), extraction=1)
+        assert (published.snapshot_id, published.account.unchanged) == (None, 3)
+
+    def test_an_overtaken_replacement_is_refused(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 2}], Replace(DAY_1), extraction=5)
+        with pytest.raises(FatalRunError, match="overtaken"):
+            self.load(store, [{"id": "a", "value": 1}], Replace(DAY_1), extraction=4)
+        assert self.contents(store) == [("a", 2, 1)]
+
+    # -- schema
+
+    def test_a_new_column_comes_with_the_load_that_brings_it(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}, {"id": "b", "value": 2}], merge(DAY_1))
+        wider = SCHEMA.append(pa.field("extra", pa.float64(), nullable=False))
+        staged = self.stage(
+            store, [{"id": "b", "value": 2, "extra": 0.5}], merge(DAY_2), schema=wider
+        )
+        assert "extra" not in store.load(EVENTS).schema.names
+        store.publish([staged])
+        rows = {r["id"]: r["extra"] for r in self.read_rows(store, EVENTS)}
+        assert rows == {"a": None, "b": 0.5}
+
+    def test_a_column_is_renamed_and_keeps_its_values(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1, "note": "x"}], merge(DAY_1))
+        renamed = pa.schema(
+            [*list(SCHEMA)[:2], pa.field("remark", pa.string(), metadata={"renamed_from": "note"})]
+        )
+        self.load(store, [{"id": "b", "value": 2, "remark": "y"}], merge(DAY_1), schema=renamed)
+        rows = {r["id"]: r["remark"] for r in self.read_rows(store, EVENTS)}
+        assert rows == {"a": "x", "b": "y"}
+
+    def test_types_are_widened_and_never_narrowed(self, store: TableStore) -> None:
+        narrow = SCHEMA.set(1, pa.field("value", pa.int32()))
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1), schema=narrow)
+        self.load(store, [{"id": "b", "value": 2**40}], merge(DAY_1), extraction=1)
+        assert self.contents(store) == [("a", 1, 1), ("b", 2**40, 1)]
+        text = SCHEMA.set(1, pa.field("value", pa.string()))
+        with pytest.raises(SchemaChangeError, match="value"):
+            self.stage(store, [{"id": "c", "value": "x"}], merge(DAY_1), schema=text)
+
+    def test_a_field_that_left_the_contract_becomes_optional(self, store: TableStore) -> None:
+        strict = SCHEMA.set(1, pa.field("value", pa.int64(), nullable=False))
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1), schema=strict)
+        without = pa.schema([SCHEMA.field("id"), SCHEMA.field("note")])
+        self.load(store, [{"id": "b", "note": "n"}], merge(DAY_1), schema=without)
+        rows = {r["id"]: r["value"] for r in self.read_rows(store, EVENTS)}
+        assert rows == {"a": 1, "b": None}
+
+
+def merge(partition: Partition, **options: Any) -> Merge:  # noqa: ANN401 - those of Merge
+    """A merge by ``id``."""
+    return Merge(("id",), partition, **options)
