@@ -1,1 +1,27 @@
-"""What phlo-cli contributes through phlo's hooks."""
+"""The built-in commands, through the same door as everybody else's (R151)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from phlo.plugins import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+    from phlo_cli.main import LazyGroup
+
+
+@hookimpl
+def phlo_register_commands(group: click.Group) -> None:
+    """Add the commands that phlo-cli brings."""
+    lazy = cast("LazyGroup", group)
+    for name, short_help in _COMMANDS.items():
+        lazy.add_lazy(name, f"phlo_cli.commands.{name}:{name}", short_help)
+
+
+_COMMANDS = {
+    "dev": "Serve Dagster's pages and run the schedules of this project.",
+    "materialize": "Make assets: load, check, model, publish.",
+    "plugin": "See what plugins are installed.",
+}

@@ -1,0 +1,96 @@
+"""`phlo materialize`: make assets now, in this process (R130)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from phlo_cli.main import DONE, FAILED
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from phlo_cli.location import Location
+    from phlo_cli.output import Output
+    from phlo_cli.plan import RunPlan
+    from phlo_cli.summary import RunSummary
+
+
+@click.command(short_help="Make assets: load, check, model, publish.")
+@click.argument("names", nargs=-1)
+@click.option("--select", metavar="SELECTION", help='Dagster\'s selection syntax, e.g. "tag:dbt".')
+@click.option(
+    "--partition",
+    metavar="DATE",
+    envvar="PHLO_PARTITION",
+    show_envvar=True,
+    help="Partition to make, YYYY-MM-DD; the newest where it is not given.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
+@output_options()
+@click.pass_context
+def materialize(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    select: str | None,
+    partition: str | None,
+    dry_run: bool,
+    output: Output,
+) -> None:
+    """Make the assets NAMES, each after what it needs.
+
+    A name is an asset's key, its table (bronze.events or events) or the name of the decorated
+    function. NAME+ adds everything downstream, +NAME everything upstream; commas separate names.
+
+    \b
+    phlo materialize events
+    phlo materialize events+ --partition 2025-01-15
+    phlo materialize --select "tag:dbt"
+    """  # noqa: D301 - click reads the backspace
+    wanted = [*names, *([select] if select else [])]
+    if not wanted:
+        raise click.UsageError("Name an asset, or give --select.")
+    from phlo_cli.location import open_location
+    from phlo_cli.names import select as select_assets
+    from phlo_cli.plan import build_plan
+
+    location = open_location()
+    plan = build_plan(location, select_assets(location, wanted), partition=partition)
+    if dry_run:
+        show_plan(plan, output)
+        return
+    ctx.exit(DONE if run_plan(location, plan, output).is_ok else FAILED)
+
+
+def run_plan(location: Location, plan: RunPlan, output: Output) -> RunSummary:
+    """Run a plan, with progress and summary on the terminal or JSON at the end."""
+    from phlo_cli.progress import show_progress
+    from phlo_cli.report import print_summary
+    from phlo_cli.run import materialize_assets
+
+    # What the project's code prints is no part of the answer for programs.
+    printed = contextlib.redirect_stdout(sys.stderr) if output.as_json else contextlib.nullcontext()
+    with printed, show_progress(output.console, verbose=output.verbose) as observer:
+        summary = materialize_assets(location, plan, observer)
+    if output.as_json:
+        output.json(summary.as_dict())
+    else:
+        print_summary(summary, output)
+    return summary
+
+
+def show_plan(plan: RunPlan, output: Output) -> None:
+    """Print a plan."""
+    if output.as_json:
+        output.json(plan.as_dict())
+        return
+    rows = plan.as_dict()["assets"]
+    output.line(f"{counted(len(rows), 'asset')} would be made, in this order:\n")
+    output.rows(
+        [row | {"checks": row["check_count"], "asset": row["key"]} for row in rows],
+        columns=("asset", "table", "group", "partition", "checks"),
+        right=("checks",),
+        empty="Nothing.",
+    )

@@ -1,0 +1,90 @@
+"""The current project, loaded once per process: its assets, and the instance that runs them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dagster._utils.warnings import BetaWarning, PreviewWarning, SupersessionWarning
+from phlo.assembly import build_definitions
+from phlo.config import get_settings
+from phlo.errors import ConfigurationError
+from phlo.instance import open_instance
+from phlo.project import load_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dagster import AssetKey, DagsterInstance, RepositoryDefinition
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+    from phlo.config import Settings
+    from phlo.project import Project
+    from phlo.values import TableAsset
+
+
+@dataclass(frozen=True)
+class Location:
+    """A loaded project and its Dagster instance.
+
+    Attributes:
+        project: The project; its workflows are imported.
+        repository: Its definitions, resolved.
+        instance: Where its runs are kept.
+    """
+
+    project: Project
+    repository: RepositoryDefinition
+    instance: DagsterInstance
+
+    @property
+    def graph(self) -> AssetGraph:
+        """All assets and what they need."""
+        return self.repository.asset_graph
+
+    @cached_property
+    def tables(self) -> Mapping[str, TableAsset]:
+        """Which table an asset makes, by the asset's key as text."""
+        return {"/".join(a.asset_key): a for a in self.project.tables.values()}
+
+    def table_of(self, key: AssetKey) -> str | None:
+        """The table that an asset makes; ``None`` where it makes none."""
+        made = self.tables.get(key.to_user_string())
+        return str(made.table) if made else None
+
+
+def open_location(settings: Settings | None = None) -> Location:
+    """Load the project and open its instance.
+
+    Raises:
+        ConfigurationError: The folder is no project.
+        WorkflowImportError: A file under ``workflows/`` fails to import.
+    """
+    settings = settings or require_project()
+    quiet_dagster()
+    project = load_project(settings)
+    return Location(
+        project, build_definitions(project).get_repository_def(), open_instance(settings)
+    )
+
+
+def require_project() -> Settings:
+    """The settings of the current project.
+
+    Raises:
+        ConfigurationError: Neither this folder nor one above it has ``workflows/``.
+    """
+    settings = get_settings()
+    if not settings.workflows_dir.is_dir():
+        raise ConfigurationError(
+            f"{settings.project_dir} is no phlo project: it has no folder workflows/.",
+            hint="Go to a project's folder, set PHLO_PROJECT_DIR, or make one: phlo init NAME",
+        )
+    return settings
+
+
+def quiet_dagster() -> None:
+    """Leave out Dagster's notices to people who write Python against its beta interfaces."""
+    for category in (BetaWarning, PreviewWarning, SupersessionWarning):
+        warnings.simplefilter("ignore", category)

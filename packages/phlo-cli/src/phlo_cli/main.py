@@ -1,0 +1,152 @@
+"""The `phlo` command: a group whose commands are imported when they are run (R137)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from phlo.errors import PhloError, PluginError
+from phlo.plugins import plugin_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DONE, FAILED, USAGE = 0, 1, 2
+"""Exit codes (R136): all went well, a run or check failed, the command was used wrongly."""
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command that is known by name and help until somebody runs it."""
+
+    target: str
+    short_help: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is run.
+
+    Help lists commands by the text that came with them, so it imports none.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
+        super().__init__(*args, **kwargs)
+        self._lazy: dict[str, LazyCommand] = {}
+
+    def add_lazy(self, name: str, target: str, short_help: str) -> None:
+        """Add a command by the place of its definition.
+
+        Args:
+            name: What people type.
+            target: ``module:attribute`` of a click command.
+            short_help: One line for the list of commands.
+
+        Raises:
+            PluginError: Another plugin has a command of that name.
+        """
+        if name in self._lazy or name in self.commands:
+            raise PluginError(
+                f"Two plugins bring the command `phlo {name}`.",
+                hint="Switch one of them off with PHLO_DISABLED_PLUGINS.",
+                command=name,
+            )
+        self._lazy[name] = LazyCommand(target, short_help)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted({*super().list_commands(ctx), *self._lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; its module is imported now."""
+        lazy = self._lazy.get(cmd_name)
+        return lazy.load() if lazy else super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a name that is none is answered with the nearest ones."""
+        name = args[0]
+        if not ctx.resilient_parsing and name not in self.list_commands(ctx):
+            ctx.fail(f"No such command {name!r}.{_nearest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        rows = [(name, self._short_help(ctx, name)) for name in self.list_commands(ctx)]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def _short_help(self, ctx: click.Context, name: str) -> str:
+        if name in self._lazy:
+            return self._lazy[name].short_help
+        command = super().get_command(ctx, name)
+        return command.get_short_help_str() if command else ""
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else " `phlo --help` lists them."
+
+
+def build_cli() -> click.Group:
+    """The root group with the commands of all plugins."""
+
+    @click.group(
+        cls=LazyGroup,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog="`phlo COMMAND --help` says more about each.",
+    )
+    @click.version_option(package_name="phlo-cli", prog_name="phlo")
+    @click.option("--verbose", "-v", is_flag=True, help="Show tracebacks and all that is logged.")
+    @click.pass_context
+    def phlo(ctx: click.Context, verbose: bool) -> None:
+        """Tables that are always right: load, check, model, publish."""
+        ctx.obj = {"verbose": verbose}
+
+    plugin_manager().hook.phlo_register_commands(group=phlo)
+    return phlo
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `phlo` and leave the process with its exit code."""
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
+    verbose = bool({"--verbose", "-v"} & set(sys.argv[1:] if arguments is None else arguments))
+    try:
+        build_cli()(arguments, prog_name="phlo")
+    except PhloError as error:
+        if verbose:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(exit_code(error))
+    except Exception as error:  # noqa: BLE001 - people see a message, not a traceback (R136)
+        if verbose:
+            raise
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\n\nHint: --verbose shows where.", err=True
+        )
+        sys.exit(FAILED)
+
+
+def exit_code(error: PhloError) -> int:
+    """2 where the command was used wrongly, 1 where what it did failed.
+
+    >>> exit_code(PhloError("The source is gone."))
+    1
+    """
+    from phlo.errors import AssetNotFoundError, InvalidPartitionError, QueryError
+    from phlo.errors import TableNotFoundError as NoTable
+
+    used_wrongly = (AssetNotFoundError, InvalidPartitionError, QueryError, NoTable)
+    return USAGE if isinstance(error, used_wrongly) else FAILED

@@ -1,0 +1,136 @@
+"""What commands print: text for people, JSON for programs (R136)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rich.console import Console
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's answer goes.
+
+    Attributes:
+        as_json: Print JSON, and nothing else, on standard output.
+        verbose: Show tracebacks and all that is logged.
+    """
+
+    as_json: bool = False
+    verbose: bool = False
+
+    @cached_property
+    def console(self) -> Console:
+        """The terminal, for text; with JSON it is standard error, so that output stays JSON."""
+        from rich.console import Console
+
+        return Console(stderr=self.as_json, highlight=False, soft_wrap=False)
+
+    def json(self, value: Any) -> None:  # noqa: ANN401 - anything that can be JSON
+        """Print a value as JSON; dates, decimals and names become text."""
+        click.echo(json.dumps(value, default=str, indent=2, ensure_ascii=False))
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """Print one line of text; brackets in it are no markup."""
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
+
+    def rows(
+        self,
+        rows: Sequence[dict[str, Any]],
+        *,
+        columns: Sequence[str],
+        empty: str,
+        right: Iterable[str] = (),
+    ) -> None:
+        """Print rows: as JSON whole, as text a table of ``columns``.
+
+        Args:
+            rows: One mapping per row; all keys go to JSON.
+            columns: Keys shown in text, in order; the headers are these, underscores as blanks.
+            empty: What to say in text where there are no rows.
+            right: Columns of numbers, set to the right.
+        """
+        if self.as_json:
+            self.json(list(rows))
+        elif rows:
+            self.console.print(_table(rows, columns, set(right)))
+        else:
+            self.line(empty)
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str], right: set[str]) -> Any:  # noqa: ANN401
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        justify = "right" if column in right else "left"
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(row.get(column))) for column in columns))
+    return table
+
+
+def cell(value: Any) -> str:  # noqa: ANN401 - a cell shows any value
+    """A value as people read it.
+
+    >>> cell(None), cell(1234567), cell(True), cell(["a", "b"])
+    ('-', '1,234,567', 'yes', 'a, b')
+    """
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def output_options(*, json_option: bool = True) -> Callable[[F], F]:
+    """Give a command ``--json`` and ``--verbose``; it receives them as ``output``."""
+
+    def decorate(command: F) -> F:
+        import functools
+
+        @functools.wraps(command)
+        def wrapped(*args: Any, verbose: bool, as_json: bool = False, **kwargs: Any) -> Any:  # noqa: ANN401
+            above = (click.get_current_context().find_root().obj or {}).get("verbose", False)
+            output = Output(as_json=as_json, verbose=verbose or above)
+            return command(*args, output=output, **kwargs)
+
+        decorated: Any = click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")(
+            wrapped
+        )
+        if json_option:
+            decorated = click.option(
+                "--json", "as_json", is_flag=True, help="Print JSON, for programs."
+            )(decorated)
+        return decorated
+
+    return decorate
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "asset"), counted(1200, "row")
+    ('1 asset', '1,200 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def is_terminal() -> bool:
+    """Whether somebody looks at standard output."""
+    return sys.stdout.isatty()

@@ -1,0 +1,161 @@
+"""What people see of a run: lines as things end, and on a terminal what is going on now."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from phlo.values import CheckStatus
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from phlo_cli.collect import RunObserver
+from phlo_cli.output import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from phlo_cli.plan import RunPlan
+    from phlo_cli.summary import AssetOutcome, CheckOutcome, StepError
+
+MARKS = {
+    "materialized": "[green]✓[/]",
+    "no_data": "[yellow]-[/]",
+    "failed": "[red]✗[/]",
+    "skipped": "[dim]-[/]",
+    CheckStatus.PASSED: "[green]✓[/]",
+    CheckStatus.FAILED: "[red]✗[/]",
+    CheckStatus.SKIPPED: "[yellow]-[/]",
+    CheckStatus.COULD_NOT_RUN: "[red]✗[/]",
+}
+_NOTES = {
+    "no_data": "no data",
+    "failed": "failed",
+    "skipped": "not run: what it needs failed",
+}
+_WIDEST_LABEL = 44
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> seconds_text(0.24), seconds_text(75), seconds_text(3725)
+    ('0.2 s', '1 min 15 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+class LineProgress(RunObserver):
+    """Prints a line whenever something of a run ends.
+
+    Args:
+        console: Where to.
+        verbose: Print every line that the run logs, else those from warnings up.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self._console = console
+        self._from_level = logging.DEBUG if verbose else logging.WARNING
+        self._width = 0
+
+    def started(self, run_id: str, plan: RunPlan) -> None:
+        """Say what runs."""
+        self._width = min(_WIDEST_LABEL, max(len(asset.label) for asset in plan.assets))
+        self._print(
+            f"Run [bold]{run_id[:8]}[/]: {counted(len(plan.assets), 'asset')}"
+            + (f", partition [bold]{escape(plan.partition)}[/]" if plan.partition else "")
+        )
+
+    def asset_ended(self, outcome: AssetOutcome) -> None:
+        """One line per asset."""
+        note = _NOTES.get(outcome.status) or outcome.account
+        took = f"[dim]{seconds_text(outcome.seconds)}[/]" if outcome.status != "skipped" else ""
+        label = f"{escape(outcome.label):<{self._width}}"
+        self._print(f"  {MARKS[outcome.status]} {label}  {escape(note)}  {took}".rstrip())
+
+    def check_ended(self, outcome: CheckOutcome) -> None:
+        """Only checks that did not pass are worth a line while the run goes on."""
+        if outcome.status is not CheckStatus.PASSED:
+            self._print(check_line(outcome))
+
+    def step_retried(self, step: str, message: str) -> None:
+        """Say that a step is tried again, and why."""
+        first = message.splitlines()[0] if message else "it failed"
+        self._print(f"  [yellow]↻[/] {escape(step)}: trying again: {escape(first)}")
+
+    def logged(self, level: int, text: str) -> None:
+        """Warnings and errors that the run logs."""
+        if level >= self._from_level and not text.startswith("Dependencies for step"):
+            style = "yellow" if level >= logging.WARNING else "dim"
+            self._print(f"  [{style}]! {escape(text)}[/]")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+class LiveProgress(LineProgress):
+    """Shows on a terminal, below those lines, the steps that are going on and for how long."""
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        super().__init__(console, verbose=verbose)
+        self._live = Progress(
+            TextColumn(" "),
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> LiveProgress:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def step_started(self, step: str, labels: tuple[str, ...]) -> None:
+        """A line that moves, until the step ends."""
+        more = f" and {len(labels) - 2} more" if len(labels) > 2 else ""
+        shown = escape(", ".join(labels[:2]) + more)
+        self._tasks[step] = self._live.add_task(shown, total=None)
+
+    def step_ended(self, step: str) -> None:
+        """The moving line goes."""
+        if step in self._tasks:
+            self._live.remove_task(self._tasks.pop(step))
+
+
+def check_line(check: CheckOutcome) -> str:
+    """A check in one line, with markup."""
+    words = {CheckStatus.SKIPPED: "skipped", CheckStatus.COULD_NOT_RUN: "could not run"}
+    word = words.get(check.status, check.status.value)
+    mark = "[yellow]![/]" if check.severity == "warn" and word == "failed" else MARKS[check.status]
+    text = f": {check.message}" if check.message else ""
+    return f"    {mark} check {escape(check.name)} {word}{escape(text)}"
+
+
+@contextmanager
+def show_progress(console: Console, *, verbose: bool = False) -> Iterator[RunObserver]:
+    """An observer that shows a run as well as the console can."""
+    if not console.is_terminal:
+        yield LineProgress(console, verbose=verbose)
+        return
+    with LiveProgress(console, verbose=verbose) as live:
+        yield live
+
+
+def describe_error(error: StepError, *, verbose: bool) -> str:
+    """A step's error with its place, or the whole traceback."""
+    if verbose and error.traceback:
+        return error.traceback
+    return f"{error.message}\n\nAt {error.where}." if error.where else error.message

@@ -1,0 +1,76 @@
+"""The end of a run, as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from phlo_cli.output import counted
+from phlo_cli.progress import describe_error, seconds_text
+
+if TYPE_CHECKING:
+    from phlo_cli.output import Output
+    from phlo_cli.summary import AssetOutcome, RunSummary
+
+
+def print_summary(summary: RunSummary, output: Output) -> None:
+    """Print what failed, what was judged and published, and what to try next."""
+    console = output.console
+    for error in summary.errors:
+        console.print(f"\n[red bold]{escape(', '.join(error.labels))} failed[/]")
+        output.line(_indented(describe_error(error, verbose=output.verbose)))
+    console.print()
+    for line in (*_published(summary), *_checks(summary), _ending(summary)):
+        console.print(line, soft_wrap=True)
+    hint = next_step(summary)
+    if hint:
+        console.print(f"[dim]Next: {escape(hint)}[/]", soft_wrap=True)
+
+
+def next_step(summary: RunSummary) -> str:
+    """One command that is worth trying after this run."""
+    if summary.errors:
+        return f"phlo logs --run-id {summary.run_id[:8]}"
+    if any(asset.rows.get("quarantined") for asset in summary.assets):
+        table = next(a.label for a in summary.assets if a.rows.get("quarantined"))
+        return f"phlo quarantine show {table}"
+    table = next((a.table for a in reversed(summary.assets) if a.table and _made(a)), None)
+    return f'phlo query "SELECT * FROM {table} LIMIT 10"' if table else "phlo status"
+
+
+def _made(asset: AssetOutcome) -> bool:
+    return asset.status == "materialized"
+
+
+def _published(summary: RunSummary) -> list[str]:
+    return [
+        f"Published {escape(e.target)}: {counted(e.row_count, 'row')} from {escape(str(e.source))}"
+        for e in summary.published
+    ]
+
+
+def _checks(summary: RunSummary) -> list[str]:
+    if not summary.checks:
+        return []
+    counts = Counter(check.status.value.replace("_", " ") for check in summary.checks)
+    return ["Checks: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
+
+
+def _ending(summary: RunSummary) -> str:
+    made = sum(_made(asset) for asset in summary.assets)
+    failed = sum(asset.status == "failed" for asset in summary.assets)
+    parts = [f"{made} of {counted(len(summary.assets), 'asset')} made"]
+    parts += [f"{failed} failed"] if failed else []
+    bad = sum(check.is_bad for check in summary.checks)
+    parts += [f"{counted(bad, 'check')} failed"] if bad else []
+    word = "[green]Done[/]" if summary.is_ok else f"[red]{_WORDS[summary.status]}[/]"
+    return f"{word} in {seconds_text(summary.seconds)}: {', '.join(parts)}."
+
+
+_WORDS = {"success": "Checks failed", "failure": "Failed", "canceled": "Canceled"}
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" if line else "" for line in text.splitlines())

@@ -1,0 +1,112 @@
+"""Runs in this process, on the project's own Dagster instance (R134)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dagster import colored_console_logger
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import create_execution_plan, execute_run_iterator
+from dagster._core.storage.dagster_run import DagsterRunStatus
+from phlo.events import RunEvent
+from phlo.plugins import notify, plugin_manager
+
+from phlo_cli.collect import EventCollector, RunObserver
+
+if TYPE_CHECKING:
+    from dagster import DagsterRun, JobDefinition
+
+    from phlo_cli.location import Location
+    from phlo_cli.plan import RunPlan
+    from phlo_cli.summary import RunStatus, RunSummary
+
+PARTITION_TAG = "dagster/partition"
+
+
+def materialize_assets(
+    location: Location, plan: RunPlan, observer: RunObserver | None = None
+) -> RunSummary:
+    """Run a plan to its end.
+
+    A failing asset fails the run, not this function: the summary tells what happened. Several
+    plans may be run one after the other on one location, which loads the project once.
+
+    Args:
+        location: The project.
+        plan: What to make (see :func:`phlo_cli.plan.build_plan`).
+        observer: Told of every step while it runs.
+
+    Returns:
+        What was made, judged and published, and what failed.
+    """
+    started_at, clock = datetime.now(UTC), time.monotonic()
+    job = _job(location, plan)
+    run = _create_run(location, job, plan)
+    collector = EventCollector(location, plan, run.run_id, _steps(job), observer or RunObserver())
+    _execute(location, job, run, collector)
+    summary = collector.summary(_status(location, run.run_id), time.monotonic() - clock)
+    notify(
+        "phlo_on_run",
+        RunEvent(run.run_id, summary.status, started_at, summary.seconds, _keys(plan)),
+    )
+    return summary
+
+
+def _job(location: Location, plan: RunPlan) -> JobDefinition:
+    whole = location.repository.get_implicit_global_asset_job_def()
+    return whole.get_subset(asset_selection=plan.keys)
+
+
+def _create_run(location: Location, job: JobDefinition, plan: RunPlan) -> DagsterRun:
+    return location.instance.create_run_for_job(
+        job_def=job,
+        asset_selection=plan.keys,
+        tags={PARTITION_TAG: plan.partition} if plan.partition else {},
+        run_config=_run_config(job),
+    )
+
+
+def _run_config(job: JobDefinition) -> dict[str, Any]:
+    """Keep Dagster's own log off the terminal: progress is shown from the same events."""
+    if job.loggers.get("console", colored_console_logger) is not colored_console_logger:
+        return {}  # the project has a logger of its own, and wants to see it
+    return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def _steps(job: JobDefinition) -> dict[str, tuple[str, ...]]:
+    """Keys of the assets that each step makes."""
+    plan = create_execution_plan(job, run_config=_run_config(job))
+    return {
+        step.key: tuple(
+            output.properties.asset_key.to_user_string()
+            for output in step.step_outputs
+            if output.properties.asset_key is not None
+        )
+        for step in plan.get_all_steps_in_topo_order()
+    }
+
+
+def _execute(
+    location: Location, job: JobDefinition, run: DagsterRun, collector: EventCollector
+) -> None:
+    plugins = plugin_manager()
+    plugins.register(collector, name="phlo-cli run")
+    try:
+        location.instance.add_event_listener(run.run_id, collector.receive)
+        for _ in execute_run_iterator(InMemoryJob(job), run, location.instance):
+            pass  # the listener hears every event, and every line logged, as it is stored
+    finally:
+        plugins.unregister(collector)
+
+
+def _status(location: Location, run_id: str) -> RunStatus:
+    run = location.instance.get_run_by_id(run_id)
+    if run is not None and run.status is DagsterRunStatus.SUCCESS:
+        return "success"
+    return "canceled" if run is not None and run.status is DagsterRunStatus.CANCELED else "failure"
+
+
+def _keys(plan: RunPlan) -> tuple[str, ...]:
+    return tuple(asset.key for asset in plan.assets)

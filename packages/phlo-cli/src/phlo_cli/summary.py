@@ -1,0 +1,147 @@
+"""What a run did: one value, printed by commands and returned to code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from phlo.values import CheckStatus, LoadAccount
+
+if TYPE_CHECKING:
+    from phlo.events import PublishEvent
+
+AssetStatus = Literal["materialized", "no_data", "failed", "skipped"]
+RunStatus = Literal["success", "failure", "canceled"]
+
+ACCOUNT_COUNTS = tuple(LoadAccount().as_dict())
+"""Metadata of a materialization that counts rows, in the order shown."""
+
+
+@dataclass(frozen=True)
+class AssetOutcome:
+    """How one asset of a run ended.
+
+    Attributes:
+        key: The asset's key, as text.
+        table: The table it makes, if it makes one.
+        partition: The partition made; ``None`` for unpartitioned assets.
+        status: ``no_data`` is an asset whose source had none, or that needs one such (R25);
+            ``skipped`` one that did not run because what it needs failed.
+        seconds: Wall time; zero for what did not run.
+        rows: The load's account, in rows; empty where the asset gave none.
+        row_count: Rows of the table now, where known.
+        snapshot_id: The table's new snapshot; ``None`` where none was made, or none is known.
+        strategy: How the rows were written, where known.
+    """
+
+    key: str
+    table: str | None
+    partition: str | None
+    status: AssetStatus
+    seconds: float = 0.0
+    rows: dict[str, int] = field(default_factory=dict)
+    row_count: int | None = None
+    snapshot_id: int | None = None
+    strategy: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What to call it in front of people."""
+        return self.table or self.key
+
+    @property
+    def account(self) -> str:
+        """Where its rows went, in words; empty where the asset gave no account.
+
+        >>> AssetOutcome("dlt_e", None, None, "materialized", rows={"inserted": 2}).account
+        '2 inserted'
+        """
+        counts = [f"{n:,} {name}" for name, n in self.rows.items() if n and name != "extracted"]
+        if self.rows:
+            return ", ".join(counts) or "no rows"
+        return f"{self.row_count:,} rows" if self.row_count is not None else ""
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """How one check of a run ended.
+
+    Attributes:
+        asset: The asset's key, as text.
+        label: The table judged, else the asset's key.
+        name: The check's name.
+        status: Passed, failed, skipped or could not run (R76).
+        severity: ``error`` or ``warn``.
+        message: One sentence; empty where the check gave none.
+        row_count: Rows it looked at, where known.
+    """
+
+    asset: str
+    label: str
+    name: str
+    status: CheckStatus
+    severity: str
+    message: str = ""
+    row_count: int | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it fails the command: of severity error, and failed or could not run."""
+        bad = (CheckStatus.FAILED, CheckStatus.COULD_NOT_RUN)
+        return self.severity == "error" and self.status in bad
+
+
+@dataclass(frozen=True)
+class StepError:
+    """Why a step failed.
+
+    Attributes:
+        step: Dagster's step key.
+        labels: The tables or assets that the step makes.
+        kind: Class of the error.
+        message: What is wrong, as its author wrote it.
+        where: File and line in the project; ``None`` where the message says all.
+        traceback: The whole of it, for ``--verbose``.
+    """
+
+    step: str
+    labels: tuple[str, ...]
+    kind: str
+    message: str
+    where: str | None
+    traceback: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run, ended.
+
+    Attributes:
+        run_id: Dagster's id of the run.
+        status: How it ended. A run whose checks failed without blocking is a success here;
+            ``is_ok`` is not.
+        partition: The run's partition.
+        seconds: Wall time.
+        assets: In the order planned.
+        checks: In the order judged.
+        errors: One per failed step.
+        published: What was published to databases during the run.
+    """
+
+    run_id: str
+    status: RunStatus
+    partition: str | None
+    seconds: float
+    assets: tuple[AssetOutcome, ...]
+    checks: tuple[CheckOutcome, ...]
+    errors: tuple[StepError, ...]
+    published: tuple[PublishEvent, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the run succeeded and no check of severity error failed."""
+        return self.status == "success" and not any(check.is_bad for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"is_ok": self.is_ok}

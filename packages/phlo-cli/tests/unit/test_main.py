@@ -1,0 +1,95 @@
+import click
+import pytest
+from phlo.errors import PluginError
+from phlo.plugins import hookimpl, plugin_manager
+from phlo_cli.main import LazyGroup, build_cli
+
+
+def test_help_lists_the_commands_of_all_plugins(phlo):
+    class Plugin:
+        @hookimpl
+        def phlo_register_commands(self, group):
+            group.add_lazy("hello", "not.there:hello", "Say hello.")
+
+    plugin_manager().register(Plugin())
+    answer = phlo("--help")
+    assert answer.code == 0
+    assert "hello " in answer.out
+    assert "Say hello." in answer.out
+    assert "materialize  Make assets" in answer.out
+
+
+def test_two_commands_of_one_name_are_an_error():
+    group = LazyGroup("phlo")
+    group.add_lazy("hello", "a:b", "One.")
+    with pytest.raises(PluginError, match="Two plugins bring the command `phlo hello`"):
+        group.add_lazy("hello", "c:d", "Two.")
+
+
+def test_a_wrong_command_gives_the_nearest(phlo):
+    answer = phlo("materialise")
+    assert answer.code == 2
+    assert "Did you mean materialize?" in answer.err
+
+
+def test_every_command_answers_help(phlo):
+    group = build_cli()
+    names = group.list_commands(click.Context(group))
+    assert "materialize" in names
+    for name in names:
+        answer = phlo(name, "--help")
+        assert answer.code == 0
+        assert answer.out.startswith(f"Usage: phlo {name}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("materialize",), "Name an asset, or give --select."),
+        (("materialize", "nobody"), "No asset is called 'nobody'."),
+        (("materialize", "dlt_refunds", "--partition", "2025-01-09"), "no partition '2025-01-09'"),
+        (("materialize", "dlt_refunds", "--partition", "yesterday"), "no partition 'yesterday'"),
+        (("materialize", "broken", "--partition", "15.1.2025"), "'15.1.2025' is not a partition"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_names_what_is_wrong(plain_project, phlo, arguments, message):
+    answer = phlo(*arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_partition_outside_the_range_names_the_range(plain_project, phlo):
+    answer = phlo("materialize", "dlt_refunds", "--partition", "2025-01-09")
+    assert "expected one from 2025-01-10 to 2025-01-31" in answer.err
+
+
+def test_a_folder_that_is_no_project_is_a_clear_error(tmp_path, monkeypatch, phlo):
+    monkeypatch.setenv("PHLO_PROJECT_DIR", str(tmp_path / "elsewhere"))
+    answer = phlo("materialize", "x")
+    assert answer.code == 1
+    assert "is no phlo project" in answer.err
+    assert "phlo init NAME" in answer.err
+
+
+def test_a_broken_workflow_file_is_told_with_file_and_line(phlo_project, phlo):
+    phlo_project.write("workflows/bad.py", "import dagster\nstart = datetime(2025, 1, 1)\n")
+    answer = phlo("materialize", "x")
+    assert answer.code == 1
+    assert "workflows/bad.py:2 fails to import: NameError" in answer.err
+    assert "Add `from datetime import datetime` to the file." in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_plugin_list_shows_versions_and_hooks(phlo):
+    rows = {row["name"]: row for row in phlo("plugin", "list", "--json").json}
+    assert rows["cli"]["distribution"] == "phlo-cli"
+    assert rows["cli"]["hooks"] == ["phlo_register_commands"]
+    assert rows["core"]["is_enabled"] is True
+
+
+def test_plugin_list_shows_what_is_switched_off(phlo, monkeypatch):
+    monkeypatch.setenv("PHLO_DISABLED_PLUGINS", "quality")
+    rows = {row["name"]: row for row in phlo("plugin", "list", "--json").json}
+    assert rows["quality"]["is_enabled"] is False
+    assert rows["quality"]["hooks"] == []
