@@ -1,0 +1,178 @@
+"""What one run of dbt on DuckDB reads from the table store and stages into it (R93).
+
+The scratch database holds views alone: over published tables, and over stages once a model is
+built. Nothing is published here; see :mod:`phlo_dbt.run`.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from phlo.errors import MissingProviderError
+from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
+from phlo.values import LoadAccount, TableName
+
+from phlo_dbt.columns import select_list
+from phlo_dbt.incremental import Incoming, plan_incremental
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    import duckdb
+    from phlo.lake import Lake
+    from phlo.protocols import Staged
+    from phlo.values import How
+
+NEW_ROWS_SCHEMA = "phlo_new"
+_MACROS = (
+    # The guide's models call it as a function, which DuckDB does not know (R97).
+    'CREATE OR REPLACE MACRO "current_timestamp"() AS now()',
+)
+
+
+class DuckDBTables(Protocol):
+    """A query engine whose tables a DuckDB connection can read in place."""
+
+    def register(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        tables: Mapping[TableName, Staged | str | None],
+    ) -> object:
+        """Create schema and view for each table: a stage, a ref, or ``None`` for ``main``."""
+        ...
+
+
+@dataclass
+class DbtSession:
+    """One run of dbt.
+
+    Attributes:
+        lake: Where tables are read from and staged into.
+        folder: Scratch folder of the run.
+        nodes: The manifest's nodes by unique id, as JSON.
+        reads: Tables to make readable, if they exist.
+        staged: What the run staged so far, by unique id, in the order built.
+    """
+
+    lake: Lake
+    folder: Path
+    nodes: Mapping[str, Mapping[str, Any]]
+    reads: Iterable[TableName]
+    staged: dict[str, Staged] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> DuckDBTables:
+        """The engine, which has to be an embedded one.
+
+        Raises:
+            MissingProviderError: The query engine is no DuckDB.
+        """
+        if self.lake.engine.dialect != "duckdb":
+            raise MissingProviderError(
+                "dbt runs on DuckDB here, but the query engine is "
+                f"{self.lake.engine.dialect!r}, whose tables DuckDB does not read.",
+                hint="Name a profile for that engine in dbt_project.yml.",
+            )
+        return cast("DuckDBTables", self.lake.engine)
+
+    def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make a new scratch database read the lake."""
+        for statement in _MACROS:
+            connection.execute(statement)
+        connection.execute(sql("CREATE SCHEMA IF NOT EXISTS {s}", s=Identifier(NEW_ROWS_SCHEMA)))
+        there = set(self.lake.store.list_tables())
+        tables = {table: None for table in self.reads if table in there}
+        self.engine.register(connection, cast("Mapping[TableName, Staged | str | None]", tables))
+
+    def land(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        relation: Sql,
+        unique_id: str,
+        *,
+        full_refresh: bool,
+    ) -> None:
+        """Stage a model's rows, and let what is built later read the stage.
+
+        Args:
+            connection: Of the scratch database.
+            relation: View of the model's rows, quoted.
+            unique_id: The model.
+            full_refresh: Whether an incremental model is built from scratch.
+        """
+        node = self.nodes[unique_id]
+        table = TableName(node["schema"], node["alias"])
+        select = sql("SELECT {c} FROM {r}", c=select_list(connection, relation), r=relation)
+        incoming = Incoming(connection, self._copy(connection, select, unique_id))
+        how: How
+        rows, schema, how = plan_incremental(
+            incoming, node, self._current(table, node, full_refresh=full_refresh)
+        )
+        self._stage(unique_id, table, rows, schema, how)
+        self.engine.register(connection, {table: self.staged[unique_id]})
+
+    def _current(
+        self, table: TableName, node: Mapping[str, Any], *, full_refresh: bool
+    ) -> pa.Schema | None:
+        """Columns of the table that a model adds to; ``None`` where it replaces or is new."""
+        adds = node["config"]["materialized"] == "incremental" and not full_refresh
+        store = self.lake.store
+        return store.load(table).schema if adds and store.exists(table) else None
+
+    def _copy(self, connection: duckdb.DuckDBPyConnection, select: Sql, name: str) -> Path:
+        file = self.folder / f"{name}.parquet"
+        connection.execute(
+            sql("COPY ({q}) TO {file} (FORMAT parquet)", q=select, file=literal(str(file)))
+        )
+        return file
+
+    def _stage(
+        self, unique_id: str, table: TableName, rows: ds.Dataset, schema: pa.Schema, how: How
+    ) -> None:
+        self.staged[unique_id] = self.lake.store.stage(
+            table,
+            rows,
+            how,
+            schema=_with_docs(schema, self.nodes[unique_id]),
+            account=LoadAccount(extracted=rows.count_rows()),
+            summary={"phlo.dbt-model": unique_id},
+        )
+
+
+def _with_docs(schema: pa.Schema, node: Mapping[str, Any]) -> pa.Schema:
+    """The columns' descriptions go into the table."""
+    described = {n: c.get("description") for n, c in (node.get("columns") or {}).items()}
+    return pa.schema(
+        [
+            f.with_metadata({"doc": described[f.name]}) if described.get(f.name) else f
+            for f in schema
+        ]
+    )
+
+
+_current: list[DbtSession] = []
+
+
+@contextmanager
+def open_session(session: DbtSession) -> Iterator[DbtSession]:
+    """Make a session the one that dbt's plugin finds; dbt runs once at a time per process."""
+    _current.append(session)
+    try:
+        yield session
+    finally:
+        _current.pop()
+
+
+def current_session() -> DbtSession | None:
+    """The session of the dbt run in progress."""
+    return _current[-1] if _current else None
+
+
+def quoted_relation(schema: str, identifier: str) -> Sql:
+    """A relation of the scratch database."""
+    return Sql(f"{quote_identifier(schema)}.{quote_identifier(identifier)}")

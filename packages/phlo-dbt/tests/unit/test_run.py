@@ -1,0 +1,156 @@
+import shutil
+from datetime import UTC, date, datetime
+
+
+def at(hour: int) -> datetime:
+    return datetime(2025, 1, 1, hour, tzinfo=UTC)
+
+
+def test_the_guides_models_land_in_iceberg_and_grow(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.load_events(("a", 1, 10.0, "x"), ("b", 2, None, "x"), ("c", 3, 5.0, "y"))
+
+    assert dbt_project.materialize().success
+
+    assert dbt_project.rows("bronze.stg_events", "id", "timestamp", "value", "category") == [
+        ("a", at(1), 10.0, "x"),
+        ("b", at(2), None, "x"),
+        ("c", at(3), 5.0, "y"),
+    ]
+    assert dbt_project.rows("silver.events_cleaned", "id", "value", "category") == [
+        ("a", 10.0, "X"),
+        ("c", 5.0, "Y"),
+    ]
+    assert dbt_project.rows("gold.daily_aggregates") == [
+        (date(2025, 1, 1), "X", 1, 10.0, 10.0, 10.0, None),
+        (date(2025, 1, 1), "Y", 1, 5.0, 5.0, 5.0, None),
+    ]
+
+    dbt_project.load_events(("d", 4, 20.0, "x"))
+    assert dbt_project.materialize().success
+
+    assert dbt_project.rows("silver.events_cleaned", "id", "value") == [
+        ("a", 10.0),
+        ("c", 5.0),
+        ("d", 20.0),
+    ]
+    columns = ("date", "category", "event_count", "avg_value")
+    assert dbt_project.rows("gold.daily_aggregates", *columns) == [
+        (date(2025, 1, 1), "X", 2, 15.0),
+        (date(2025, 1, 1), "Y", 1, 5.0),
+    ]
+
+
+def test_a_failing_test_withholds_its_model_and_what_reads_it(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.write(
+        "models/silver/silver.yml",
+        """
+        models:
+          - name: events_cleaned
+            columns:
+              - name: value
+                data_tests:
+                  - accepted_values: {arguments: {values: [10, 20], quote: false}}
+        """,
+    )
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    assert dbt_project.materialize().success
+
+    dbt_project.load_events(("b", 2, 99.0, "x"))
+    result = dbt_project.materialize()
+
+    assert not result.success
+    assert dbt_project.rows("bronze.stg_events", "id") == [("a",), ("b",)]
+    assert dbt_project.rows("silver.events_cleaned", "id") == [("a",)]
+    assert dbt_project.rows("gold.daily_aggregates", "event_count") == [(1,)]
+    failure = result.failure_data_for_node("dbt_models")
+    assert "events_cleaned was not published" in failure.user_failure_data.description
+    [check] = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert check.asset_key.to_user_string() == "events_cleaned"
+    materialized = {m.asset_key.to_user_string() for m in _materializations(result)}
+    assert materialized == {"stg_events"}
+
+
+def test_a_test_that_only_warns_withholds_nothing(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.write(
+        "models/bronze/bronze.yml",
+        """
+        models:
+          - name: stg_events
+            columns:
+              - name: value
+                data_tests:
+                  - not_null: {config: {severity: warn}}
+        """,
+    )
+    dbt_project.load_events(("a", 1, None, "x"))
+
+    result = dbt_project.materialize()
+
+    assert result.success
+    assert dbt_project.rows("bronze.stg_events", "id") == [("a",)]
+    [check] = result.get_asset_check_evaluations()
+    assert (check.passed, check.severity.name) == (False, "WARN")
+
+
+def test_a_failing_model_fails_the_step_and_the_others_are_published(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.write("models/gold/broken.sql", "select nothing from {{ ref('stg_events') }}")
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+
+    result = dbt_project.materialize()
+
+    assert not result.success
+    failure = result.failure_data_for_node("dbt_models")
+    assert "nothing" in failure.user_failure_data.description
+    assert dbt_project.rows("gold.daily_aggregates", "event_count") == [(1,)]
+
+
+def test_nothing_is_left_of_the_scratch_database_and_nothing_is_lost(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    assert dbt_project.materialize().success
+    state = dbt_project.root / ".phlo" / "dbt"
+    assert list((state / "runs").iterdir()) == []
+
+    shutil.rmtree(state)
+    dbt_project.load_events(("b", 2, 20.0, "x"))
+    assert dbt_project.materialize().success
+
+    assert dbt_project.rows("silver.events_cleaned", "id") == [("a",), ("b",)]
+
+
+def test_the_users_folder_stays_as_it_was(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    before = sorted(str(p) for p in dbt_project.dbt_dir.rglob("*"))
+    assert dbt_project.materialize().success
+    assert sorted(str(p) for p in dbt_project.dbt_dir.rglob("*")) == before
+
+
+def test_one_model_alone_reads_what_was_published(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    assert dbt_project.materialize().success
+
+    result = dbt_project.materialize("daily_aggregates")
+
+    assert result.success
+    assert [m.asset_key.to_user_string() for m in _materializations(result)] == ["daily_aggregates"]
+    assert dbt_project.rows("gold.daily_aggregates", "event_count") == [(1,)]
+
+
+def test_the_runs_partition_reaches_the_models(dbt_project):
+    dbt_project.write(
+        "models/gold/days.sql",
+        "select '{{ var(\"partition_date\") }}' as a, '{{ var(\"min_date\") }}' as b, "
+        "'{{ var(\"max_date\") }}' as c",
+    )
+    assert dbt_project.materialize(tags={"dagster/partition": "2025-02-03"}).success
+    assert dbt_project.rows("gold.days") == [("2025-02-03",) * 3]
+
+
+def _materializations(result):
+    return [event.materialization for event in result.get_asset_materialization_events()]
