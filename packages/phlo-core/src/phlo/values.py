@@ -22,6 +22,13 @@ INGESTED_AT_COLUMN = "_phlo_ingested_at"
 PARTITION_DATE_COLUMN = "_phlo_partition_date"
 RUN_ID_COLUMN = "_phlo_run_id"
 
+STRATEGY_PROPERTY = "phlo.strategy"
+"""Table property: how the last load was written, ``merge``, ``append`` or ``replace``.
+
+A merge may move a row to the loading partition, so in such a table ``_phlo_partition_date`` does
+not tell to which day a row belongs (R70).
+"""
+
 MAIN = "main"
 """The ref that readers see unless they name another."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.dataset as ds
 from phlo.sql import Identifier, Sql, all_of, sql
-from phlo.values import LoadAccount, Merge
+from phlo.values import STRATEGY_PROPERTY, LoadAccount, Merge
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.update import (
     AddSnapshotUpdate,
@@ -169,6 +169,7 @@ def stage_load(
         raise
     finally:
         connection.close()
+    properties = {**properties, STRATEGY_PROPERTY: type(how).__name__.lower()}
     return _assemble(
         target, plan, change, strategy, delivered, properties=properties, summary=summary
     )

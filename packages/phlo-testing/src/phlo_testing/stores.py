@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from phlo.errors import FatalRunError, MovedHeadError, SchemaChangeError, TableNotFoundError
-from phlo.values import Append, LoadAccount, Merge, Partition, Replace, TableName
+from phlo.values import STRATEGY_PROPERTY, Append, LoadAccount, Merge, Partition, Replace, TableName
 
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 
@@ -159,6 +159,12 @@ class TableStoreConformance:
         )
         assert published.snapshot_id is None
         assert store.load(EVENTS).properties["phlo.dlt-state"] == "s2"
+
+    def test_a_table_tells_how_it_was_written_last(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}], Append(DAY_1))
+        assert store.load(EVENTS).properties[STRATEGY_PROPERTY] == "append"
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        assert store.load(EVENTS).properties[STRATEGY_PROPERTY] == "merge"
 
     def test_an_unknown_table_is_named_with_its_neighbours(self, store: TableStore) -> None:
         self.load(store, [{"id": "a"}], merge(DAY_1))
