@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from phlo.errors import ConfigurationError
+from phlo.locks import locked, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from phlo.config import Settings
 
 _SETTINGS = """\
@@ -62,7 +59,7 @@ def open_instance(settings: Settings) -> DagsterInstance:
         ConfigurationError: ``DAGSTER_HOME`` names a folder that is not there.
     """
     home = prepare_home(settings)
-    with _locked(home / ".lock"):
+    with locked(home / ".lock"):
         return DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
 
 
@@ -79,9 +76,9 @@ def prepare_home(settings: Settings) -> Path:
         _require_folder(home)
         return home
     home.mkdir(parents=True, exist_ok=True)
-    with _locked(home / ".lock"):
+    with locked(home / ".lock"):
         if not (home / "dagster.yaml").exists():
-            _write_whole(home / "dagster.yaml", _SETTINGS)
+            write_whole(home / "dagster.yaml", _SETTINGS)
     return home
 
 
@@ -91,18 +88,3 @@ def _require_folder(home: Path) -> None:
             f"DAGSTER_HOME names {str(home)!r}, which is no folder.",
             hint="Make the folder, or unset DAGSTER_HOME to use the project's own .phlo/dagster.",
         )
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that no reader, and no kill, ever sees half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system frees when the process ends, however it ends."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
