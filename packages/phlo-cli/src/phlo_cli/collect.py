@@ -6,6 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._utils.interrupts import check_captured_interrupt
 from phlo.plugins import hookimpl
 from phlo.values import CheckStatus
 
@@ -70,6 +72,7 @@ class EventCollector:
         self._errors: list[StepError] = []
         self._published: list[PublishEvent] = []
         self._since: dict[str, float] = {}
+        self._interrupted = False
         self._handlers: dict[DagsterEventType, Callable[[DagsterEvent, float], None]] = {
             DagsterEventType.RUN_START: self._started,
             DagsterEventType.STEP_START: self._step_started,
@@ -80,6 +83,8 @@ class EventCollector:
             DagsterEventType.STEP_SUCCESS: self._succeeded,
             DagsterEventType.STEP_SKIPPED: self._succeeded,
             DagsterEventType.STEP_FAILURE: self._failed,
+            DagsterEventType.RUN_SUCCESS: self._run_ended,
+            DagsterEventType.RUN_FAILURE: self._run_ended,
         }
 
     @hookimpl
@@ -109,6 +114,7 @@ class EventCollector:
             checks=tuple(self._checks),
             errors=tuple(self._errors),
             published=tuple(self._published),
+            interrupted=self._interrupted,
         )
 
     def _started(self, event: DagsterEvent, at: float) -> None:
@@ -151,6 +157,13 @@ class EventCollector:
             self._end(key, "failed", self._elapsed(event, at))
         self._observer.step_ended(step)
         self._observer.step_failed(error)
+
+    def _run_ended(self, event: DagsterEvent, at: float) -> None:
+        """Note whether somebody wants to stop: Dagster forgets it when the run ends."""
+        data = event.event_specific_data
+        reason = data.failure_reason if isinstance(data, JobFailureData) else None
+        stopped = reason is RunFailureReason.UNEXPECTED_TERMINATION
+        self._interrupted = stopped or check_captured_interrupt()
 
     def _end(
         self,

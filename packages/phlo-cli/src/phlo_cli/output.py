@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -38,8 +41,8 @@ class Output:
         return Console(stderr=self.as_json, highlight=False, soft_wrap=False)
 
     def json(self, value: Any) -> None:  # noqa: ANN401 - anything that can be JSON
-        """Print a value as JSON; dates, decimals and names become text."""
-        click.echo(json.dumps(value, default=str, indent=2, ensure_ascii=False))
+        """Print a value as JSON; dates, decimals and names become text, NaN becomes null."""
+        click.echo(json.dumps(_finite(value), default=plain, indent=2, ensure_ascii=False))
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """Print one line of text; brackets in it are no markup."""
@@ -52,6 +55,7 @@ class Output:
         columns: Sequence[str],
         empty: str,
         right: Iterable[str] = (),
+        headers: Sequence[str] | None = None,
     ) -> None:
         """Print rows: as JSON whole, as text a table of ``columns``.
 
@@ -60,27 +64,61 @@ class Output:
             columns: Keys shown in text, in order; the headers are these, underscores as blanks.
             empty: What to say in text where there are no rows.
             right: Columns of numbers, set to the right.
+            headers: What stands above the columns, where that is not their keys.
         """
         if self.as_json:
             self.json(list(rows))
         elif rows:
-            self.console.print(_table(rows, columns, set(right)))
+            self.console.print(_table(rows, columns, headers or _headers(columns), set(right)))
         else:
             self.line(empty)
 
 
-def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str], right: set[str]) -> Any:  # noqa: ANN401
+def _headers(columns: Sequence[str]) -> list[str]:
+    return [column.replace("_", " ") for column in columns]
+
+
+def _table(
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[str],
+    headers: Sequence[str],
+    right: set[str],
+) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
+    for column, header in zip(columns, headers, strict=True):
         justify = "right" if column in right else "left"
-        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
+        first = column == columns[0]  # it names the row: broken it could not be copied
+        table.add_column(Text(header), justify=justify, overflow="fold", no_wrap=first)
     for row in rows:
         table.add_row(*(Text(cell(row.get(column))) for column in columns))
     return table
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+    r"""A value as text that programs read: ISO dates, hexadecimal bytes.
+
+    >>> import datetime
+    >>> plain(datetime.date(2025, 1, 15)), plain(b"\x01"), plain(1.5)
+    ('2025-01-15', '01', 1.5)
+    """
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+    """The same with null for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cell(value: Any) -> str:  # noqa: ANN401 - a cell shows any value
@@ -95,6 +133,8 @@ def cell(value: Any) -> str:  # noqa: ANN401 - a cell shows any value
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

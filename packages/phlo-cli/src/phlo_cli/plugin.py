@@ -21,7 +21,10 @@ def phlo_register_commands(group: click.Group) -> None:
 
 
 _COMMANDS = {
+    "backfill": "Make many partitions, one run each; can be resumed.",
+    "catalog": "See the project's tables.",
     "dev": "Serve Dagster's pages and run the schedules of this project.",
     "materialize": "Make assets: load, check, model, publish.",
     "plugin": "See what plugins are installed.",
+    "query": "Ask the project's tables in SQL.",
 }

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from phlo.values import CheckStatus
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from phlo_cli.collect import RunObserver
 from phlo_cli.output import counted
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from phlo_cli.plan import RunPlan
-    from phlo_cli.summary import AssetOutcome, CheckOutcome, StepError
+    from phlo_cli.summary import AssetOutcome, CheckOutcome, RunSummary, StepError
 
 MARKS = {
     "materialized": "[green]✓[/]",
@@ -159,3 +170,63 @@ def describe_error(error: StepError, *, verbose: bool) -> str:
     if verbose and error.traceback:
         return error.traceback
     return f"{error.message}\n\nAt {error.where}." if error.where else error.message
+
+
+class BackfillProgress:
+    """A line per partition, and on a terminal a bar with the rate and the time left.
+
+    Args:
+        console: Where to.
+        total: Partitions to run.
+        verbose: Show whole tracebacks of what failed.
+    """
+
+    def __init__(self, console: Console, total: int, *, verbose: bool = False) -> None:
+        self._console, self._verbose = console, verbose
+        self._bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, rate="")
+        self._began = time.monotonic()
+
+    def __enter__(self) -> BackfillProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def ended(self, summary: RunSummary) -> None:
+        """One partition's run ended."""
+        self._console.print(_run_line(summary), soft_wrap=True)
+        for error in () if summary.interrupted else summary.errors:
+            text = describe_error(error, verbose=self._verbose)
+            self._console.print(Text(indented(text, 6)), soft_wrap=True)
+        done = self._bar.tasks[0].completed + 1
+        per_second = done / max(time.monotonic() - self._began, 0.001)
+        rate = f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+        self._bar.update(self._task, advance=1, rate=rate)
+
+
+def _run_line(summary: RunSummary) -> str:
+    rows: Counter[str] = Counter()
+    for asset in summary.assets:
+        rows.update({n: c for n, c in asset.rows.items() if c and n != "extracted"})
+    mark = MARKS["materialized"] if summary.is_ok else MARKS["failed"]
+    bad = [check.name for check in summary.checks if check.is_bad]
+    words = [f"{count:,} {name}" for name, count in rows.items()]
+    words += [f"check {name} failed" for name in bad]
+    words += ["interrupted"] if summary.interrupted and not summary.is_ok else []
+    text = escape(", ".join(words))
+    return f"  {mark} {summary.partition}  {text}  [dim]{seconds_text(summary.seconds)}[/]"
+
+
+def indented(text: str, width: int = 2) -> str:
+    """Every line that is not empty, moved to the right."""
+    return "\n".join(" " * width + line if line else "" for line in text.splitlines())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from phlo_cli.output import counted
-from phlo_cli.progress import describe_error, seconds_text
+from phlo_cli.progress import describe_error, indented, seconds_text
 
 if TYPE_CHECKING:
     from phlo_cli.output import Output
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def print_summary(summary: RunSummary, output: Output) -> None:
     """Print what failed, what was judged and published, and what to try next."""
     console = output.console
-    for error in summary.errors:
+    for error in () if summary.interrupted else summary.errors:
         console.print(f"\n[red bold]{escape(', '.join(error.labels))} failed[/]")
-        output.line(_indented(describe_error(error, verbose=output.verbose)))
+        output.line(indented(describe_error(error, verbose=output.verbose)))
     console.print()
     for line in (*_published(summary), *_checks(summary), _ending(summary)):
         console.print(line, soft_wrap=True)
@@ -65,12 +65,9 @@ def _ending(summary: RunSummary) -> str:
     parts += [f"{failed} failed"] if failed else []
     bad = sum(check.is_bad for check in summary.checks)
     parts += [f"{counted(bad, 'check')} failed"] if bad else []
-    word = "[green]Done[/]" if summary.is_ok else f"[red]{_WORDS[summary.status]}[/]"
+    wrong = "Interrupted" if summary.interrupted else _WORDS[summary.status]
+    word = "[green]Done[/]" if summary.is_ok else f"[red]{wrong}[/]"
     return f"{word} in {seconds_text(summary.seconds)}: {', '.join(parts)}."
 
 
-_WORDS = {"success": "Checks failed", "failure": "Failed", "canceled": "Canceled"}
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" if line else "" for line in text.splitlines())
+_WORDS: dict[str, str] = {"success": "Checks failed", "failure": "Failed", "canceled": "Canceled"}

@@ -16,6 +16,8 @@ from phlo.plugins import notify, plugin_manager
 from phlo_cli.collect import EventCollector, RunObserver
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dagster import DagsterRun, JobDefinition
 
     from phlo_cli.location import Location
@@ -26,7 +28,11 @@ PARTITION_TAG = "dagster/partition"
 
 
 def materialize_assets(
-    location: Location, plan: RunPlan, observer: RunObserver | None = None
+    location: Location,
+    plan: RunPlan,
+    observer: RunObserver | None = None,
+    *,
+    tags: Mapping[str, str] | None = None,
 ) -> RunSummary:
     """Run a plan to its end.
 
@@ -37,13 +43,14 @@ def materialize_assets(
         location: The project.
         plan: What to make (see :func:`phlo_cli.plan.build_plan`).
         observer: Told of every step while it runs.
+        tags: More tags for Dagster's run.
 
     Returns:
         What was made, judged and published, and what failed.
     """
     started_at, clock = datetime.now(UTC), time.monotonic()
     job = _job(location, plan)
-    run = _create_run(location, job, plan)
+    run = _create_run(location, job, plan, tags or {})
     collector = EventCollector(location, plan, run.run_id, _steps(job), observer or RunObserver())
     _execute(location, job, run, collector)
     summary = collector.summary(_status(location, run.run_id), time.monotonic() - clock)
@@ -59,11 +66,14 @@ def _job(location: Location, plan: RunPlan) -> JobDefinition:
     return whole.get_subset(asset_selection=plan.keys)
 
 
-def _create_run(location: Location, job: JobDefinition, plan: RunPlan) -> DagsterRun:
+def _create_run(
+    location: Location, job: JobDefinition, plan: RunPlan, tags: Mapping[str, str]
+) -> DagsterRun:
+    partition = {PARTITION_TAG: plan.partition} if plan.partition else {}
     return location.instance.create_run_for_job(
         job_def=job,
         asset_selection=plan.keys,
-        tags={PARTITION_TAG: plan.partition} if plan.partition else {},
+        tags={**tags, **partition},
         run_config=_run_config(job),
     )
 

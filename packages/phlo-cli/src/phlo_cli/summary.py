@@ -126,6 +126,7 @@ class RunSummary:
         checks: In the order judged.
         errors: One per failed step.
         published: What was published to databases during the run.
+        interrupted: Whether somebody stopped it: Ctrl-C, or SIGTERM.
     """
 
     run_id: str
@@ -136,6 +137,7 @@ class RunSummary:
     checks: tuple[CheckOutcome, ...]
     errors: tuple[StepError, ...]
     published: tuple[PublishEvent, ...]
+    interrupted: bool = False
 
     @property
     def is_ok(self) -> bool:

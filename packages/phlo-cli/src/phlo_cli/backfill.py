@@ -1,0 +1,256 @@
+"""Many partitions, one run each, in an order and a state that outlive the process (R131)."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dagster import AssetKey, TimeWindowPartitionsDefinition
+from phlo.errors import ConfigurationError, InvalidPartitionError
+from phlo.locks import locked, write_whole
+from phlo.values import Partition
+
+from phlo_cli.plan import build_plan, require_partition
+from phlo_cli.run import materialize_assets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from dagster import PartitionsDefinition
+    from phlo.config import Settings
+
+    from phlo_cli.location import Location
+    from phlo_cli.summary import RunSummary
+
+BACKFILL_TAG = "phlo/backfill"
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill: what is to be made, and what was.
+
+    Attributes:
+        backfill_id: When it was planned, as text; also a tag of its runs.
+        assets: Keys of the assets, each after what it needs.
+        partitions: The partitions, in the order run.
+        done: Partitions whose run succeeded, with the run's id.
+        failed: Partitions whose last run failed, with its message.
+    """
+
+    backfill_id: str
+    assets: tuple[str, ...]
+    partitions: tuple[str, ...]
+    done: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """What did not finish, in order: never run, failed, or cut off."""
+        return tuple(p for p in self.partitions if p not in self.done)
+
+    def after(self, summary: RunSummary) -> Backfill:
+        """This backfill with one more run ended."""
+        partition = summary.partition or ""
+        failed = {p: text for p, text in self.failed.items() if p != partition}
+        if summary.is_ok:
+            return replace(self, done=self.done | {partition: summary.run_id}, failed=failed)
+        return replace(self, failed=failed | {partition: first_error(summary)})
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"pending": self.pending}
+
+
+def plan_backfill(
+    location: Location,
+    keys: Iterable[AssetKey],
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    partitions: Sequence[str] = (),
+) -> Backfill:
+    """Decide which partitions to run.
+
+    Args:
+        location: The project.
+        keys: The assets; at least one is partitioned.
+        start: First day, ``YYYY-MM-DD``; its partition is included.
+        end: Last day; its partition is included.
+        partitions: The partitions themselves, instead of ``start`` and ``end``.
+
+    Raises:
+        InvalidPartitionError: A partition, or a day, is none of an asset's; names the range.
+        ConfigurationError: No asset has partitions.
+    """
+    wanted = set(keys)
+    ordered = [key for key in location.graph.toposorted_asset_keys if key in wanted]
+    partitioned = [key for key in ordered if location.graph.get(key).is_partitioned]
+    if not partitioned:
+        raise ConfigurationError(
+            f"{ordered[0].to_user_string()} has no partitions to backfill.",
+            hint=f"phlo materialize {ordered[0].to_user_string()}",
+        )
+    chosen = tuple(dict.fromkeys(partitions)) or _between(location, partitioned, start, end)
+    for key in partitioned:
+        for partition in chosen:
+            require_partition(location, key, partition)
+    backfill_id = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    return Backfill(backfill_id, tuple(k.to_user_string() for k in ordered), chosen)
+
+
+def _between(
+    location: Location, keys: Sequence[AssetKey], start: str | None, end: str | None
+) -> tuple[str, ...]:
+    """Keys of the partitions that touch the days from ``start`` to ``end``, in order."""
+    first = Partition.parse(start or "").date.isoformat()
+    last = Partition.parse(end or "").date.isoformat()
+    if first > last:
+        raise InvalidPartitionError(
+            f"The backfill ends on {last}, before it starts on {first}.",
+            hint=f"Write --start-date {last} --end-date {first}.",
+        )
+    definition = location.graph.get(keys[0]).partitions_def
+    windows = _windows(location, keys[0], definition)
+    if not windows or first < windows[0][1] or last > windows[-1][2]:
+        raise _outside(location, keys[0], windows, first, last)
+    return tuple(key for key, begins, ends in windows if begins <= last and ends >= first)
+
+
+def _windows(
+    location: Location, key: AssetKey, definition: PartitionsDefinition[Any] | None
+) -> list[tuple[str, str, str]]:
+    """Key, first day and last day of each partition."""
+    if not isinstance(definition, TimeWindowPartitionsDefinition):
+        raise ConfigurationError(
+            f"The partitions of {location.table_of(key) or key.to_user_string()} are no dates.",
+            hint="Name them: --partitions a,b,c",
+        )
+    return [
+        (name, window.start.date().isoformat(), _last_day(window.start, window.end))
+        for name in definition.get_partition_keys()
+        for window in [definition.time_window_for_partition_key(name)]
+    ]
+
+
+def _last_day(start: datetime, end: datetime) -> str:
+    return max(start.date(), end.date() - timedelta(days=1)).isoformat()
+
+
+def _outside(
+    location: Location,
+    key: AssetKey,
+    windows: Sequence[tuple[str, str, str]],
+    first: str,
+    last: str,
+) -> InvalidPartitionError:
+    label = location.table_of(key) or key.to_user_string()
+    span = f"days from {windows[0][1]} to {windows[-1][2]}" if windows else "no partition yet"
+    return InvalidPartitionError(
+        f"{label} does not have all partitions from {first} to {last}.",
+        got=f"{first} to {last}",
+        expected=span,
+        hint="Choose days in that range; start_date of the asset sets where it begins.",
+        asset=key.to_user_string(),
+    )
+
+
+def run_backfill(
+    location: Location,
+    backfill: Backfill,
+    store: BackfillStore,
+    *,
+    delay_seconds: float = 0.0,
+    told: Callable[[Backfill, RunSummary], None] = lambda *_: None,
+) -> Backfill:
+    """Run what is pending, one partition after the other.
+
+    Every end of a run is written down before the next begins, so that neither Ctrl-C nor a kill
+    loses anything. A partition that fails does not stop the others.
+
+    Args:
+        location: The project.
+        backfill: What to run.
+        store: Keeps its state.
+        delay_seconds: Pause between two runs.
+        told: Called after each run.
+
+    Returns:
+        The backfill as it stands at the end.
+    """
+    keys = [AssetKey.from_user_string(key) for key in backfill.assets]
+    with store.running(backfill):
+        for number, partition in enumerate(backfill.pending):
+            if number and delay_seconds:
+                time.sleep(delay_seconds)
+            plan = build_plan(location, keys, partition=partition)
+            tags = {BACKFILL_TAG: backfill.backfill_id}
+            summary = materialize_assets(location, plan, tags=tags)
+            if not summary.interrupted or summary.is_ok:
+                backfill = backfill.after(summary)
+                store.save(backfill)
+            told(backfill, summary)
+            if summary.interrupted:
+                break
+    return backfill
+
+
+def first_error(summary: RunSummary) -> str:
+    """Why a run was not well, in one line."""
+    if summary.errors:
+        return summary.errors[0].message.splitlines()[0]
+    bad = next((check for check in summary.checks if check.is_bad), None)
+    return f"check {bad.name} {bad.status.value}: {bad.message}" if bad else summary.status
+
+
+class BackfillStore:
+    """Keeps the state of backfills in ``.phlo/backfills``, one file each.
+
+    Args:
+        settings: Of the project.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder: Path = settings.state_dir / "backfills"
+
+    def save(self, backfill: Backfill) -> None:
+        """Write its state, whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        state = asdict(backfill)
+        write_whole(self._folder / f"{backfill.backfill_id}.json", json.dumps(state, indent=1))
+
+    def last(self) -> Backfill:
+        """The backfill planned last.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        files = sorted(self._folder.glob("*.json"))
+        if not files:
+            raise ConfigurationError(
+                "There is no backfill to resume.",
+                hint="phlo backfill NAME --start-date DATE --end-date DATE",
+            )
+        state = json.loads(files[-1].read_text())
+        return Backfill(**state | {name: tuple(state[name]) for name in ("assets", "partitions")})
+
+    @contextmanager
+    def running(self, backfill: Backfill) -> Iterator[None]:
+        """Hold the backfill, so that no second process runs it.
+
+        Raises:
+            ConfigurationError: Another process runs it.
+        """
+        try:
+            with locked(self._folder / f"{backfill.backfill_id}.lock", wait=False):
+                self.save(backfill)
+                yield
+        except BlockingIOError as exc:
+            raise ConfigurationError(
+                f"Backfill {backfill.backfill_id} is being run by another process.",
+                hint="Wait for it, or stop it first.",
+            ) from exc

@@ -1,0 +1,139 @@
+"""`phlo catalog`: what tables there are, and how they became what they are (R133)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phlo_cli.output import output_options
+
+if TYPE_CHECKING:
+    from phlo.protocols import StoredTable, TableStore
+    from phlo.values import LoadAccount, Snapshot, TableName
+
+    from phlo_cli.output import Output
+
+
+@click.group()
+def catalog() -> None:
+    """See the project's tables."""
+
+
+@catalog.command()
+@click.option("--namespace", metavar="NAME", help="Only tables of this namespace.")
+@output_options()
+def tables(namespace: str | None, output: Output) -> None:
+    """List the tables, with their rows and when they last changed."""
+    store = open_store()
+    names = [n for n in store.list_tables() if namespace in (None, n.namespace)]
+    output.rows(
+        [_table_row(store, name) for name in names],
+        columns=("table", "rows", "columns", "snapshots", "changed"),
+        right=("rows", "columns", "snapshots"),
+        empty="There is no table yet. `phlo materialize` makes them.",
+    )
+
+
+@catalog.command()
+@click.argument("table")
+@output_options()
+def describe(table: str, output: Output) -> None:
+    """Show the columns of TABLE, its rows and where it is kept."""
+    store = open_store()
+    stored = store.load(find_table(store, table))
+    if output.as_json:
+        output.json(_facts(stored) | {"columns": _columns(stored)})
+        return
+    for name, value in _facts(stored).items():
+        output.line(f"{name.replace('_', ' '):<12}{value if value is not None else '-'}")
+    output.line()
+    output.rows(_columns(stored), columns=("column", "type", "null", "description"), empty="")
+
+
+@catalog.command()
+@click.argument("table")
+@click.option("--limit", default=20, show_default=True, help="Snapshots shown.")
+@output_options()
+def history(table: str, limit: int, output: Output) -> None:
+    """Show the snapshots of TABLE, newest first, with the account of each load."""
+    store = open_store()
+    snapshots = store.history(find_table(store, table))[:limit]
+    output.rows(
+        [_snapshot_row(snapshot) for snapshot in snapshots],
+        columns=("snapshot_id", "committed_at", "operation", "partition", "account", "run"),
+        empty="The table has no snapshot.",
+    )
+
+
+def open_store() -> TableStore:
+    """The table store of the current project."""
+    from phlo.lake import open_lake
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    return open_lake().store
+
+
+def find_table(store: TableStore, text: str) -> TableName:
+    """The table that a person means; a bare name will do where one table has it, else bronze's."""
+    from phlo.values import TableName
+
+    same = [name for name in store.list_tables() if name.name == text]
+    return same[0] if len(same) == 1 else TableName.parse(text, default_namespace="bronze")
+
+
+def _table_row(store: TableStore, name: TableName) -> dict[str, Any]:
+    stored, snapshots = store.load(name), store.history(name)
+    return {
+        "table": str(name),
+        "rows": stored.row_count,
+        "columns": len(stored.schema),
+        "snapshots": len(snapshots),
+        "changed": snapshots[0].committed_at if snapshots else None,
+    }
+
+
+def _facts(stored: StoredTable) -> dict[str, Any]:
+    return {
+        "table": str(stored.name),
+        "rows": stored.row_count,
+        "snapshot_id": stored.snapshot_id,
+        "location": stored.location,
+    }
+
+
+def _columns(stored: StoredTable) -> list[dict[str, Any]]:
+    return [
+        {
+            "column": field.name,
+            "type": str(field.type).removeprefix("large_"),
+            "null": field.nullable,
+            "description": (field.metadata or {}).get(b"doc", b"").decode() or None,
+        }
+        for field in stored.schema
+    ]
+
+
+def _snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
+    account = _account(snapshot)
+    counts = account.as_dict() if account else {}
+    return {
+        "snapshot_id": str(snapshot.snapshot_id),
+        "committed_at": snapshot.committed_at,
+        "operation": snapshot.operation,
+        "partition": snapshot.summary.get("phlo.partition"),
+        "account": [f"{n:,} {name}" for name, n in counts.items() if n and name != "extracted"],
+        "run": snapshot.summary.get("phlo.run-id", "")[:8] or None,
+        "summary": snapshot.summary,
+    }
+
+
+def _account(snapshot: Snapshot) -> LoadAccount | None:
+    """The account that the load wrote into its snapshot; ``None`` for other writers'."""
+    from phlo.values import LoadAccount
+
+    names = LoadAccount().as_dict()
+    found = {n: snapshot.summary[f"phlo.{n}"] for n in names if f"phlo.{n}" in snapshot.summary}
+    return LoadAccount(**{name: int(text) for name, text in found.items()}) if found else None

@@ -1,0 +1,137 @@
+"""`phlo query`: SQL over the project's tables (R138)."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from phlo.errors import PhloError
+
+from phlo_cli.output import cell, counted, is_terminal, output_options, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from phlo_cli.output import Output
+
+_PROMPT, _MORE = "phlo> ", "  ... "
+
+
+@click.command(short_help="Ask the project's tables in SQL.")
+@click.argument("sql", required=False)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with a header.")
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rows shown on the terminal; JSON and CSV have all.",
+)
+@output_options()
+def query(sql: str | None, as_csv: bool, limit: int, output: Output) -> None:
+    """Answer one SELECT, written in Trino's dialect, over the project's tables.
+
+    Without SQL it is read from standard input; on a terminal that is a prompt, where a
+    statement ends with a semicolon.
+
+    \b
+    phlo query "SELECT count(*) FROM bronze.events"
+    phlo query --csv "SELECT * FROM marts.daily" > daily.csv
+    """  # noqa: D301 - click reads the backspace
+    if as_csv and output.as_json:
+        raise click.UsageError("Choose one of --csv and --json.")
+    if sql is None and sys.stdin.isatty() and is_terminal():
+        _converse(as_csv, limit, output)
+    else:
+        _answer(sql if sql is not None else sys.stdin.read(), as_csv, limit, output)
+
+
+def _converse(as_csv: bool, limit: int, output: Output) -> None:
+    output.line("SQL in Trino's dialect; end with a semicolon, leave with Ctrl-D.", style="dim")
+    for statement in _statements():
+        try:
+            _answer(statement, as_csv, limit, output)
+        except PhloError as error:
+            output.line(f"Error: {error}", style="red")
+
+
+def _statements() -> Iterator[str]:
+    import readline  # noqa: F401 - gives input() its history and editing
+
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(input(_MORE if lines else _PROMPT))
+        except KeyboardInterrupt:
+            lines = []
+            click.echo()
+            continue
+        except EOFError:
+            click.echo()
+            return
+        if lines[-1].rstrip().endswith(";"):
+            yield "\n".join(lines)
+            lines = []
+
+
+def _answer(sql: str, as_csv: bool, limit: int, output: Output) -> None:
+    from phlo.lake import open_lake
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    reader = open_lake().engine.query(sql.strip().rstrip(";"))
+    if as_csv:
+        _print_csv(reader)
+    elif output.as_json:
+        output.json([row for batch in reader for row in batch.to_pylist()])
+    else:
+        _print_table(reader, limit, output)
+
+
+def _print_csv(reader: pa.RecordBatchReader) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(reader.schema.names)
+    for batch in reader:
+        for row in batch.to_pylist():
+            writer.writerow([_field(row[name]) for name in reader.schema.names])
+
+
+def _field(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+    return "" if value is None else plain(value)
+
+
+def _print_table(reader: pa.RecordBatchReader, limit: int, output: Output) -> None:
+    import pyarrow.types as kinds
+
+    rows, more = _first(reader, limit)
+    schema = reader.schema
+    numbers = [f.name for f in schema if kinds.is_integer(f.type) or kinds.is_floating(f.type)]
+    numbers += [f.name for f in schema if kinds.is_decimal(f.type)]
+    output.rows(
+        [{name: _shown(value) for name, value in row.items()} for row in rows],
+        columns=schema.names,
+        headers=schema.names,
+        right=numbers,
+        empty="No rows.",
+    )
+    if more:
+        output.line(f"\nThe first {counted(limit, 'row')}; --limit shows more.", style="dim")
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a value of any type
+    """A value as it stands: numbers without separators, null apart from the empty text."""
+    return "NULL" if value is None else str(value) if isinstance(value, int) else cell(value)
+
+
+def _first(reader: pa.RecordBatchReader, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    rows: list[dict[str, Any]] = []
+    for batch in reader:
+        rows.extend(batch.slice(0, limit + 1 - len(rows)).to_pylist())
+        if len(rows) > limit:
+            return rows[:limit], True
+    return rows, False
