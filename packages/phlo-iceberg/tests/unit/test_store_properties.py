@@ -1,0 +1,296 @@
+"""Random sequences of loads against a plain-Python oracle, read with pyiceberg and with DuckDB."""
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pyarrow as pa
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from phlo.errors import FatalRunError
+from phlo.values import Append, LoadAccount, Merge, Partition, Replace, TableName
+from phlo_iceberg import stage
+from phlo_iceberg.engine import DuckDBEngine
+from phlo_iceberg.store import IcebergStore
+from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
+from pyiceberg.catalog import load_catalog
+
+TABLE = TableName("bronze", "things")
+DAYS = [Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3)]
+SCHEMA = pa.schema(
+    [
+        pa.field("k", pa.string(), nullable=False),
+        pa.field("level", pa.float64(), nullable=False),
+        pa.field("value", pa.int64()),
+        pa.field("ratio", pa.float64()),
+    ]
+)
+EXTRA = pa.field("extra", pa.string())
+GONE = pa.field("gone", pa.bool_())
+
+KEYS = st.tuples(st.sampled_from("abcdé"), st.sampled_from([0.0, 1.5, math.nan]))
+VALUES = st.one_of(st.none(), st.integers(0, 3))
+RATIOS = st.sampled_from([None, 0.0, -0.5, math.nan])
+METHODS = st.sampled_from(["last", "first", "hash"])
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored row: its key, its content, and when its load was."""
+
+    key: tuple
+    content: tuple
+    day: int
+    extraction: int
+
+
+def same(left, right):
+    """Equality in which NaN equals NaN."""
+    return repr(left) == repr(right)
+
+
+def is_later(stored: Row, day: int, extraction: int) -> bool:
+    return (stored.day, stored.extraction) > (day, extraction)
+
+
+def stored_wins(stored: Row, new: Row, method: str, *, by_value: bool) -> bool:
+    """R37, written out."""
+    later = is_later(stored, new.day, new.extraction)
+    base = not later if method == "first" else later
+    if not by_value:
+        return base
+    old, given = (-1 if r.content[0] is None else r.content[0] for r in (stored, new))
+    if old == given:
+        return base
+    return old < given if method == "first" else old > given
+
+
+class MergeMachine(RuleBasedStateMachine):
+    """Merges of every kind into one table."""
+
+    @initialize()
+    def open_store(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.properties = {
+            "type": "sql",
+            "uri": f"sqlite:///{self.folder.name}/catalog.db",
+            "warehouse": Path(self.folder.name, "warehouse").as_uri(),
+        }
+        self.store = IcebergStore(load_catalog("lake", **self.properties))
+        self.engine = DuckDBEngine(self.store)
+        self.rows: dict[str, Row] = {}
+        self.schema = SCHEMA
+        self.snapshots = 0
+
+    def teardown(self):
+        if hasattr(self, "folder"):
+            stage.REWRITE_ROWS = 250_000
+            self.store.catalog.engine.dispose()
+            self.folder.cleanup()
+
+    @rule()
+    def add_a_column(self):
+        if EXTRA not in self.schema:
+            self.schema = self.schema.append(EXTRA)
+
+    @rule(
+        keys=st.lists(KEYS, max_size=6, unique_by=repr),
+        values=st.lists(st.tuples(VALUES, RATIOS), min_size=6, max_size=6),
+        gone=st.lists(st.sampled_from([False, False, False, True]), min_size=6, max_size=6),
+        day=st.integers(0, 2),
+        extraction=st.integers(0, 5),
+        method=METHODS,
+        by_value=st.booleans(),
+        has_deletes=st.booleans(),
+        rewrites=st.booleans(),
+    )
+    def merge(self, keys, values, gone, day, extraction, method, by_value, has_deletes, rewrites):
+        how = Merge(
+            ("k", "level"),
+            DAYS[day],
+            method=method,
+            order_by="value" if by_value else None,
+            delete_column="gone" if has_deletes else None,
+        )
+        stage.REWRITE_ROWS = 250_000 if rewrites else 0
+        deletes = [bool(has_deletes and g) for g in gone]
+        new = [
+            Row(k, (v, r, f"x{v}" if EXTRA in self.schema else None), day, extraction)
+            for k, (v, r) in zip(keys, values, strict=False)
+        ]
+        expected = self._apply(new, deletes, method, by_value=by_value)
+        published = self._load(new, deletes, how, has_deletes=has_deletes)
+        account = published.account
+        assert account.is_balanced
+        found = LoadAccount(**{n: getattr(account, n) for n in expected})
+        assert found == LoadAccount(**expected)
+        changed = expected["inserted"] + expected["updated"] + expected["removed"]
+        self.snapshots += bool(changed)
+        assert len(self.store.history(TABLE)) == self.snapshots
+        self._compare(published.row_count)
+
+    def _apply(self, new, deletes, method, *, by_value):
+        counts = dict.fromkeys(
+            ["extracted", "inserted", "updated", "unchanged", "deduplicated", "deleted", "removed"],
+            0,
+        )
+        counts["extracted"] = len(new)
+        for row, is_delete in zip(new, deletes, strict=False):
+            counts[self._apply_row(row, is_delete, method, by_value, counts)] += 1
+        return counts
+
+    def _apply_row(self, row, is_delete, method, by_value, counts):
+        name = repr(row.key)
+        stored = self.rows.get(name)
+        wins = stored is not None and stored_wins(stored, row, method, by_value=by_value)
+        if is_delete:
+            if wins:
+                return "deduplicated"
+            counts["removed"] += stored is not None
+            self.rows.pop(name, None)
+            return "deleted"
+        if stored is None:
+            self.rows[name] = row
+            return "inserted"
+        if same(stored.content, row.content):
+            return "unchanged"
+        if wins:
+            return "deduplicated"
+        self.rows[name] = row
+        return "updated"
+
+    def _load(self, new, deletes, how, *, has_deletes):
+        schema = self.schema
+        given = schema.append(GONE) if has_deletes else schema
+        dicts = [
+            dict(zip(("k", "level"), r.key, strict=True))
+            | dict(zip(("value", "ratio", "extra"), r.content, strict=True))
+            | {"gone": d}
+            for r, d in zip(new, deletes, strict=False)
+        ]
+        partition = how.partition
+        rows = load_rows(given, dicts, partition, new[0].extraction if new else 0)
+        staged = self.store.stage(
+            TABLE, rows, how, schema=with_metadata(schema), partition_by=BY_PARTITION_DATE
+        )
+        (published,) = self.store.publish([staged])
+        return published
+
+    def _compare(self, row_count):
+        expected = sorted(repr((*r.key, *r.content, DAYS[r.day].date)) for r in self.rows.values())
+        by_pyiceberg = load_catalog("lake", **self.properties).load_table("bronze.things")
+        for table in (
+            by_pyiceberg.scan().to_arrow(),
+            self.engine.query("SELECT * FROM bronze.things").read_all(),
+        ):
+            names = table.column_names
+            rows = [
+                repr(
+                    (
+                        r["k"],
+                        r["level"],
+                        r["value"],
+                        r["ratio"],
+                        r["extra"] if "extra" in names else None,
+                        r["_phlo_partition_date"],
+                    )
+                )
+                for r in table.to_pylist()
+            ]
+            assert sorted(rows) == expected
+        assert row_count == len(expected)
+
+
+class ReplaceMachine(RuleBasedStateMachine):
+    """Appends and replacements, in any order."""
+
+    @initialize()
+    def open_store(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = IcebergStore(
+            load_catalog(
+                "lake",
+                type="sql",
+                uri=f"sqlite:///{self.folder.name}/catalog.db",
+                warehouse=Path(self.folder.name, "warehouse").as_uri(),
+            )
+        )
+        self.rows: list[tuple] = []  # key, value, day, extraction
+
+    def teardown(self):
+        if hasattr(self, "folder"):
+            stage.REWRITE_ROWS = 250_000
+            self.store.catalog.engine.dispose()
+            self.folder.cleanup()
+
+    @rule(
+        pairs=st.lists(st.tuples(st.sampled_from("abc"), VALUES), max_size=5),
+        day=st.integers(0, 2),
+        extraction=st.integers(0, 3),
+        kind=st.sampled_from(["append", "append again", "replace day", "replace all"]),
+        rewrites=st.booleans(),
+    )
+    def load(self, pairs, day, extraction, kind, rewrites):
+        partition = DAYS[day]
+        how = {
+            "append": Append(partition),
+            "append again": Append(partition, on_rerun="append"),
+            "replace day": Replace(partition),
+            "replace all": Replace(),
+        }[kind]
+        stage.REWRITE_ROWS = 250_000 if rewrites else 0
+        schema = pa.schema([pa.field("k", pa.string()), pa.field("value", pa.int64())])
+        rows = load_rows(schema, [{"k": k, "value": v} for k, v in pairs], partition, extraction)
+        replaced = [
+            r
+            for r in self.rows
+            if kind == "replace all" or (kind != "append again" and r[2] == day)
+        ]
+        overtaken = pairs and replaced and max(r[3] for r in replaced) > extraction
+        try:
+            (published,) = self.store.publish(
+                [
+                    self.store.stage(
+                        TABLE,
+                        rows,
+                        how,
+                        schema=with_metadata(schema),
+                        partition_by=BY_PARTITION_DATE,
+                    )
+                ]
+            )
+        except FatalRunError:
+            assert overtaken
+        else:
+            assert not overtaken
+            if published.account.unchanged:
+                same_rows = sorted(repr(r[:2]) for r in replaced)
+                assert sorted(repr((k, v)) for k, v in pairs) == same_rows
+            else:
+                for row in replaced:
+                    self.rows.remove(row)
+                self.rows += [(k, v, day, extraction) for k, v in pairs]
+        self._compare()
+
+    def _compare(self):
+        if not self.store.exists(TABLE):
+            assert self.rows == []
+            return
+        found = self.store.catalog.load_table("bronze.things").scan().to_arrow().to_pylist()
+        assert sorted(repr((r["k"], r["value"])) for r in found) == sorted(
+            repr(r[:2]) for r in self.rows
+        )
+
+
+QUICK = settings(
+    max_examples=15,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestMerge = MergeMachine.TestCase
+TestMerge.settings = QUICK
+TestReplace = ReplaceMachine.TestCase
+TestReplace.settings = QUICK
