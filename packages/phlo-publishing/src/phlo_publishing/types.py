@@ -1,0 +1,152 @@
+"""Which PostgreSQL type an Arrow column becomes (R112)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from phlo.errors import ColumnNotFoundError, InvalidNameError, UnsupportedTypeError
+from phlo.sql import Sql
+
+from phlo_publishing import copy_format as fmt
+
+if TYPE_CHECKING:
+    from phlo.values import TableName
+
+    from phlo_publishing.copy_format import Encoder
+
+is_type = pa.types
+MAX_NAME_BYTES = 63  # PostgreSQL cuts longer names off in silence
+_MAX_DIGITS = 38
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedColumn:
+    """A column of a published table.
+
+    Attributes:
+        name: As in the mart, letter for letter.
+        type: PostgreSQL's type, as SQL.
+        encode: Turns an Arrow column into the fields of a binary COPY.
+    """
+
+    name: str
+    type: Sql
+    encode: Encoder
+
+
+def published_columns(schema: pa.Schema, source: TableName) -> list[PublishedColumn]:
+    """The columns of a published table.
+
+    Args:
+        schema: The mart's columns.
+        source: The mart, for messages.
+
+    Raises:
+        UnsupportedTypeError: A column's type has no counterpart; names the column.
+        InvalidNameError: A column's name is too long for PostgreSQL.
+        ColumnNotFoundError: The mart has no columns.
+    """
+    if not len(schema):
+        raise ColumnNotFoundError(
+            f"The mart {str(source)!r} has no columns.", hint="Give its model at least one."
+        )
+    return [_column(field, source) for field in schema]
+
+
+def check_name(name: str, what: str) -> str:
+    """A name that PostgreSQL would not change.
+
+    Raises:
+        InvalidNameError: It is empty, too long or holds a NUL.
+    """
+    if not 0 < len(name.encode()) <= MAX_NAME_BYTES or "\x00" in name:
+        raise InvalidNameError(
+            f"{what} {name!r} cannot be a name in PostgreSQL.",
+            got=f"{len(name.encode())} bytes",
+            expected=f"1 to {MAX_NAME_BYTES} bytes in UTF-8, without NUL",
+            hint="Give it a shorter name in the mart.",
+            name=name,
+        )
+    return name
+
+
+def _column(field: pa.Field, source: TableName) -> PublishedColumn:
+    name = check_name(field.name, f"The column of {str(source)!r}")
+    found = _postgres_type(field.type)
+    if found is None:
+        raise UnsupportedTypeError(
+            f"The column {name!r} of {str(source)!r} has a type that PostgreSQL does not know.",
+            got=str(field.type),
+            expected="a number, text, a date or time, bytes, a UUID or a nested value",
+            hint=f"Cast {name!r} in the mart's model, for instance to varchar.",
+            column=name,
+        )
+    return PublishedColumn(name, Sql(found[0]), found[1])
+
+
+def _postgres_type(kind: pa.DataType) -> tuple[str, Encoder] | None:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _extension_type(kind)
+    if is_type.is_decimal(kind):
+        return _decimal_type(kind)
+    if is_type.is_timestamp(kind):
+        return ("timestamptz" if kind.tz else "timestamp"), fmt.encode_timestamp
+    if is_type.is_dictionary(kind):
+        return _dictionary_type(kind)
+    simple = _SIMPLE.get(kind)
+    return simple or next((found for test, found in _FAMILIES if test(kind)), None)
+
+
+def _decimal_type(kind: pa.DataType) -> tuple[str, Encoder] | None:
+    scale = max(kind.scale, 0)
+    precision = kind.precision + scale - kind.scale  # a negative scale is zeros before the point
+    if precision > _MAX_DIGITS or scale > precision:
+        return None
+    return f"numeric({precision}, {scale})", fmt.encode_decimal(precision, scale)
+
+
+def _extension_type(kind: pa.BaseExtensionType) -> tuple[str, Encoder] | None:
+    if kind.extension_name == "arrow.uuid":
+        return "uuid", lambda column: fmt.encode_bytes(column.storage)
+    found = _postgres_type(kind.storage_type)
+    return found and (found[0], lambda column: found[1](column.storage))
+
+
+def _dictionary_type(kind: pa.DataType) -> tuple[str, Encoder] | None:
+    found = _postgres_type(kind.value_type)
+    return found and (found[0], lambda column: found[1](column.dictionary_decode()))
+
+
+_SIMPLE: dict[pa.DataType, tuple[str, Encoder]] = {
+    pa.bool_(): ("boolean", fmt.encode_number("u1")),
+    pa.int8(): ("smallint", fmt.encode_number(">i2")),
+    pa.uint8(): ("smallint", fmt.encode_number(">i2")),
+    pa.int16(): ("smallint", fmt.encode_number(">i2")),
+    pa.uint16(): ("integer", fmt.encode_number(">i4")),
+    pa.int32(): ("integer", fmt.encode_number(">i4")),
+    pa.uint32(): ("bigint", fmt.encode_number(">i8")),
+    pa.int64(): ("bigint", fmt.encode_number(">i8")),
+    pa.uint64(): ("numeric(20, 0)", fmt.encode_decimal(20, 0)),
+    pa.float16(): ("real", fmt.encode_number(">f4")),
+    pa.float32(): ("real", fmt.encode_number(">f4")),
+    pa.float64(): ("double precision", fmt.encode_number(">f8")),
+    pa.null(): ("text", fmt.encode_text),
+}
+_FAMILIES = (
+    (is_type.is_date, ("date", fmt.encode_date)),
+    (is_type.is_time, ("time", fmt.encode_time)),
+    (is_type.is_string, ("text", fmt.encode_text)),
+    (is_type.is_large_string, ("text", fmt.encode_text)),
+    (is_type.is_string_view, ("text", fmt.encode_text)),
+    (is_type.is_binary, ("bytea", fmt.encode_bytes)),
+    (is_type.is_large_binary, ("bytea", fmt.encode_bytes)),
+    (is_type.is_binary_view, ("bytea", fmt.encode_bytes)),
+    (is_type.is_fixed_size_binary, ("bytea", fmt.encode_bytes)),
+    (is_type.is_struct, ("jsonb", fmt.encode_json)),
+    (is_type.is_map, ("jsonb", fmt.encode_json)),
+    (is_type.is_list, ("jsonb", fmt.encode_json)),
+    (is_type.is_large_list, ("jsonb", fmt.encode_json)),
+    (is_type.is_fixed_size_list, ("jsonb", fmt.encode_json)),
+)
