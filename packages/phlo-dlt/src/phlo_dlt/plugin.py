@@ -1,1 +1,60 @@
 """What phlo-dlt contributes through phlo's hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phlo.plugins import hookimpl
+from phlo.values import TableAsset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dagster import Definitions
+    from phlo.project import Project
+    from pydantic_settings import BaseSettings
+
+
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """How loads are worked on."""
+    from phlo_dlt.settings import DltSettings
+
+    return DltSettings
+
+
+@hookimpl
+def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
+    """The table of each ``@phlo_ingestion``."""
+    from phlo_dlt.spec import IngestionSpec
+
+    return [
+        TableAsset(
+            table=spec.table,
+            asset_key=(spec.asset_name,),
+            audits=True,
+            names=(spec.function.__name__,),
+            defined_at=spec.defined_at,
+        )
+        for spec in project.specs(IngestionSpec)
+    ]
+
+
+@hookimpl
+def phlo_register_definitions(project: Project) -> Definitions:
+    """An asset for each ``@phlo_ingestion``, and a schedule where it has a ``cron``."""
+    from dagster import Definitions
+    from phlo.assembly import build_resources
+
+    from phlo_dlt.asset import build_asset
+    from phlo_dlt.schedule import build_schedule
+    from phlo_dlt.spec import IngestionSpec
+
+    specs = project.specs(IngestionSpec)
+    resources = build_resources(project) if specs else {}
+    assets = [build_asset(spec, project, resources) for spec in specs]
+    schedules = [
+        build_schedule(spec, asset, project.settings)
+        for spec, asset in zip(specs, assets, strict=True)
+    ]
+    return Definitions(assets=assets, schedules=[s for s in schedules if s is not None])

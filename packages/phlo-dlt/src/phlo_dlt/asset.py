@@ -1,0 +1,344 @@
+"""A spec as a Dagster asset: partitions, policies, checks, and the step that loads (R28-R31)."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
+    AssetsDefinition,
+    AssetSpec,
+    DailyPartitionsDefinition,
+    Failure,
+    FreshnessPolicy,
+    MaterializeResult,
+    MetadataValue,
+    MonthlyPartitionsDefinition,
+    RetryPolicy,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+    TimeWindowPartitionsDefinition,
+    WeeklyPartitionsDefinition,
+    multi_asset,
+)
+from phlo.asset_checks import check_specs, to_asset_check_result
+from phlo.config import get_settings
+from phlo.errors import InvalidArgumentError, PhloError, RetriableError
+from phlo.events import ChecksEvent, LoadEvent
+from phlo.lake import open_lake
+from phlo.plugins import notify
+from phlo.values import Partition
+
+from phlo_dlt.limits import Deadline
+from phlo_dlt.load import Account, Attempt, run_load, table_schema
+from phlo_dlt.settings import get_dlt_settings
+from phlo_dlt.staging import staging_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from phlo.config import Settings
+    from phlo.project import Project
+    from phlo.protocols import CheckSuite
+
+    from phlo_dlt.spec import IngestionSpec
+
+_CALENDAR = {
+    "daily": DailyPartitionsDefinition,
+    "weekly": WeeklyPartitionsDefinition,
+    "monthly": MonthlyPartitionsDefinition,
+}
+_PASSED = ("context", "partition_date")
+
+
+def build_asset(
+    spec: IngestionSpec, project: Project, resources: Mapping[str, Any]
+) -> AssetsDefinition:
+    """The Dagster asset of an ingestion.
+
+    It declares the checks of the table's suites that block, since it judges them before it
+    publishes; selected alone they are run on the published table.
+
+    Args:
+        spec: The ingestion.
+        project: Knows the suites.
+        resources: The project's resources by name, for the function's parameters (R24).
+
+    Raises:
+        InvalidArgumentError: The function takes a parameter that nothing provides.
+    """
+    suites = [suite for suite in project.suites_for(spec.table) if suite.blocking]
+    given = _resource_parameters(spec, resources)
+    key = AssetKey([spec.asset_name])
+
+    @multi_asset(
+        name=spec.asset_name,
+        specs=[_asset_spec(spec, key)],
+        check_specs=[c for suite in suites for c in check_specs(suite, key.path)],
+        partitions_def=partitions_definition(spec, project.settings),
+        retry_policy=RetryPolicy(max_retries=spec.max_retries, delay=spec.retry_delay_seconds),
+        required_resource_keys=set(given.values()),
+        can_subset=True,
+    )
+    def step(context) -> Any:  # noqa: ANN001, ANN401 - Dagster refuses annotations that are text
+        if key in context.op_execution_context.selected_asset_keys:
+            yield from _materialize(context, spec, suites, given)
+        else:
+            yield from _check_published(context, spec, suites)
+
+    return step
+
+
+def partitions_definition(
+    spec: IngestionSpec, settings: Settings
+) -> TimeWindowPartitionsDefinition | None:
+    """Partitions from ``start_date`` to today included, in the project's time zone (R28)."""
+    if spec.partitions is None or not isinstance(spec.partitions, str):
+        return spec.partitions
+    start = spec.start_date or settings.start_date
+    return _CALENDAR[spec.partitions](
+        start_date=start.isoformat(), timezone=settings.timezone, end_offset=1
+    )
+
+
+def _asset_spec(spec: IngestionSpec, key: AssetKey) -> AssetSpec:
+    return AssetSpec(
+        key,
+        group_name=spec.group,
+        description=spec.description,
+        kinds={"dlt", "iceberg"},
+        freshness_policy=_freshness(spec),
+        metadata={
+            "dagster/table_name": str(spec.table),
+            "dagster/column_schema": _column_schema(spec),
+            "phlo/unique_key": ", ".join(spec.unique_key),
+            "phlo/merge_strategy": spec.merge_strategy,
+            "phlo/schema": spec.contract.name,
+            "phlo/defined_at": spec.defined_at,
+        },
+    )
+
+
+def _freshness(spec: IngestionSpec) -> FreshnessPolicy | None:
+    if spec.freshness_hours is None:
+        return None
+    warn, error = (timedelta(hours=h) for h in spec.freshness_hours)
+    return FreshnessPolicy.time_window(fail_window=error, warn_window=warn)
+
+
+def _column_schema(spec: IngestionSpec) -> TableSchema:
+    unique = {names[0] for names in spec.contract.unique if len(names) == 1}
+    return TableSchema(
+        columns=[
+            TableColumn(
+                field.name,
+                str(field.type),
+                description=((field.metadata or {}).get(b"doc") or b"").decode() or None,
+                constraints=TableColumnConstraints(
+                    nullable=field.nullable, unique=field.name in unique
+                ),
+            )
+            for field in table_schema(spec)
+        ]
+    )
+
+
+def _resource_parameters(spec: IngestionSpec, resources: Mapping[str, Any]) -> dict[str, str]:
+    """Which resource each further parameter of the function means (R24)."""
+    hints = _hints(spec.function)
+    parameters = inspect.signature(spec.function).parameters.values()
+    found = {
+        p.name: _resource_for(p.name, hints.get(p.name), resources)
+        for p in parameters
+        if p.name not in _PASSED and hints.get(p.name) is not AssetExecutionContext
+    }
+    for parameter in parameters:
+        if found.get(parameter.name, "") is None and parameter.default is inspect.Parameter.empty:
+            raise InvalidArgumentError(
+                f"The ingestion function {spec.function.__name__!r} ({spec.defined_at}) takes "
+                f"{parameter.name!r}, which nothing provides.",
+                got=repr(parameter.name),
+                expected=f"partition_date, context, or a resource: {sorted(resources)}",
+                hint="Define the resource under workflows/resources/, or give a default.",
+                argument=parameter.name,
+            )
+    return {name: key for name, key in found.items() if key is not None}
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except NameError:  # an annotation that only a type checker knows
+        return {}
+
+
+def _resource_for(name: str, annotation: Any, resources: Mapping[str, Any]) -> str | None:  # noqa: ANN401
+    if name in resources:
+        return name
+    if not isinstance(annotation, type):
+        return None
+    matching = [key for key, value in resources.items() if isinstance(value, annotation)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _materialize(
+    context: AssetExecutionContext,
+    spec: IngestionSpec,
+    suites: Sequence[CheckSuite],
+    given: Mapping[str, str],
+) -> Iterator[Any]:
+    account, began = Account(), time.perf_counter()
+    partition = _partition(context)
+    error: Exception | None = None
+    has_data = False
+    attempt_number = context.op_execution_context.retry_number
+    try:
+        with staging_folder(
+            get_settings(), context.run.run_id, spec.asset_name, attempt_number
+        ) as folder:
+            attempt = Attempt(
+                spec=spec,
+                lake=open_lake(),
+                suites=suites,
+                settings=get_dlt_settings(),
+                folder=folder,
+                partition=partition,
+                run_id=context.run.run_id,
+                number=attempt_number,
+                deadline=Deadline(spec.max_runtime_seconds, f"The load of {spec.table}"),
+                context=context,
+            )
+            has_data = run_load(attempt, lambda: _call(context, spec, given), account)
+    except Exception as exc:  # noqa: BLE001 - reported below, then raised
+        error = exc
+    seconds = time.perf_counter() - began
+    _tell(spec, partition, context.run.run_id, account, error, seconds)
+    yield from _check_results(context, spec, account)
+    if error is not None:
+        raise _as_dagster_sees_it(error, account) from error
+    if has_data:
+        yield MaterializeResult(AssetKey([spec.asset_name]), metadata=_metadata(account, seconds))
+    else:
+        yield AssetObservation(AssetKey([spec.asset_name]), metadata={"phlo/status": "no_data"})
+
+
+def _call(context: AssetExecutionContext, spec: IngestionSpec, given: Mapping[str, str]) -> Any:  # noqa: ANN401
+    """Call the ingestion function with what it takes, by name or annotation (R24)."""
+    hints = _hints(spec.function)
+    arguments: dict[str, Any] = {
+        name: getattr(context.resources, key) for name, key in given.items()
+    }
+    for name in inspect.signature(spec.function).parameters:
+        if name == "partition_date":
+            arguments[name] = context.partition_key if context.has_partition_key else None
+        elif name == "context" or hints.get(name) is AssetExecutionContext:
+            arguments[name] = context
+    return spec.function(**arguments)
+
+
+def _partition(context: AssetExecutionContext) -> Partition | None:
+    if not context.has_partition_key:
+        return None
+    window = context.partition_time_window
+    return Partition(Partition.parse(context.partition_key).date, (window.end - window.start).days)
+
+
+def _check_results(
+    context: AssetExecutionContext, spec: IngestionSpec, account: Account
+) -> Iterator[Any]:
+    selected = {key.name for key in context.selected_asset_check_keys}
+    for result in account.checks:
+        if result.check in selected:
+            yield to_asset_check_result(result, [spec.asset_name])
+
+
+def _tell(
+    spec: IngestionSpec,
+    partition: Partition | None,
+    run_id: str,
+    account: Account,
+    error: Exception | None,
+    seconds: float,
+) -> None:
+    rows = account.rows.as_rejected() if error is not None else account.rows
+    notify(
+        "phlo_on_load",
+        LoadEvent(
+            table=spec.table,
+            asset_key=spec.asset_name,
+            partition=partition,
+            run_id=run_id,
+            account=rows,
+            published=account.published,
+            error=str(error) if error is not None else None,
+            seconds=seconds,
+        ),
+    )
+    if account.checks:
+        notify(
+            "phlo_on_checks", ChecksEvent(spec.table, run_id, tuple(account.checks), staged=True)
+        )
+
+
+def _as_dagster_sees_it(error: Exception, account: Account) -> Exception:
+    """What would fail again the same way is not tried again (R31)."""
+    if not isinstance(error, PhloError) or isinstance(error, RetriableError):
+        return error
+    rejected = account.rows.as_rejected().as_dict()
+    return Failure(
+        description=str(error),
+        metadata={"phlo/error": type(error).__name__, **_numbers(rejected)},
+        allow_retries=False,
+    )
+
+
+def _metadata(account: Account, seconds: float) -> dict[str, Any]:
+    published = account.published
+    assert published is not None  # noqa: S101 - the load succeeded
+    facts: dict[str, Any] = {
+        "dagster/row_count": published.row_count,
+        "phlo/strategy": published.strategy,
+        "phlo/seconds": round(seconds, 3),
+        "phlo/rows_per_second": round(account.rows.extracted / max(seconds, 0.001), 1),
+        **_numbers(account.rows.as_dict()),
+        **{f"phlo/seconds_{step}": round(s, 3) for step, s in account.seconds.items()},
+    }
+    if published.snapshot_id is not None:
+        # Text: a snapshot id is longer than the numbers that JavaScript shows exactly.
+        facts["phlo/snapshot_id"] = str(published.snapshot_id)
+    if account.dropped:
+        facts["phlo/dropped_values"] = MetadataValue.json(account.dropped)
+    if account.verdict is not None and account.verdict.row_count:
+        facts["phlo/broken_rules"] = MetadataValue.json(account.verdict.by_rule)
+    return facts
+
+
+def _numbers(account: Mapping[str, int]) -> dict[str, int]:
+    return {f"phlo/{name}": count for name, count in account.items()}
+
+
+def _check_published(
+    context: AssetExecutionContext, spec: IngestionSpec, suites: Sequence[CheckSuite]
+) -> Iterator[Any]:
+    """Judge the published table: the checks were selected without the asset."""
+    selected = {key.name for key in context.selected_asset_check_keys}
+    lake = open_lake()
+    for suite in suites:
+        wanted = [check.name for check in suite.checks if check.name in selected]
+        if not wanted:
+            continue
+        results = suite.evaluate(
+            lake.engine, lake.store, partition=_partition(context), only=wanted, context=context
+        )
+        notify(
+            "phlo_on_checks",
+            ChecksEvent(spec.table, context.run.run_id, tuple(results), staged=False),
+        )
+        for result in results:
+            yield to_asset_check_result(result, [spec.asset_name])

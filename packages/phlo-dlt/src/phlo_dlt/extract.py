@@ -1,0 +1,256 @@
+"""Whatever an ingestion function returns, extracted by dlt into Parquet on local disk.
+
+Each attempt runs dlt in a private folder, seeded with the state that was published last, so that
+dlt's cursors move only with a published load.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import dlt
+import pyarrow as pa
+from dlt.common.json import json
+from dlt.extract import DltResource, DltSource
+from dlt.extract.items import TableNameMeta
+from dlt.extract.items_transform import ItemTransform, LimitItem
+from dlt.pipeline.exceptions import PipelineStepFailed
+from phlo.errors import ConfigurationError, PhloError, SourceError
+
+from phlo_dlt.conform import Conformer, batches_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from phlo.contract import Contract
+
+logger = logging.getLogger(__name__)
+
+BATCH_ROWS = 50_000
+"""Rows yielded one by one are converted in batches of this size."""
+
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was extracted.
+
+    Attributes:
+        files: Parquet files, in no order; rows carry their number. See :mod:`phlo_dlt.conform`.
+        row_count: Rows in them.
+        delivered: Columns of the contract that the source delivered.
+        dropped: Values dropped, by source column that the contract does not have.
+        load_id: dlt's id of this load.
+        state: dlt's state after it, as text; ``None`` where the source keeps none.
+    """
+
+    files: tuple[Path, ...]
+    row_count: int
+    delivered: frozenset[str]
+    dropped: dict[str, int]
+    load_id: str
+    state: str | None
+
+
+def extract(
+    returned: Any,  # noqa: ANN401 - users return many kinds of things
+    *,
+    name: str,
+    contract: Contract,
+    folder: Path,
+    state: str | None = None,
+) -> Extraction:
+    """Extract all rows of a source into Parquet files.
+
+    Args:
+        returned: A dlt source, resource or resource function, an iterator or list of dicts, a
+            frame, or Arrow data.
+        name: The table's name; of several resources the one called so is loaded (R26).
+        contract: What the rows are conformed to.
+        folder: Where the files go; private to this attempt.
+        state: dlt's state as last published.
+
+    Raises:
+        ConfigurationError: What was returned is no source, or it is not clear which resource.
+        SourceError: The source failed.
+    """
+    source, resource = as_resource(returned, name)
+    conformer = Conformer(contract)
+    _prepare(resource, name, conformer)
+    pipeline = dlt.pipeline(pipeline_name=f"phlo_{name}", pipelines_dir=str(folder / "dlt"))
+    _seed(pipeline, state)
+    load_id = _run(pipeline, source if source is not None else resource, name)
+    files = tuple(sorted((folder / "dlt").glob("*/normalize/extracted/*/*/*.parquet")))
+    logger.info("Extracted %d rows into %d files.", conformer.extracted, len(files))
+    return Extraction(
+        files=files,
+        row_count=conformer.extracted,
+        delivered=frozenset(conformer.delivered),
+        dropped=dict(conformer.dropped),
+        load_id=load_id,
+        state=_state(pipeline),
+    )
+
+
+def as_resource(returned: Any, name: str) -> tuple[DltSource | None, DltResource]:  # noqa: ANN401
+    """The resource to load, with the source it belongs to, if any."""
+    if callable(returned) and not isinstance(returned, DltResource | DltSource):
+        returned = returned()  # an undecorated resource function
+    if isinstance(returned, DltSource):
+        chosen = _choose(returned, name)
+        source = returned.with_resources(chosen)
+        return source, source.resources[chosen]
+    if isinstance(returned, DltResource):
+        return None, returned
+    return None, dlt.resource(_iterable(returned), name=name)
+
+
+def _choose(source: DltSource, name: str) -> str:
+    names = list(source.resources)
+    selected = list(source.selected_resources) or names
+    for candidates in (names, selected):
+        if name in candidates:
+            return name
+        if len(candidates) == 1:
+            return candidates[0]
+    raise ConfigurationError(
+        f"The source {source.name!r} has several resources, and none is called {name!r}.",
+        got=str(sorted(names)),
+        expected=f"one called {name!r}, or just one",
+        hint=f"Return source.with_resources(...) with the one to load, or rename it to {name!r}.",
+        resources=names,
+    )
+
+
+def _iterable(returned: Any) -> Any:  # noqa: ANN401
+    """Something that dlt iterates: a lone frame or table is one item."""
+    is_one = isinstance(returned, dict | pa.Table | pa.RecordBatch | pa.RecordBatchReader)
+    if is_one or hasattr(returned, "columns"):
+        return [returned]
+    if isinstance(returned, str | bytes) or not isinstance(returned, Iterable | AsyncIterator):
+        raise ConfigurationError(
+            f"The ingestion function returned a {type(returned).__name__}.",
+            got=repr(returned)[:80],
+            expected="a dlt source or resource, dicts, a frame, Arrow data or None",
+            hint="Return the rows, or yield them.",
+        )
+    return returned
+
+
+class _ConformStep(ItemTransform):
+    """The last step of the pipe, after dlt's incremental and limits."""
+
+    placement_affinity: ClassVar[float] = 1.5
+
+    def __init__(self, table: str, conformer: Conformer) -> None:
+        super().__init__(lambda item: item)
+        self._table, self._conformer = table, conformer
+
+    def __call__(self, item: Any, meta: Any = None) -> Iterator[pa.Table]:  # noqa: ANN401
+        if isinstance(meta, TableNameMeta) and meta.table_name != self._table:
+            raise ConfigurationError(
+                f"The resource of {self._table!r} marks rows for the table {meta.table_name!r}.",
+                hint="Load each table by an ingestion function of its own.",
+            )
+        yield from batches_of(item, self._conformer)
+
+
+def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
+    """Let the resource yield conformed Arrow tables, under phlo's own hints."""
+    ignored = dict.fromkeys(["write_disposition"], resource.write_disposition)
+    if ignored["write_disposition"] != "append" or resource.has_dynamic_table_name:
+        logger.info("Hints of the dlt resource %r are ignored: phlo's own decide.", resource.name)
+    if resource._pipe.find(LimitItem) < 0 and not resource.is_transformer:  # noqa: SLF001
+        resource._pipe.replace_gen(_batched(resource._pipe.gen))  # noqa: SLF001
+    resource.apply_hints(
+        table_name=name,
+        parent_table_name="",
+        write_disposition="append",
+        columns={},
+        schema_contract="evolve",
+        file_format="parquet",
+    )
+    resource.add_step(_ConformStep(name, conformer)) if hasattr(
+        resource, "add_step"
+    ) else resource._pipe.append_step(_ConformStep(name, conformer))  # noqa: SLF001
+
+
+def _batched(head: Any) -> Any:  # noqa: ANN401 - a function, an iterable or an async iterator
+    """The head of a pipe, with single dicts gathered into lists."""
+    if callable(head):
+
+        def gathered() -> Any:  # noqa: ANN401
+            return _batched_items(head())
+
+        return gathered
+    return _batched_items(head)
+
+
+def _batched_items(items: Any) -> Any:  # noqa: ANN401
+    if not isinstance(items, Iterable) or isinstance(items, dict | DltResource):
+        return items
+    return _gather(items)
+
+
+def _gather(items: Iterable[Any]) -> Iterator[Any]:
+    pending: list[dict[str, Any]] = []
+    for item in items:
+        rows = _dicts(item)
+        if rows is None:
+            if pending:
+                yield pending
+                pending = []
+            yield item
+            continue
+        pending.extend(rows)
+        if len(pending) >= BATCH_ROWS:
+            yield pending
+            pending = []
+    if pending:
+        yield pending
+
+
+def _dicts(item: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401
+    if type(item) is dict:
+        return [item]
+    if type(item) is list and all(type(row) is dict for row in item):
+        return item
+    return None
+
+
+def _seed(pipeline: dlt.Pipeline, state: str | None) -> None:
+    if state is not None:
+        with pipeline.managed_state() as current:
+            current["sources"] = json.typed_loads(state)
+
+
+def _state(pipeline: dlt.Pipeline) -> str | None:
+    sources = pipeline.state.get("sources")
+    return json.typed_dumps(sources) if sources else None
+
+
+def _run(pipeline: dlt.Pipeline, data: DltSource | DltResource, name: str) -> str:
+    try:
+        info = pipeline.extract(data)
+    except PipelineStepFailed as exc:
+        raise _as_source_error(exc, name) from exc
+    return str(info.loads_ids[0]) if info.loads_ids else ""
+
+
+def _as_source_error(exc: PipelineStepFailed, name: str) -> PhloError:
+    """Phlo's own error where there is one in the chain, else a source error."""
+    cause: BaseException | None = exc
+    last: BaseException = exc
+    while cause is not None:
+        if isinstance(cause, PhloError):
+            return cause
+        last, cause = cause, cause.__cause__ or cause.__context__
+    return SourceError(
+        f"The source of {name!r} failed: {type(last).__name__}: {last}",
+        hint="Correct the source, or raise max_retries where it fails now and then.",
+    )

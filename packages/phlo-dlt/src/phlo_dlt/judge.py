@@ -1,0 +1,245 @@
+"""Which rows of a load break which rules (R35, R37, R40).
+
+All rules that SQL can say are answered in one pass; the others run in Pandera on bounded batches.
+The relation ``broken`` holds a row per row number and rule, ``excluded`` the rows not to be loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from phlo.contract_rules import is_null
+from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
+
+from phlo_dlt.conform import PROBLEMS, ROW_NUMBER
+from phlo_dlt.workspace import ROWS, to_duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from phlo.contract import Contract, ContractColumn, FrameRule, Rule
+
+    from phlo_dlt.spec import IngestionSpec, InvalidRows
+    from phlo_dlt.workspace import Workspace
+
+BROKEN, EXCLUDED = Identifier("broken"), Identifier("excluded")
+_N = Identifier(ROW_NUMBER)
+FRAME_ROWS = 500_000
+"""Rows that Pandera sees at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a load.
+
+    Attributes:
+        row_count: Rows that break a rule.
+        by_rule: Rows by broken rule, most first.
+        sample: A few broken rows: their number, key values and rules.
+        excluded: Rows that are not loaded.
+    """
+
+    row_count: int
+    by_rule: dict[str, int]
+    sample: tuple[dict[str, Any], ...]
+    excluded: int
+
+
+def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
+    """Fill ``broken`` by every rule that is judged before deduplication.
+
+    Args:
+        work: The load.
+        spec: Its ingestion; ``validate=False`` leaves casts, required columns and keys.
+        delivered: Columns that the source delivered: a column that is neither required nor
+            delivered is null in every row and breaks nothing.
+    """
+    work.run("CREATE TABLE {b} ({n} BIGINT, rule VARCHAR)", b=BROKEN, n=_N)
+    _note_casts(work)
+    _note_rules(work, [*_null_keys(spec), *_rules(spec, delivered)])
+    if spec.validate:
+        for rule in spec.contract.frame_rules:
+            _note_frame_rule(work, rule, spec.contract)
+        for columns in _unique_sets(spec, within_key=False):
+            note_duplicates(work, columns, spec.contract, ROWS)
+    _forget_consequences(work, spec.contract)
+
+
+def judge_key_uniqueness(work: Workspace, spec: IngestionSpec, survivors: Identifier) -> None:
+    """Judge uniqueness of the key's own columns, after deduplication (R37)."""
+    if spec.validate:
+        for columns in _unique_sets(spec, within_key=True):
+            note_duplicates(work, columns, spec.contract, survivors)
+
+
+def exclude(work: Workspace, spec: IngestionSpec) -> None:
+    """(Re)make ``excluded``, the rows that are not loaded."""
+    work.run("CREATE OR REPLACE TABLE {e} AS {q}", e=EXCLUDED, q=_excluded(spec, spec.invalid_rows))
+
+
+def _excluded(spec: IngestionSpec, mode: InvalidRows) -> Sql:
+    if mode != "keep":
+        return sql("SELECT DISTINCT {n} FROM {b}", n=_N, b=BROKEN)
+    must_be = [c for c in spec.contract.columns if _is_required(c) or c.name in spec.unique_key]
+    nulls = any_of([sql("{c} IS NULL", c=Identifier(c.name)) for c in must_be])
+    return sql("SELECT {n} FROM {rows} WHERE {p}", n=_N, rows=ROWS, p=nulls)
+
+
+def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
+    """Sum up ``broken`` and ``excluded``."""
+    by_rule = work.run(
+        "SELECT rule, count(*) FROM {b} GROUP BY rule ORDER BY 2 DESC, 1", b=BROKEN
+    ).fetchall()
+    return Verdict(
+        row_count=work.value("SELECT count(DISTINCT {n}) FROM {b}", n=_N, b=BROKEN),
+        by_rule=dict(by_rule),
+        sample=tuple(_sample(work, spec)),
+        excluded=work.value("SELECT count(*) FROM {e}", e=EXCLUDED),
+    )
+
+
+def _sample(work: Workspace, spec: IngestionSpec) -> Iterable[dict[str, Any]]:
+    keys = list(spec.unique_key)
+    found = work.run(
+        "SELECT r.{n}, b.rules, {keys} FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) "
+        "AS rules FROM {b} GROUP BY {n} ORDER BY {n} LIMIT 5) b ON r.{n} = b.{n} ORDER BY 1",
+        n=_N,
+        keys=identifiers(keys),
+        rows=ROWS,
+        b=BROKEN,
+    )
+    for number, rules, *values in found.fetchall():
+        yield {"row": number, "key": dict(zip(keys, values, strict=True)), "rules": rules}
+
+
+def _note_casts(work: Workspace) -> None:
+    work.run(
+        "INSERT INTO {b} SELECT {n}, unnest(from_json({p}, '[\"VARCHAR\"]')) FROM {rows} "
+        "WHERE {p} IS NOT NULL",
+        b=BROKEN,
+        n=_N,
+        p=Identifier(PROBLEMS),
+        rows=ROWS,
+    )
+
+
+def _note_rules(work: Workspace, rules: Sequence[tuple[str, Sql]]) -> None:
+    """Judge all rules in one pass over the rows."""
+    if not rules:
+        return
+    names = [sql("CASE WHEN {p} THEN {name} END", p=p, name=name) for name, p in rules]
+    work.run(
+        "INSERT INTO {b} SELECT {n}, rule FROM (SELECT {n}, unnest([{names}]) AS rule "
+        "FROM {rows} WHERE {any}) WHERE rule IS NOT NULL",
+        b=BROKEN,
+        n=_N,
+        names=names,
+        rows=ROWS,
+        any=any_of([p for _, p in rules]),
+    )
+
+
+def _null_keys(spec: IngestionSpec) -> list[tuple[str, Sql]]:
+    if spec.merge_strategy != "merge":
+        return []
+    columns = [c for c in spec.contract.columns if c.name in spec.unique_key]
+    return [(f"{c.name}: null key", to_duckdb(is_null(c))) for c in columns]
+
+
+def _rules(spec: IngestionSpec, delivered: frozenset[str]) -> list[tuple[str, Sql]]:
+    return [
+        (rule.name, to_duckdb(rule.predicate))
+        for rule in spec.contract.rules
+        if _applies(rule, spec, delivered)
+    ]
+
+
+def _applies(rule: Rule, spec: IngestionSpec, delivered: frozenset[str]) -> bool:
+    column = spec.contract.column(rule.columns[0])
+    assert column is not None  # noqa: S101 - rules are of the contract's columns
+    is_nullability = rule.name == f"{column.name}: not_nullable"
+    if is_nullability and column.name in spec.unique_key and spec.merge_strategy == "merge":
+        return False  # judged as a null key
+    if not column.required and column.name not in delivered:
+        return False
+    return spec.validate or (is_nullability and _is_required(column))
+
+
+def _is_required(column: ContractColumn) -> bool:
+    return not column.field.nullable
+
+
+def _unique_sets(spec: IngestionSpec, *, within_key: bool) -> list[tuple[str, ...]]:
+    """Sets of unique columns; those within the key are judged after deduplication.
+
+    Rows of an append are not deduplicated, so there all are judged on the load as it came.
+    """
+    key = set(spec.unique_key) if spec.merge_strategy != "append" else set()
+    return [c for c in spec.contract.unique if (set(c) <= key) == within_key]
+
+
+def note_duplicates(
+    work: Workspace, columns: tuple[str, ...], contract: Contract, relation: Identifier
+) -> None:
+    """Note every row of a repeated combination; rows with a null in it are no duplicates."""
+    names = identifiers(columns)
+    chosen = [c for c in contract.columns if c.name in columns]
+    present = to_duckdb(sql("NOT ({p})", p=any_of([is_null(c) for c in chosen])))
+    same = all_of([sql("r.{c} = d.{c}", c=name) for name in names])
+    work.run(
+        "INSERT INTO {b} SELECT r.{n}, {rule} FROM {rel} r JOIN (SELECT {names} FROM {rel} "
+        "WHERE {present} GROUP BY {names} HAVING count(*) > 1) d ON {same}",
+        b=BROKEN,
+        n=_N,
+        rule=f"{', '.join(columns)}: unique",
+        rel=relation,
+        names=names,
+        present=present,
+        same=same,
+    )
+
+
+def _note_frame_rule(work: Workspace, rule: FrameRule, contract: Contract) -> None:
+    batches = work.batches(
+        "SELECT {n}, {names} FROM {rows} ORDER BY {n}",
+        FRAME_ROWS,
+        n=_N,
+        names=identifiers(rule.columns),
+        rows=ROWS,
+    )
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        conformed = _conformed(rows, rule.columns, contract)
+        failing = rows.column(ROW_NUMBER).take(pa.array(rule.failing(conformed), pa.int64()))
+        _note(work, failing, rule.name)
+
+
+def _conformed(rows: pa.Table, columns: Sequence[str], contract: Contract) -> pa.Table:
+    """The rows in the contract's own types, which DuckDB's Arrow output mostly has already."""
+    fields = [pa.field(c.name, c.type) for c in contract.columns if c.name in columns]
+    return rows.select([f.name for f in fields]).cast(pa.schema(fields))
+
+
+def _note(work: Workspace, numbers: pa.ChunkedArray, rule: str) -> None:
+    if len(numbers):
+        work.run(
+            "INSERT INTO {b} SELECT unnest([{numbers}]), {rule}",
+            b=BROKEN,
+            numbers=numbers.to_pylist(),
+            rule=rule,
+        )
+
+
+def _forget_consequences(work: Workspace, contract: Contract) -> None:
+    """A value that cannot be cast is null only because of that: one reason is enough."""
+    for column in contract.columns:
+        work.run(
+            "DELETE FROM {b} WHERE rule IN ({rules}) AND {n} IN "
+            "(SELECT {n} FROM {b} WHERE starts_with(rule, {cast}))",
+            b=BROKEN,
+            rules=[f"{column.name}: not_nullable", f"{column.name}: null key"],
+            n=_N,
+            cast=f"{column.name}: cannot be cast",
+        )

@@ -1,0 +1,389 @@
+"""One load, from what a function returned to a published snapshot.
+
+extract -> conform -> judge -> deduplicate -> stage -> audit -> publish -> account
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from phlo.contract_types import TIMESTAMP
+from phlo.errors import AuditError, ContractError
+from phlo.sql import Identifier, identifiers, sql
+from phlo.values import (
+    INGESTED_AT_COLUMN,
+    LOAD_ID_COLUMN,
+    PARTITION_DATE_COLUMN,
+    ROW_ID_COLUMN,
+    RUN_ID_COLUMN,
+    LoadAccount,
+)
+
+from phlo_dlt.conform import ROW_NUMBER, Conformer
+from phlo_dlt.deduplicate import SURVIVORS, deduplicate
+from phlo_dlt.extract import Extraction, extract
+from phlo_dlt.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
+from phlo_dlt.publishing import until_head_rests
+from phlo_dlt.quarantine import publish_quarantine, select_broken
+from phlo_dlt.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from phlo.lake import Lake
+    from phlo.protocols import CheckSuite, Staged
+    from phlo.values import CheckResult, Partition, Published
+
+    from phlo_dlt.limits import Deadline
+    from phlo_dlt.settings import DltSettings
+    from phlo_dlt.spec import IngestionSpec
+
+logger = logging.getLogger(__name__)
+STATE_PROPERTY = "phlo.dlt-state"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of one load: what, where and by whom.
+
+    Attributes:
+        spec: The ingestion.
+        lake: Store and engine.
+        suites: Blocking suites of the table.
+        settings: Settings of loads.
+        folder: The attempt's staging folder.
+        partition: The partition loaded; ``None`` for unpartitioned assets.
+        run_id: Dagster's run id.
+        number: 0 for the first attempt.
+        deadline: When it is given up.
+        context: Dagster's context, handed to custom checks.
+        began_at: When extraction began.
+    """
+
+    spec: IngestionSpec
+    lake: Lake
+    suites: Sequence[CheckSuite]
+    settings: DltSettings
+    folder: Path
+    partition: Partition | None
+    run_id: str
+    number: int
+    deadline: Deadline
+    context: Any = None
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def audit_branch(self) -> str:
+        """Where a stage that failed its audit is kept."""
+        partition = self.partition.key if self.partition else "table"
+        return f"audit/{self.spec.asset_name}/{partition}/{self.run_id[:8]}-{self.number}"
+
+
+@dataclass
+class Account:
+    """What came of a load, filled while it goes on, so that a failed one tells as much.
+
+    Attributes:
+        rows: Where the rows went.
+        seconds: Wall time by step.
+        verdict: What the contract said; ``None`` before.
+        checks: Results of the audit.
+        published: What the table became; ``None`` when nothing was published.
+        dropped: Values dropped by source column.
+        kept_branch: Branch of a stage that failed its audit.
+    """
+
+    rows: LoadAccount = field(default_factory=LoadAccount)
+    seconds: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    checks: list[CheckResult] = field(default_factory=list)
+    published: Published | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    kept_branch: str | None = None
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the wall time of a block to a step."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows that are fit to be staged.
+
+    Attributes:
+        rows: Valid, deduplicated rows with their metadata columns.
+        quarantine: Broken rows, or ``None`` where there are none.
+        state: dlt's state to publish with them.
+    """
+
+    rows: ds.Dataset
+    quarantine: ds.Dataset | None
+    state: str | None
+
+
+def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bool:
+    """Run one attempt of a load.
+
+    Args:
+        attempt: What is loaded, and where.
+        call: Calls the ingestion function.
+        account: Filled on the way, whether the load succeeds or not.
+
+    Returns:
+        ``False`` when the function returned ``None``: there is nothing to load (R25).
+
+    Raises:
+        ContractError: Rows break the contract, and ``invalid_rows`` is ``fail``.
+        AuditError: A blocking check did not pass on the staged state.
+        LoadTimeoutError: The attempt took longer than ``max_runtime_seconds``.
+        SourceError: The source failed.
+    """
+    prepared = attempt.deadline.run(lambda: _prepare(attempt, call, account))
+    if prepared is None:
+        return False
+    until_head_rests(
+        lambda: _stage_and_publish(attempt, prepared, account), attempt.settings.publish_attempts
+    )
+    return True
+
+
+def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Prepared | None:
+    with account.timed("extract"):
+        returned = call()
+        if returned is None:
+            return None
+        extraction = _extract(attempt, returned)
+    account.rows = LoadAccount(extracted=extraction.row_count)
+    account.dropped = extraction.dropped
+    _warn_of_dropped(attempt.spec, extraction.dropped)
+    work = _workspace(attempt, extraction)
+    try:
+        with account.timed("judge"):
+            _judge(attempt, work, extraction, account)
+        with account.timed("write"):
+            return _write(attempt, work, extraction, account)
+    finally:
+        work.close()
+
+
+def _extract(attempt: Attempt, returned: Any) -> Extraction:  # noqa: ANN401
+    spec = attempt.spec
+    return extract(
+        returned,
+        name=spec.table.name,
+        contract=spec.contract,
+        folder=attempt.folder,
+        state=_published_state(attempt),
+    )
+
+
+def _published_state(attempt: Attempt) -> str | None:
+    store, table = attempt.lake.store, attempt.spec.table
+    if not store.exists(table):
+        return None
+    return store.load(table).properties.get(STATE_PROPERTY)
+
+
+def _warn_of_dropped(spec: IngestionSpec, dropped: Mapping[str, int]) -> None:
+    if dropped and not spec.contract.strict:
+        columns = ", ".join(f"{name} ({count} values)" for name, count in sorted(dropped.items()))
+        logger.warning(
+            "Columns of the source that %s does not have are dropped: %s.",
+            spec.contract.name,
+            columns,
+        )
+
+
+def _workspace(attempt: Attempt, extraction: Extraction) -> Workspace:
+    files = list(extraction.files)
+    if not files:
+        empty = attempt.folder / "empty.parquet"
+        pq.write_table(Conformer(attempt.spec.contract).rows([]), empty)
+        files = [empty]
+    return Workspace(
+        files,
+        attempt.spec.contract,
+        folder=attempt.folder,
+        memory_limit_mb=attempt.settings.memory_limit_mb,
+    )
+
+
+def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> None:
+    spec = attempt.spec
+    judge(work, spec, extraction.delivered)
+    exclude(work, spec)
+    deduplicated = deduplicate(work, spec)
+    judge_key_uniqueness(work, spec, SURVIVORS)
+    if spec.invalid_rows != "keep":
+        exclude(work, spec)
+    found = verdict(work, spec)
+    account.verdict = found
+    account.rows = account.rows.plus(deduplicated=deduplicated, quarantined=found.excluded)
+    if found.row_count:
+        logger.warning("%s", describe(found, spec))
+
+
+def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> Prepared:
+    assert account.verdict is not None  # noqa: S101 - judged before
+    broken = None
+    if account.verdict.row_count:
+        broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
+    if broken is not None and attempt.spec.invalid_rows == "fail":
+        publish_quarantine(attempt, broken)
+        raise ContractError(
+            describe(account.verdict, attempt.spec) + " Nothing was loaded.",
+            hint="Correct the source or the schema; `phlo quarantine show "
+            f"{attempt.spec.table}` lists all of them. "
+            'invalid_rows="quarantine" would load the valid rows.',
+            rules=account.verdict.by_rule,
+            sample=account.verdict.sample,
+        )
+    rows = _dataset(work, attempt, "load", _select_rows(attempt, extraction.load_id))
+    return Prepared(rows, broken, extraction.state)
+
+
+def describe(found: Verdict, spec: IngestionSpec) -> str:
+    """What is wrong, with counts by rule and a few rows with their keys (R40)."""
+    rules = "; ".join(f"{rule} ({count} rows)" for rule, count in list(found.by_rule.items())[:10])
+    rows = "; ".join(
+        ", ".join(f"{k}={v!r}" for k, v in row["key"].items())
+        + f" breaks {', '.join(row['rules'])}"
+        for row in found.sample
+    )
+    return (
+        f"{found.row_count} rows of {spec.table} break {spec.contract.name} "
+        f"({spec.defined_at}): {rules}. First of them: {rows}."
+    )
+
+
+def _select_rows(attempt: Attempt, load_id: str) -> str:
+    spec = attempt.spec
+    own = [
+        sql("{v} AS {n}", v=load_id, n=Identifier(LOAD_ID_COLUMN)),
+        sql(
+            "printf('%016x', hash({v}, {r})) AS {n}",
+            v=load_id,
+            r=Identifier(ROW_NUMBER),
+            n=Identifier(ROW_ID_COLUMN),
+        ),
+    ]
+    if spec.add_metadata_columns:
+        partition = attempt.partition.date if attempt.partition else None
+        own += [
+            sql("{v} AS {n}", v=attempt.began_at, n=Identifier(INGESTED_AT_COLUMN)),
+            sql("CAST({v} AS DATE) AS {n}", v=partition, n=Identifier(PARTITION_DATE_COLUMN)),
+            sql("{v} AS {n}", v=attempt.run_id, n=Identifier(RUN_ID_COLUMN)),
+        ]
+    return sql(
+        "SELECT {columns}, {own} FROM {survivors}",
+        columns=identifiers(spec.contract.column_names),
+        own=own,
+        survivors=SURVIVORS,
+    )
+
+
+def _dataset(work: Workspace, attempt: Attempt, name: str, select: str) -> ds.Dataset:
+    """Write a query's rows to Parquet, to be scanned as often as needed."""
+    path = attempt.folder / f"{name}.parquet"
+    work.run("COPY ({q}) TO {path} (FORMAT parquet)", q=select, path=str(path))
+    return ds.dataset(path, format="parquet")
+
+
+def table_schema(spec: IngestionSpec) -> pa.Schema:
+    """The table's columns: the contract's, then the optional metadata columns (R32)."""
+    own = [pa.field(LOAD_ID_COLUMN, pa.string()), pa.field(ROW_ID_COLUMN, pa.string())]
+    if spec.add_metadata_columns:
+        own += [
+            pa.field(INGESTED_AT_COLUMN, TIMESTAMP),
+            pa.field(PARTITION_DATE_COLUMN, pa.date32()),
+            pa.field(RUN_ID_COLUMN, pa.string()),
+        ]
+    return pa.schema([*spec.contract.arrow_schema, *own])
+
+
+def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -> None:
+    with account.timed("stage"):
+        staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows))
+    try:
+        with account.timed("audit"):
+            account.checks = attempt.deadline.run(lambda: audit(attempt, staged))
+        _refuse_failed_audit(attempt, staged, account)
+        with account.timed("publish"):
+            publish_quarantine(attempt, prepared.quarantine)
+            (account.published,) = attempt.lake.store.publish([staged])
+    except BaseException:
+        if account.published is None and account.kept_branch is None:
+            attempt.lake.store.discard(staged)
+        raise
+    account.rows = account.published.account
+
+
+def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
+    spec = attempt.spec
+    partition = attempt.partition.key if attempt.partition else ""
+    default_spec = ((PARTITION_DATE_COLUMN, "identity"),) if _is_partitioned(attempt) else ()
+    return attempt.lake.store.stage(
+        spec.table,
+        prepared.rows,
+        spec.how(attempt.partition),
+        schema=table_schema(spec),
+        partition_by=default_spec if spec.partition_spec is None else spec.partition_spec,
+        account=rows,
+        properties={STATE_PROPERTY: prepared.state} if prepared.state is not None else {},
+        summary={
+            "phlo.run-id": attempt.run_id,
+            "phlo.attempt": str(attempt.number),
+            "phlo.partition": partition,
+            "phlo.asset": spec.asset_name,
+        },
+        on_schema_change=spec.on_schema_change,
+    )
+
+
+def _is_partitioned(attempt: Attempt) -> bool:
+    return attempt.spec.add_metadata_columns and attempt.partition is not None
+
+
+def audit(attempt: Attempt, staged: Staged) -> list[CheckResult]:
+    """Judge the staged state by every blocking suite of the table."""
+    return [
+        result
+        for suite in attempt.suites
+        for result in suite.evaluate(
+            attempt.lake.engine,
+            attempt.lake.store,
+            partition=attempt.partition,
+            at={attempt.spec.table: staged},
+            context=attempt.context,
+        )
+    ]
+
+
+def _refuse_failed_audit(attempt: Attempt, staged: Staged, account: Account) -> None:
+    blocking = [result for result in account.checks if result.blocks]
+    if not blocking:
+        return
+    if attempt.lake.store.keep(staged, attempt.audit_branch):
+        account.kept_branch = attempt.audit_branch
+    where = f" It is kept as branch {account.kept_branch!r}." if account.kept_branch else ""
+    reasons = "; ".join(f"{r.check}: {r.message or r.status.value}" for r in blocking)
+    raise AuditError(
+        f"Blocking checks did not pass on the load of {attempt.spec.table}: {reasons}. "
+        f"Nothing was published.{where}",
+        hint="Correct the rows at their source, or the check, and load again.",
+        checks=tuple(r.check for r in blocking),
+    )

@@ -1,0 +1,29 @@
+"""Settings of phlo-dlt, read from ``PHLO_DLT_*``."""
+
+from __future__ import annotations
+
+from phlo.config import load_settings
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class DltSettings(BaseSettings):
+    """How loads are worked on."""
+
+    model_config = SettingsConfigDict(env_prefix="PHLO_DLT_", extra="ignore", frozen=True)
+
+    memory_limit_mb: int = Field(
+        512,
+        ge=64,
+        description="Memory, in megabytes, in which a load is judged before it spills to disk.",
+    )
+    publish_attempts: int = Field(
+        10,
+        ge=1,
+        description="How often a load is staged and audited anew when its table moved meanwhile.",
+    )
+
+
+def get_dlt_settings() -> DltSettings:
+    """The settings, read on first use."""
+    return load_settings(DltSettings)

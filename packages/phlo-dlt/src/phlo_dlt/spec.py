@@ -1,0 +1,98 @@
+"""What ``@phlo_ingestion`` attaches to a function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from phlo.values import Append, Merge, Replace, TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    from phlo.contract import Contract
+    from phlo.values import DeduplicationMethod, How, Partition
+
+InvalidRows = Literal["fail", "keep", "quarantine"]
+MergeStrategy = Literal["merge", "append", "replace"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeConfig:
+    """``merge_config``, checked.
+
+    Attributes:
+        deduplication_method: Which row of a key is kept (R37).
+        order_by: Column by which rows of a key compete.
+        delete_column: Boolean column; rows true there delete their key.
+        key_scope: ``partition``: a key never changes its partition.
+        on_rerun: What an append does to what the same partition wrote before (R42).
+    """
+
+    deduplication_method: DeduplicationMethod = "last"
+    order_by: str | None = None
+    delete_column: str | None = None
+    key_scope: Literal["table", "partition"] = "table"
+    on_rerun: Literal["replace", "append"] = "replace"
+
+
+@dataclass(frozen=True, eq=False)
+class IngestionSpec:
+    """One ingestion, as the decorator was given it; see ``phlo_ingestion`` for the meanings.
+
+    Attributes beyond the decorator's arguments:
+        function: The decorated function.
+        contract: The contract of ``validation_schema``.
+        defined_at: File and line.
+    """
+
+    function: Callable[..., Any]
+    table: TableName
+    unique_key: tuple[str, ...]
+    contract: Contract
+    group: str
+    cron: str | None
+    freshness_hours: tuple[float, float] | None
+    merge_strategy: MergeStrategy
+    merge_config: MergeConfig
+    max_retries: int
+    retry_delay_seconds: int
+    max_runtime_seconds: int
+    validate: bool
+    invalid_rows: InvalidRows
+    add_metadata_columns: bool
+    partitions: Any
+    partition_spec: tuple[tuple[str, str], ...] | None
+    start_date: date | None
+    on_schema_change: str
+    description: str | None
+    defined_at: str
+
+    @property
+    def asset_name(self) -> str:
+        """``dlt_<table>``, with the namespace where it is not ``bronze`` (R28)."""
+        if self.table.namespace == "bronze":
+            return f"dlt_{self.table.name}"
+        return f"dlt_{self.table.namespace}__{self.table.name}"
+
+    @property
+    def quarantine(self) -> TableName:
+        """Where invalid rows go (R40)."""
+        return TableName("quarantine", f"{self.table.namespace}__{self.table.name}")
+
+    def how(self, partition: Partition | None) -> How:
+        """How a load of a partition is written."""
+        config = self.merge_config
+        if self.merge_strategy == "append":
+            return Append(partition, on_rerun=config.on_rerun)
+        if self.merge_strategy == "replace":
+            return Replace(partition)
+        return Merge(
+            key=self.unique_key,
+            partition=partition,
+            method=config.deduplication_method,
+            order_by=config.order_by,
+            delete_column=config.delete_column,
+            key_scope=config.key_scope,
+        )

@@ -1,0 +1,57 @@
+"""Folders in which loads are staged, each held by an OS file lock while its load runs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from phlo.config import Settings
+
+logger = logging.getLogger(__name__)
+_LOCK = ".lock"
+
+
+@contextmanager
+def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) -> Iterator[Path]:
+    """A folder of this attempt's own, removed when the load succeeds.
+
+    Folders of loads that failed are kept ``staging_keep_days`` days for replay; those of loads
+    that run are never touched, since they hold their lock.
+    """
+    remove_old(settings)
+    folder = settings.staging_dir / run_id / f"{asset}-{attempt}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / _LOCK):
+        yield folder
+        _remove(folder)
+
+
+def remove_old(settings: Settings) -> None:
+    """Remove unlocked folders that are older than ``staging_keep_days``."""
+    oldest = time.time() - settings.staging_keep_days * 86_400
+    for folder in settings.staging_dir.glob("*/*"):
+        if folder.is_dir() and folder.stat().st_mtime < oldest:
+            _remove_unlocked(folder)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            _remove(folder)
+    except Timeout:
+        logger.info("%s is in use; it is left alone.", folder)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()

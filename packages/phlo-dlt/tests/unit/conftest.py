@@ -1,0 +1,103 @@
+"""An ingestion to play with, in a project with a real table store."""
+
+import importlib
+
+import pytest
+from dagster import DagsterInstance
+from pyiceberg.catalog import load_catalog
+
+SCHEMA = """
+    from datetime import datetime
+    import pandera.pandas as pa
+    from pandera.typing import Series
+
+    class EventSchema(pa.DataFrameModel):
+        id: Series[str] = pa.Field(unique=True)
+        timestamp: Series[datetime]
+        value: Series[float] = pa.Field(ge=0, le=100)
+        note: Series[str] | None = pa.Field(nullable=True)
+"""
+
+INGESTION = """
+    from phlo_dlt import phlo_ingestion
+    from workflows.schemas.api import EventSchema
+
+    source = None
+
+    @phlo_ingestion(
+        table_name="events",
+        unique_key="id",
+        validation_schema=EventSchema,
+        group="api",
+        ARGUMENTS
+    )
+    def api_events(partition_date: str):
+        return source(partition_date)
+"""
+
+
+class Events:
+    """The table ``bronze.events``, loaded by the asset ``dlt_events``."""
+
+    def __init__(self, project):
+        self.project = project
+
+    def declare(self, schema: str = SCHEMA, ingestion: str = INGESTION, **arguments):
+        """Write the workflow; further arguments go to the decorator."""
+        given = {"max_retries": 0, **arguments}
+        text = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        self.project.write("workflows/schemas/api.py", schema)
+        code = ingestion.replace("ARGUMENTS", text)
+        self.project.write("workflows/ingestion/api/events.py", code)
+        self._job = self.project.definitions().resolve_implicit_global_asset_job_def()
+        return self
+
+    def load(self, rows, partition: str | None = "2025-01-15"):
+        """Run the asset through Dagster; ``rows`` is what the function returns, or a function."""
+        module = importlib.import_module("workflows.ingestion.api.events")
+        module.source = rows if callable(rows) and not hasattr(rows, "name") else lambda _: rows
+        with DagsterInstance.ephemeral() as instance:
+            return self._job.execute_in_process(
+                instance=instance, partition_key=partition, raise_on_error=False
+            )
+
+    def table(self, name: str = "bronze.events"):
+        """The table, opened with pyiceberg alone."""
+        root = self.project.root / ".phlo"
+        warehouse = f"file://{root}/warehouse"
+        uri = f"sqlite:///{root}/catalog.db"
+        return load_catalog("lake", type="sql", uri=uri, warehouse=warehouse).load_table(name)
+
+    def rows(self, name: str = "bronze.events", by: str = "id"):
+        """All rows of the table, sorted."""
+        found = self.table(name).scan().to_arrow().to_pylist()
+        return sorted(found, key=lambda row: row[by])
+
+    def values(self):
+        """Value by id."""
+        return {row["id"]: row["value"] for row in self.rows()}
+
+    def quarantined(self):
+        """Rows in quarantine."""
+        return self.rows("quarantine.bronze__events", by="key")
+
+    @staticmethod
+    def row(key, value=1.0, timestamp="2025-01-15T10:00:00Z", **more):
+        """A valid row."""
+        return {"id": key, "timestamp": timestamp, "value": value, **more}
+
+    @staticmethod
+    def facts(result):
+        """Metadata of the materialization."""
+        (event,) = result.asset_materializations_for_node("dlt_events")
+        return {name.removeprefix("phlo/"): v.value for name, v in event.metadata.items()}
+
+    @staticmethod
+    def failure(result):
+        """What Dagster records of a failed step: description and metadata."""
+        return result.failure_data_for_node("dlt_events").user_failure_data
+
+
+@pytest.fixture
+def events(phlo_project):
+    return Events(phlo_project)
