@@ -1,1 +1,39 @@
-"""Quality checks for phlo: @phlo_quality and what runs in its suites."""
+"""Quality checks for phlo: @phlo_quality and what runs in its suites (R2)."""
+
+from __future__ import annotations
+
+from phlo_quality.checks import (
+    AcceptedValuesCheck,
+    CountCheck,
+    CustomSQLCheck,
+    FreshnessCheck,
+    NullCheck,
+    PatternCheck,
+    QualityCheck,
+    QualityCheckResult,
+    QueryCheck,
+    RangeCheck,
+    RelationshipCheck,
+    RowCheck,
+    SqlCheck,
+    UniqueCheck,
+)
+from phlo_quality.decorator import phlo_quality
+
+__all__ = [
+    "AcceptedValuesCheck",
+    "CountCheck",
+    "CustomSQLCheck",
+    "FreshnessCheck",
+    "NullCheck",
+    "PatternCheck",
+    "QualityCheck",
+    "QualityCheckResult",
+    "QueryCheck",
+    "RangeCheck",
+    "RelationshipCheck",
+    "RowCheck",
+    "SqlCheck",
+    "UniqueCheck",
+    "phlo_quality",
+]

@@ -1,0 +1,113 @@
+"""Suites as Dagster asset checks (R70, R71)."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetKey,
+    Definitions,
+    TimeWindowPartitionsDefinition,
+    multi_asset_check,
+)
+from phlo.asset_checks import check_specs, to_asset_check_result
+from phlo.errors import DuplicateAssetError
+from phlo.events import ChecksEvent
+from phlo.lake import open_lake
+from phlo.plugins import notify
+from phlo.project import Project
+from phlo.values import CheckResult, Partition
+
+from phlo_quality.suite import Suite
+
+
+def build_definitions(project: Project) -> Definitions:
+    """Asset checks of the project's suites.
+
+    A blocking suite of an asset that audits is left out: the plugin that writes the table
+    declares its checks, since a check key exists once.
+
+    Raises:
+        AssetNotFoundError: No asset makes a suite's table, and it names no ``asset_key``.
+        DuplicateAssetError: Two checks of one asset have one name.
+    """
+    suites = project.specs(Suite)
+    keys = {id(suite): _asset_key(suite, project) for suite in suites}
+    _refuse_same_names(suites, [keys[id(suite)] for suite in suites])
+    own = [suite for suite in suites if not _is_audited(suite, project)]
+    return Definitions(asset_checks=[_asset_checks(suite, keys[id(suite)]) for suite in own])
+
+
+def _asset_key(suite: Suite, project: Project) -> tuple[str, ...]:
+    if suite.asset_key is not None:
+        return suite.asset_key
+    asked_by = f"@phlo_quality {suite.name!r}, {suite.defined_at}"
+    return project.asset_for(suite.table, asked_by=asked_by).asset_key
+
+
+def _is_audited(suite: Suite, project: Project) -> bool:
+    asset = project.tables.get(suite.table)
+    return suite.blocking and asset is not None and asset.audits
+
+
+def _refuse_same_names(suites: list[Suite], keys: list[tuple[str, ...]]) -> None:
+    names = Counter(
+        ("/".join(key), check.name)
+        for suite, key in zip(suites, keys, strict=True)
+        for check in suite.checks
+    )
+    for (asset, name), times in names.items():
+        if times > 1:
+            places = [s.defined_at for s in suites if name in {c.name for c in s.checks}]
+            raise DuplicateAssetError(
+                f"{times} checks of the asset {asset!r} are called {name!r} ({', '.join(places)}).",
+                hint="Rename one of the functions, or give one of the checks a name= of its own.",
+                name=name,
+            )
+
+
+def _asset_checks(suite: Suite, asset_key: tuple[str, ...]) -> AssetChecksDefinition:
+    @multi_asset_check(
+        name="__".join((suite.name, *asset_key)),
+        specs=check_specs(suite, asset_key),
+        description=suite.description or f"Checks of {suite.table}.",
+        can_subset=True,
+        op_tags={"phlo/group": suite.group} if suite.group else None,
+    )
+    def run(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        only = [key.name for key in context.selected_asset_check_keys]
+        for result in _evaluate(suite, asset_key, only, context):
+            yield to_asset_check_result(result, asset_key)
+
+    return run
+
+
+def _evaluate(
+    suite: Suite,
+    asset_key: tuple[str, ...],
+    only: list[str],
+    context: AssetCheckExecutionContext,
+) -> list[CheckResult]:
+    lake = open_lake()
+    results = suite.evaluate(
+        lake.engine,
+        lake.store,
+        partition=_partition(asset_key, context),
+        only=only,
+        context=context,
+    )
+    event = ChecksEvent(suite.table, context.run.run_id, tuple(results), staged=False)
+    notify("phlo_on_checks", event)
+    return results
+
+
+def _partition(asset_key: tuple[str, ...], context: AssetCheckExecutionContext) -> Partition | None:
+    """The run's partition, where the asset judged has partitions at all."""
+    definition = context.job_def.asset_layer.get(AssetKey(asset_key)).partitions_def
+    if not context.has_partition_key or not isinstance(definition, TimeWindowPartitionsDefinition):
+        return None
+    window = definition.time_window_for_partition_key(context.partition_key)
+    first = window.start.date()
+    return Partition(first, (window.end.date() - first).days)

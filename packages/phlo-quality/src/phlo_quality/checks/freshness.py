@@ -1,0 +1,88 @@
+"""Recent data."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any, Unpack
+
+from phlo.sql import Identifier, Sql, sql
+
+from phlo_quality.arguments import column_name, is_number, refuse
+from phlo_quality.checks.base import CheckOptions, SqlCheck
+from phlo_quality.results import QualityCheckResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from phlo.values import TableStatistics
+
+    from phlo_quality.rows import JudgedRows
+
+
+class FreshnessCheck(SqlCheck):
+    """The newest value of a column is recent; an empty table is not fresh.
+
+    Always judges the whole table, and takes no part in audits: withholding rows cures no
+    staleness (R78).
+
+    Args:
+        column: A timestamp (without a zone: UTC) or a date (its first moment, UTC).
+        max_age_hours: Age in hours, of the newest value, that is still fresh.
+        **options: ``name``, ``severity``, ``description``.
+
+    Raises:
+        InvalidArgumentError: ``max_age_hours`` is not positive.
+
+    Source: developer guide, "Built-in Checks".
+    """
+
+    audits = False
+
+    def __init__(self, column: str, max_age_hours: float, **options: Unpack[CheckOptions]) -> None:
+        super().__init__(**options)
+        self.column = column_name(self, "column", column)
+        self.columns = (column,)
+        if not is_number(max_age_hours) or not max_age_hours > 0:
+            refuse(self, "max_age_hours", max_age_hours, "a positive number of hours")
+        self.max_age_hours = max_age_hours
+
+    def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
+        """The newest value and the number of rows, of the whole table."""
+        rows.family(self.column, "time", by=self)
+        newest = sql("max({c})", c=Identifier(self.column))
+        return {"newest": rows.over_whole(newest), "rows": rows.over_whole(Sql("count(*)"))}
+
+    def judge(self, measured: Mapping[str, Any]) -> QualityCheckResult:
+        """Compare the age of the newest value with the limit."""
+        newest, row_count = measured["newest"], measured["rows"]
+        if newest is None:
+            what = f"column {self.column!r} has no value" if row_count else "the table is empty"
+            return QualityCheckResult(
+                False, message=f"Not fresh: {what}.", row_count=row_count, scope="table"
+            )
+        age_hours = (datetime.now(UTC) - _moment(newest)).total_seconds() / 3600
+        return QualityCheckResult(
+            passed=age_hours <= self.max_age_hours,
+            message=f"The newest {self.column!r} is {age_hours:,.1f} hours old; "
+            f"at most {self.max_age_hours:g} expected.",
+            row_count=row_count,
+            scope="table",
+            metrics={
+                "newest": _moment(newest).isoformat(),
+                "age_hours": round(age_hours, 3),
+                "max_age_hours": self.max_age_hours,
+            },
+        )
+
+    def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
+        """The newest value is a bound in the metadata."""
+        found = statistics.columns.get(self.column)
+        if found is None or found.upper is None:
+            return None
+        return {"newest": found.upper, "rows": statistics.row_count}
+
+
+def _moment(value: date | datetime) -> datetime:
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,209 @@
+"""The rows that a suite judges, as checks see them when they write their SQL."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from phlo.errors import ColumnNotFoundError, UnsupportedTypeError
+from phlo.sql import Identifier, Sql, quote_table, sql
+
+from phlo_quality.results import SAMPLE_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow.dataset as ds
+    from phlo.protocols import QueryEngine, Staged
+    from phlo.values import TableName
+
+
+class Family(StrEnum):
+    """Kinds of column that SQL compares alike."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    TIME = "time"
+    BOOLEAN = "boolean"
+    BINARY = "binary"
+    NESTED = "nested"
+
+
+def family_of(kind: pa.DataType) -> Family:
+    """The family of an Arrow type; a dictionary belongs to the family of its values."""
+    if pa.types.is_dictionary(kind):
+        return family_of(kind.value_type)  # pyright: ignore[reportAttributeAccessIssue]
+    tests = {
+        Family.TEXT: (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        Family.NUMBER: (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+        Family.TIME: (pa.types.is_date, pa.types.is_timestamp),
+        Family.BOOLEAN: (pa.types.is_boolean,),
+        Family.NESTED: (pa.types.is_nested,),
+    }
+    return next((f for f, any_ in tests.items() if any(t(kind) for t in any_)), Family.BINARY)
+
+
+@dataclass(frozen=True)
+class JudgedRows:
+    """Which rows are judged, and what their columns are.
+
+    Attributes:
+        table: The table they belong to.
+        columns: Names and types of its columns.
+        judged: What to put after FROM to read the judged rows; quoted already.
+        label: Which rows these are, for people.
+    """
+
+    table: TableName
+    columns: pa.Schema
+    judged: Sql
+    label: str = "table"
+
+    @property
+    def whole(self) -> Sql:
+        """What to put after FROM to read the whole table."""
+        return quote_table(self.table)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the judged rows are the whole table."""
+        return self.judged == self.whole
+
+    def of_table(self) -> JudgedRows:
+        """All rows of the table, which a person can read too: delivered rows are gone by then."""
+        return self if self.judged != DELIVERED_RELATION else replace(self, judged=self.whole)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Refuse names that are no columns.
+
+        Raises:
+            ColumnNotFoundError: Names the column and the nearest ones there are.
+        """
+        for name in names:
+            if name not in self.columns.names:
+                raise missing_column(name, self.table, self.columns.names)
+
+    def family(self, column: str, *allowed: str, by: object = None) -> Family:
+        """The family of a column.
+
+        Args:
+            column: Its name.
+            *allowed: Families the caller can judge; none allows all.
+            by: The caller, for the message.
+
+        Raises:
+            UnsupportedTypeError: The column is of another family.
+        """
+        kind = self.columns.field(column).type
+        family = family_of(kind)
+        if allowed and family not in allowed:
+            raise UnsupportedTypeError(
+                f"Column {column!r} of {self.table} holds {family} ({kind}); "
+                f"{type(by).__name__} cannot judge that.",
+                got=family.value,
+                expected=" or ".join(allowed),
+                hint="Name another column, or correct the column's type.",
+                column=column,
+            )
+        return family
+
+    def is_float(self, column: str) -> bool:
+        """Whether a column may hold NaN."""
+        return pa.types.is_floating(self.columns.field(column).type)
+
+    def is_timestamp(self, column: str) -> bool:
+        """Whether a column holds points in time rather than days."""
+        return pa.types.is_timestamp(self.columns.field(column).type)
+
+    def has_zone(self, column: str) -> bool:
+        """Whether a column's timestamps have a time zone."""
+        return self.is_timestamp(column) and self.columns.field(column).type.tz is not None
+
+    def comparable(self, value: Any, column: str) -> Any:  # noqa: ANN401 - a value of any SQL type
+        """A value in a column's own terms: no rounding of its numbers, no zone of a session."""
+        if isinstance(value, float) and math.isfinite(value) and not self.is_float(column):
+            return Decimal(repr(value))
+        if isinstance(value, date) and self.is_timestamp(column):
+            moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment if self.has_zone(column) else moment.astimezone(UTC).replace(tzinfo=None)
+        return value
+
+    def is_missing(self, column: str) -> Sql:
+        """Condition that a row has no value in a column: null, or NaN."""
+        name = Identifier(column)
+        if self.is_float(column):
+            return sql("({c} IS NULL OR is_nan({c}))", c=name)
+        return sql("{c} IS NULL", c=name)
+
+    def has_values(self, columns: Sequence[str]) -> Sql:
+        """Condition that a row has a value in all of these columns: neither null nor NaN."""
+        tests = [sql("{c} IS NOT NULL", c=Identifier(column)) for column in columns]
+        floats = [Identifier(column) for column in columns if self.is_float(column)]
+        return Sql(" AND ".join([*tests, *(sql("NOT is_nan({c})", c=c) for c in floats)]))
+
+    def where(self, condition: Sql) -> Sql:
+        """Query for the judged rows that meet a condition."""
+        return sql("SELECT * FROM {rows} WHERE {c}", rows=self.judged, c=condition)
+
+    def over_whole(self, aggregate: Sql) -> Sql:
+        """An aggregate of the whole table, whichever rows are judged."""
+        if self.is_whole:
+            return aggregate
+        return sql("(SELECT {a} FROM {whole})", a=aggregate, whole=self.whole)
+
+
+DELIVERED = "delivered"
+"""Bare name under which the engine reads the rows that a stage delivered."""
+
+DELIVERED_RELATION = sql("{d}", d=Identifier(DELIVERED))
+
+
+def missing_column(name: str, table: TableName, available: Sequence[str]) -> ColumnNotFoundError:
+    """The error for a column that a table does not have."""
+    near = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
+    return ColumnNotFoundError(
+        f"{table} has no column {name!r}.",
+        got=repr(name),
+        expected=f"one of {near or list(available)}",
+        hint=f"Did you mean {near[0]!r}?" if near else "Name a column of the table.",
+        column=name,
+        available=list(available),
+    )
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A query engine with the state it reads: stages, branches and delivered rows.
+
+    Attributes:
+        engine: Runs the SQL.
+        at: What to read instead of published tables.
+        relations: Further relations, by bare name.
+    """
+
+    engine: QueryEngine
+    at: Mapping[TableName, Staged | str] = field(default_factory=dict)
+    relations: Mapping[str, ds.Dataset] = field(default_factory=dict)
+
+    def arrow(self, statement: Sql) -> pa.Table:
+        """All rows of a query."""
+        return self.engine.query(statement, at=self.at, relations=self.relations).read_all()
+
+    def rows(self, statement: Sql) -> list[dict[str, Any]]:
+        """All rows of a query, as Python values."""
+        return self.arrow(statement).to_pylist()
+
+    def sample(self, query: Sql, *, limit: int = SAMPLE_ROWS) -> list[dict[str, Any]]:
+        """The first rows of a query that has no LIMIT of its own."""
+        return self.rows(sql("{query} LIMIT {n}", query=query, n=limit))
+
+    def columns(self, table: TableName) -> pa.Schema:
+        """Names and types of a table's columns, in the state read."""
+        return self.engine.columns(table, at=self.at.get(table))

@@ -1,0 +1,252 @@
+"""Runs a suite: what metadata proves, then one query for all SQL, then the rest (R76, R77)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from phlo.errors import PhloError
+from phlo.sql import Identifier, Sql, identifiers, sql
+from phlo.values import STRATEGY_PROPERTY
+
+from phlo_quality.checks.base import QueryCheck, SqlCheck
+from phlo_quality.results import QualityCheckResult
+from phlo_quality.rows import DELIVERED, Reader
+from phlo_quality.scope import judged_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from phlo.protocols import QueryEngine, Staged, TableStore
+    from phlo.values import CheckResult, Partition, TableName, TableStatistics
+
+    from phlo_quality.rows import JudgedRows
+    from phlo_quality.suite import DeclaredCheck, Suite
+
+logger = logging.getLogger(__name__)
+
+Results = dict[str, QualityCheckResult]
+
+
+def evaluate(
+    suite: Suite,
+    engine: QueryEngine,
+    store: TableStore,
+    *,
+    partition: Partition | None,
+    at: Mapping[TableName, Staged | str],
+    only: Sequence[str] | None,
+    context: Any,  # noqa: ANN401 - Dagster's, handed to custom checks
+) -> list[CheckResult]:
+    """Judge a suite's table, or a stage of it; see :class:`phlo.protocols.CheckSuite`."""
+    stage = at.get(suite.table)
+    staged = None if isinstance(stage, str) else stage
+    checks = [
+        check
+        for check in suite.checks
+        if (only is None or check.name in only) and (staged is None or check.audits)
+    ]
+    try:
+        run = _prepare(suite, engine, store, partition=partition, at=at, staged=staged)
+    except Exception as exc:  # noqa: BLE001 - whatever keeps checks from running is their result
+        results, label = {c.name: _could_not_run(exc) for c in checks}, "none"
+    else:
+        results, label = run.all(checks, context), run.rows.label
+    return [
+        results[c.name].to_check_result(
+            name=c.name,
+            table=suite.table,
+            severity=c.severity,
+            blocking=suite.blocking,
+            scope=results[c.name].scope or label,
+        )
+        for c in checks
+    ]
+
+
+def _prepare(
+    suite: Suite,
+    engine: QueryEngine,
+    store: TableStore,
+    *,
+    partition: Partition | None,
+    at: Mapping[TableName, Staged | str],
+    staged: Staged | None,
+) -> _Run:
+    is_merged = False
+    if suite.table not in at:
+        stored = store.load(suite.table)
+        is_merged = stored.properties.get(STRATEGY_PROPERTY) == "merge"
+        if stored.snapshot_id is not None:  # every query of this run reads one state
+            at = {**at, suite.table: str(stored.snapshot_id)}
+    relations = {} if staged is None else {DELIVERED: staged.delivered}
+    reader = Reader(engine, at, relations)
+    rows = judged_rows(
+        suite,
+        reader.columns(suite.table),
+        partition=partition,
+        is_audit=staged is not None,
+        is_merged=is_merged,
+    )
+    return _Run(rows, reader, store)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One evaluation: the rows judged, and who answers."""
+
+    rows: JudgedRows
+    reader: Reader
+    store: TableStore
+
+    def all(self, checks: Sequence[DeclaredCheck], context: Any) -> Results:  # noqa: ANN401
+        """A result for every check."""
+        results = self._without_columns(checks)
+        in_sql = [c for c in checks if isinstance(c.check, SqlCheck) and c.name not in results]
+        results |= self._from_metadata(in_sql)
+        results |= self._from_sql([c for c in in_sql if c.name not in results])
+        for declared in checks:
+            if declared.name not in results:
+                results[declared.name] = _timed(lambda d=declared: self._alone(d, context))
+        return {c.name: _about(c, results[c.name], self.rows) for c in checks}
+
+    def _without_columns(self, checks: Sequence[DeclaredCheck]) -> Results:
+        results: Results = {}
+        for declared in checks:
+            try:
+                self.rows.require(declared.check.columns)
+            except PhloError as exc:
+                results[declared.name] = _could_not_run(exc)
+        return results
+
+    def _from_metadata(self, checks: Sequence[DeclaredCheck]) -> Results:
+        """Checks that hold by what the table's metadata proves; failures are left to the scan."""
+        if not self.rows.is_whole or not checks:
+            return {}
+        columns = sorted({name for c in checks for name in c.check.columns})
+        started = time.perf_counter()
+        statistics = self._statistics(columns)
+        if statistics is None or statistics.row_count is None:
+            return {}
+        found = {c.name: self._known(c.check, statistics) for c in checks}
+        share = (time.perf_counter() - started) / len(checks)
+        return {
+            name: replace(result, execution_time_seconds=share)
+            for name, result in found.items()
+            if result is not None
+        }
+
+    def _statistics(self, columns: Sequence[str]) -> TableStatistics | None:
+        at = self.reader.at.get(self.rows.table)
+        try:
+            return self.store.statistics(self.rows.table, columns, at=at)
+        except Exception:  # noqa: BLE001 - a scan answers all that statistics would have
+            logger.info("No statistics of %s; its checks scan it.", self.rows.table, exc_info=True)
+            return None
+
+    def _known(self, check: Any, statistics: TableStatistics) -> QualityCheckResult | None:  # noqa: ANN401
+        measured = check.known(statistics, self.rows)
+        if measured is None:
+            return None
+        result = check.judge({"row_count": statistics.row_count, **measured})
+        return None if result.failed else result
+
+    def _from_sql(self, checks: Sequence[DeclaredCheck]) -> Results:
+        """One query for all; where it fails, one for each, so that the innocent still answer."""
+        if not checks:
+            return {}
+        started = time.perf_counter()
+        try:
+            measured = self._measure(checks)
+        except Exception as exc:  # noqa: BLE001 - an engine may fail in any way
+            if len(checks) == 1:
+                return {checks[0].name: _could_not_run(exc)}
+            return {k: r for c in checks for k, r in self._from_sql([c]).items()}
+        share = (time.perf_counter() - started) / len(checks)
+        return {
+            c.name: _timed(lambda c=c: self._judged(_sql(c), measured[c.name]), plus=share)
+            for c in checks
+        }
+
+    def _measure(self, checks: Sequence[DeclaredCheck]) -> dict[str, dict[str, Any]]:
+        plan: dict[str, tuple[str, str, Sql]] = {}
+        for declared in checks:
+            for name, aggregate in _sql(declared).measures(self.rows).items():
+                plan[f"m{len(plan)}"] = (declared.name, name, aggregate)
+        aggregates = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, (_, _, a) in plan.items()]
+        row_count = sql("count(*) AS {n}", n=Identifier("row_count"))
+        found = self.reader.rows(
+            sql("SELECT {a} FROM {rows}", a=[row_count, *aggregates], rows=self.rows.judged)
+        )[0]
+        measured = {c.name: {"row_count": _plain(found["row_count"])} for c in checks}
+        for alias, (check, name, _) in plan.items():
+            measured[check][name] = _plain(found[alias])
+        return measured
+
+    def _judged(self, check: SqlCheck, measured: Mapping[str, Any]) -> QualityCheckResult:
+        result = check.judge(measured)
+        failing = check.failing_rows(self.rows) if result.failed else None
+        if failing is None:
+            return result
+        # What a person can run: the delivered rows of an audit are gone by then.
+        reproducing = check.failing_rows(self.rows.of_table())
+        return replace(result, sample=self.reader.sample(failing), sql=reproducing)
+
+    def _alone(self, declared: DeclaredCheck, context: Any) -> QualityCheckResult:  # noqa: ANN401
+        check = declared.check
+        if isinstance(check, QueryCheck):
+            return check.run(self.rows, self.reader, context)
+        frame = self._frame(check.columns)
+        result = check.execute(frame, context)
+        if not isinstance(result, QualityCheckResult):
+            raise TypeError(
+                f"{type(check).__name__}.execute returned {type(result).__name__}; "
+                "expected a QualityCheckResult"
+            )
+        return result if result.row_count is not None else replace(result, row_count=len(frame))
+
+    def _frame(self, columns: Sequence[str]) -> Any:  # noqa: ANN401 - a pandas frame
+        names = identifiers(columns) or Sql("*")
+        return self.reader.arrow(
+            sql("SELECT {c} FROM {rows}", c=names, rows=self.rows.judged)
+        ).to_pandas()
+
+
+def _sql(declared: DeclaredCheck) -> SqlCheck:
+    assert isinstance(declared.check, SqlCheck)  # noqa: S101 - the caller chose these
+    return declared.check
+
+
+def _timed(answer: Callable[[], QualityCheckResult], *, plus: float = 0.0) -> QualityCheckResult:
+    """An answer with the time it took; an exception becomes a result (R76)."""
+    started = time.perf_counter()
+    try:
+        result = answer()
+    except Exception as exc:  # noqa: BLE001 - a check of any kind may fail in any way
+        result = _could_not_run(exc)
+    return replace(result, execution_time_seconds=time.perf_counter() - started + plus)
+
+
+def _could_not_run(exc: BaseException) -> QualityCheckResult:
+    return QualityCheckResult.could_not_run(str(exc) if isinstance(exc, PhloError) else exc)
+
+
+def _about(
+    declared: DeclaredCheck, result: QualityCheckResult, rows: JudgedRows
+) -> QualityCheckResult:
+    return replace(
+        result,
+        check_name=type(declared.check).__name__,
+        table=str(rows.table),
+        columns=tuple(result.columns) or declared.check.columns,
+    )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - of any SQL type
+    """Counts are integers: engines hand over sums of integers as decimals."""
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    return value

@@ -1,0 +1,7 @@
+"""The base class of schemas, where quality suites look for it (R5)."""
+
+from __future__ import annotations
+
+from phlo.schemas import PhloSchema
+
+__all__ = ["PhloSchema"]
