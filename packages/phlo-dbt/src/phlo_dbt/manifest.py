@@ -76,7 +76,7 @@ def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
     with workspace.lock():
         if not (file.exists() and key.exists() and key.read_text() == workspace.fingerprint):
             parse_manifest(workspace)
-            (workspace.target_dir / "manifest.json").replace(file)
+            (workspace.parse_dir / "manifest.json").replace(file)
             key.write_text(workspace.fingerprint)
         return json.loads(file.read_text())
 
@@ -96,7 +96,8 @@ def parse_manifest(workspace: DbtWorkspace) -> Manifest:
     from dbt.cli.main import dbtRunner
 
     workspace.prepare()
-    options = workspace.arguments(workspace.state_dir / "profile")
+    folder = workspace.parse_dir
+    options = workspace.arguments(profile_dir=folder, target_dir=folder)
     result = dbtRunner().invoke(["--log-level", "none", "parse", *options])
     if not result.success:
         raise ConfigurationError(
@@ -127,6 +128,7 @@ def table_assets(workspace: DbtWorkspace) -> list[TableAsset]:
         TableAsset(
             table=table_of(node),
             asset_key=tuple(translator.get_asset_key(node).path),
+            audits=True,
             names=(node["name"],),
             defined_at=relative_path(workspace.source_dir / node["original_file_path"]),
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from dbt_common.events.functions import msg_to_dict
+from phlo.locks import locked
 
 from phlo_dbt.manifest import held_manifest, point_sources
 from phlo_dbt.session import DbtSession, open_session
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from phlo.values import Published
 
     from phlo_dbt.manifest import DbtProject
+    from phlo_dbt.workspace import DbtWorkspace
 
     Judge = Callable[[Mapping[str, Staged]], Mapping[str, str]]
 
 logger = logging.getLogger(__name__)
 
 RESULT_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
+_LOCK = ".lock"
 _BROKEN = ("error", "fail", "runtime error")
 # dbt keeps its flags, adapter and event handlers per process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -59,6 +62,12 @@ class DbtOutcome:
         """How each node ended, by unique id."""
         infos = [event["data"]["node_info"] for event in self.events]
         return {info["unique_id"]: info["node_status"] for info in infos}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each node, by unique id."""
+        datas = [event["data"] for event in self.events]
+        return {d["node_info"]["unique_id"]: float(d.get("execution_time") or 0) for d in datas}
 
 
 def run_dbt(
@@ -92,7 +101,7 @@ def run_dbt(
             if on_event is not None:
                 on_event(event)
 
-    with _ONE_AT_A_TIME, _scratch(project.workspace.runs_dir / run_name) as folder:
+    with _ONE_AT_A_TIME, _scratch(project.workspace, run_name) as folder:
         session = DbtSession(lake, folder, project.manifest["nodes"], set(project.tables.values()))
         with open_session(session):
             result = _invoke(project, arguments, folder, collect)
@@ -102,14 +111,22 @@ def run_dbt(
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
+def _scratch(workspace: DbtWorkspace, run_name: str) -> Iterator[Path]:
+    """A folder of the run's own, locked while it lives; what killed runs left is removed."""
+    folder = workspace.runs_dir / run_name
+    with ExitStack() as stack:
+        with workspace.lock():
+            _remove_abandoned(workspace.runs_dir)
+            stack.enter_context(locked(folder / _LOCK))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(DuckDBConnectionManager.close_all_connections)
         yield folder
-    finally:
-        DuckDBConnectionManager.close_all_connections()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(runs_dir: Path) -> None:
+    for folder in runs_dir.iterdir() if runs_dir.exists() else ():
+        with suppress(BlockingIOError), locked(folder / _LOCK, wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _invoke(
@@ -120,8 +137,8 @@ def _invoke(
     point_sources(manifest, project.sources)
     workspace.write_profile(folder, folder)
     runner = dbtRunner(manifest=manifest, callbacks=[collect])
-    options = ["--log-level", "none", "--no-use-colors", *arguments]
-    result = runner.invoke([*options, *workspace.arguments(folder)])
+    folders = workspace.arguments(profile_dir=folder, target_dir=workspace.target_dir)
+    result = runner.invoke(["--log-level", "none", "--no-use-colors", *arguments, *folders])
     if result.exception is not None and not isinstance(result.exception, Exception):
         raise result.exception  # an interrupt is not dbt's to swallow
     return result

@@ -6,13 +6,11 @@ entries are links to the user's, its ``dbt_project.yml`` is the user's with phlo
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from phlo.errors import ConfigurationError
+from phlo.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from phlo.config import Settings
 
@@ -66,8 +66,13 @@ class DbtWorkspace:
         return self.state_dir / "project"
 
     @property
+    def parse_dir(self) -> Path:
+        """What a parse leaves behind; only written under the lock."""
+        return self.state_dir / "parse"
+
+    @property
     def target_dir(self) -> Path:
-        """Artifacts of dbt."""
+        """What runs leave behind, such as compiled SQL."""
         return self.state_dir / "target"
 
     @property
@@ -86,6 +91,9 @@ class DbtWorkspace:
 
     def prepare(self) -> None:
         """Write the project that dbt is pointed at, and the profile for parsing."""
+        mark = self.project_dir / ".fingerprint"
+        if mark.exists() and mark.read_text() == self.fingerprint:
+            return  # a run of another process may be reading it
         project = _read_project(self.source_dir / PROJECT_FILE)
         shutil.rmtree(self.project_dir, ignore_errors=True)
         self.project_dir.mkdir(parents=True)
@@ -96,7 +104,8 @@ class DbtWorkspace:
         macro_paths = [*project.get("macro-paths", ["macros"]), _LINKED_MACROS]
         settings = project | {"macro-paths": macro_paths, "profile": PROFILE}
         (self.project_dir / PROJECT_FILE).write_text(yaml.safe_dump(settings, sort_keys=False))
-        self.write_profile(self.state_dir / "profile", self.runs_dir / "parse")
+        self.write_profile(self.parse_dir, self.parse_dir)
+        mark.write_text(self.fingerprint)
 
     def write_profile(self, folder: Path, scratch: Path) -> None:
         """Write a ``profiles.yml`` whose DuckDB file stands in ``scratch``."""
@@ -116,21 +125,17 @@ class DbtWorkspace:
         profile = {PROFILE: {"target": "embedded", "outputs": {"embedded": output}}}
         (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
 
-    def arguments(self, profile_dir: Path) -> list[str]:
+    def arguments(self, *, profile_dir: Path, target_dir: Path) -> list[str]:
         """The options of every dbt command: phlo's folders, and no word to anybody outside."""
         return [
             *("--project-dir", str(self.project_dir), "--profiles-dir", str(profile_dir)),
-            *("--target-path", str(self.target_dir), "--log-path", str(self.state_dir / "logs")),
+            *("--target-path", str(target_dir), "--log-path", str(self.state_dir / "logs")),
             *("--no-version-check", "--no-send-anonymous-usage-stats"),
         ]
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Let one process at a time write the workspace."""
-        self.state_dir.mkdir(parents=True, exist_ok=True)
-        with (self.state_dir / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return locked(self.state_dir / "lock")
 
 
 def _file_facts(folder: Path) -> Iterator[tuple[str, int, int]]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from dagster import DagsterInstance
+from dagster import AssetKey, AssetSelection, DagsterInstance, define_asset_job
 from phlo.values import Merge, Replace, TableName
 
 STG_EVENTS = """
@@ -148,12 +148,19 @@ class DbtSandbox:
         definitions = self.project.definitions()
         models = next(a for a in definitions.assets if a.node_def.name == "dbt_models")
         job = definitions.resolve_implicit_global_asset_job_def()
-        from dagster import AssetKey
-
         keys = [AssetKey(n) for n in names] or list(models.keys)
         return job.execute_in_process(
             instance=self.instance, asset_selection=keys, raise_on_error=False, tags=tags
         )
+
+    def check(self, *keys):
+        """Run checks alone."""
+        definitions = self.project.definitions()
+        selection = AssetSelection.checks(*keys)
+        job = define_asset_job("checks", selection).resolve(
+            asset_graph=definitions.resolve_asset_graph()
+        )
+        return job.execute_in_process(instance=self.instance, raise_on_error=False)
 
     def rows(self, name: str, *columns: str) -> list[tuple]:
         """Rows of a published table, sorted, read by pyiceberg itself."""

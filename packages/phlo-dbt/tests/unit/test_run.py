@@ -1,6 +1,9 @@
 import shutil
 from datetime import UTC, date, datetime
 
+from dagster import AssetCheckKey, AssetKey
+from phlo.locks import locked
+
 
 def at(hour: int) -> datetime:
     return datetime(2025, 1, 1, hour, tzinfo=UTC)
@@ -122,6 +125,19 @@ def test_nothing_is_left_of_the_scratch_database_and_nothing_is_lost(dbt_project
     assert dbt_project.rows("silver.events_cleaned", "id") == [("a",), ("b",)]
 
 
+def test_what_a_killed_run_left_is_removed_and_what_runs_is_not(dbt_project):
+    runs = dbt_project.root / ".phlo/dbt/runs"
+    for name in ("killed", "alive"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "lake.duckdb").write_text("x")
+    dbt_project.write("models/gold/one.sql", "select 1 as a")
+
+    with locked(runs / "alive" / ".lock"):
+        assert dbt_project.materialize().success
+
+    assert [f.name for f in runs.iterdir()] == ["alive"]
+
+
 def test_the_users_folder_stays_as_it_was(dbt_project):
     dbt_project.write_guide()
     dbt_project.load_events(("a", 1, 10.0, "x"))
@@ -154,3 +170,89 @@ def test_the_runs_partition_reaches_the_models(dbt_project):
 
 def _materializations(result):
     return [event.materialization for event in result.get_asset_materialization_events()]
+
+
+def test_a_materialization_tells_rows_columns_and_their_lineage(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+
+    result = dbt_project.materialize()
+
+    metadata = {m.asset_key.to_user_string(): m.metadata for m in _materializations(result)}
+    facts = metadata["daily_aggregates"]
+    assert facts["dagster/row_count"].value == 1
+    assert facts["dagster/table_name"].value == "gold.daily_aggregates"
+    assert [c.name for c in facts["dagster/column_schema"].value.columns][:3] == [
+        "date",
+        "category",
+        "event_count",
+    ]
+    lineage = facts["dagster/column_lineage"].value.deps_by_column
+    assert [(d.asset_key.to_user_string(), d.column_name) for d in lineage["max_value"]] == [
+        ("events_cleaned", "value")
+    ]
+    source = metadata["stg_events"]["dagster/column_lineage"].value.deps_by_column["value"]
+    assert [d.asset_key.to_user_string() for d in source] == ["dlt_events"]
+
+
+SUITE = """
+from phlo_quality import FreshnessCheck, NullCheck, RangeCheck, phlo_quality
+
+
+@phlo_quality(
+    table="silver.events_cleaned",
+    checks=[
+        RangeCheck(column="value", min_value=0, max_value=50),
+        NullCheck(columns=["category"]),
+        FreshnessCheck(column="timestamp", max_age_hours=10_000_000),
+    ],
+)
+def cleaned(): ...
+"""
+RANGE = "cleaned__RangeCheck__value"
+
+
+def test_a_blocking_suite_judges_a_model_before_it_is_published(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.project.write("workflows/quality/cleaned.py", SUITE)
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    result = dbt_project.materialize()
+    assert result.success
+    assert sorted((e.check_name, e.passed) for e in result.get_asset_check_evaluations()) == [
+        ("cleaned__FreshnessCheck__timestamp", True),
+        ("cleaned__NullCheck__category", True),
+        (RANGE, True),
+    ]
+
+    dbt_project.load_events(("b", 2, 99.0, "x"))
+    result = dbt_project.materialize()
+
+    assert not result.success
+    assert dbt_project.rows("silver.events_cleaned", "id") == [("a",)]
+    assert dbt_project.rows("gold.daily_aggregates", "event_count") == [(1,)]
+    assert (RANGE, False) in [
+        (e.check_name, e.passed) for e in result.get_asset_check_evaluations()
+    ]
+
+
+def test_checks_selected_alone_judge_the_published_table(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.project.write("workflows/quality/cleaned.py", SUITE)
+    dbt_project.write(
+        "models/bronze/bronze.yml",
+        "models: [{name: stg_events, columns: [{name: id, data_tests: [unique]}]}]",
+    )
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    assert dbt_project.materialize().success
+
+    result = dbt_project.check(
+        AssetCheckKey(AssetKey("events_cleaned"), RANGE),
+        AssetCheckKey(AssetKey("stg_events"), "unique_stg_events_id"),
+    )
+
+    assert result.success
+    assert _materializations(result) == []
+    assert sorted((e.check_name, e.passed) for e in result.get_asset_check_evaluations()) == [
+        (RANGE, True),
+        ("unique_stg_events_id", True),
+    ]

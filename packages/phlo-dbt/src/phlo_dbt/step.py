@@ -1,0 +1,234 @@
+"""The Dagster step that runs dbt: selection, variables, audit, results (R92, R94)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
+from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+from phlo.asset_checks import to_asset_check_result
+from phlo.events import ChecksEvent, LoadEvent
+from phlo.lake import open_lake
+from phlo.plugins import notify
+
+from phlo_dbt.metadata import published_metadata
+from phlo_dbt.translator import CustomDbtTranslator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from phlo.config import Settings
+    from phlo.lake import Lake
+    from phlo.protocols import CheckSuite, Staged
+    from phlo.values import CheckResult
+
+    from phlo_dbt.manifest import DbtProject
+    from phlo_dbt.run import DbtOutcome
+
+    Suites = Mapping[str, Sequence[CheckSuite]]
+
+TRANSLATOR = CustomDbtTranslator()
+
+
+@dataclass(frozen=True)
+class Models:
+    """What the step of a dbt project works with.
+
+    Attributes:
+        dbt: The project.
+        settings: Settings of core.
+        suites: Blocking suites by the unique id of the model they judge.
+        keys: Asset keys by unique id.
+    """
+
+    dbt: DbtProject
+    settings: Settings
+    suites: Suites
+    keys: Mapping[str, AssetKey]
+
+
+@dataclass
+class DbtStep:
+    """One execution of the step.
+
+    Attributes:
+        context: Dagster's.
+        models: What may be run.
+        checked: Results of suites so far, by the model's unique id.
+    """
+
+    context: AssetExecutionContext
+    models: Models
+    checked: dict[str, list[CheckResult]] = field(default_factory=dict)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The project's tables."""
+        return open_lake()
+
+    def run(self) -> Iterator[Any]:
+        """Run what is selected of dbt in one process, then the suites selected alone."""
+        selection = self.selection()
+        outcome = self._run_dbt(selection) if selection is not None else None
+        self._judge_published(outcome)
+        if outcome is not None:
+            yield from self._results(outcome)
+        yield from self._suite_results()
+        if outcome is not None:
+            self._raise_failures(outcome)
+
+    def _run_dbt(self, selection: Sequence[str]) -> DbtOutcome:
+        from phlo_dbt.run import run_dbt
+
+        variables = json.dumps(self.variables())
+        return run_dbt(
+            self.models.dbt,
+            self.lake,
+            ["build", *selection, "--vars", variables],
+            run_name=f"{self.context.run.run_id}-{self.context.op_execution_context.retry_number}",
+            judge=self._judge_staged,
+            on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
+        )
+
+    def selection(self) -> list[str] | None:
+        """Dbt's options for the selected models and tests; ``None``: nothing for dbt to do."""
+        definition, nodes = self.context.assets_def, self.models.dbt.manifest["nodes"]
+        tests = {
+            key: (spec.metadata or {}).get(UNIQUE_ID)
+            for spec in definition.node_check_specs_by_output_name.values()
+            for key in [spec.key]
+        }
+        chosen = [uid for uid, key in self.models.keys.items() if key in self._selected_keys]
+        chosen += [uid for key, uid in tests.items() if uid and key in self._selected_checks]
+        if not chosen:
+            return None
+        if len(chosen) == len(self.models.keys) + sum(1 for uid in tests.values() if uid):
+            return []
+        names = sorted(f"fqn:{'.'.join(nodes[uid]['fqn'])}" for uid in chosen)
+        return ["--indirect-selection", "empty", "--select", *names]
+
+    @cached_property
+    def _selected_keys(self) -> set[AssetKey]:
+        return set(self.context.op_execution_context.selected_asset_keys)
+
+    @cached_property
+    def _selected_checks(self) -> set[Any]:
+        return set(self.context.selected_asset_check_keys)
+
+    def variables(self) -> dict[str, str]:
+        """The run's partition, or range of them, else today, as dbt's variables (R92)."""
+        tags = self.context.run.tags
+        zone = ZoneInfo(self.models.settings.timezone)
+        partition = tags.get("dagster/partition", datetime.now(zone).date().isoformat())
+        return {
+            "partition_date": partition,
+            "min_date": tags.get("dagster/asset_partition_range_start", partition),
+            "max_date": tags.get("dagster/asset_partition_range_end", partition),
+        }
+
+    def _judge_staged(self, staged: Mapping[str, Staged]) -> dict[str, str]:
+        """Audit the stages by their blocking suites; gives a reason for each that may not go."""
+        at: dict[Any, Staged | str] = {stage.table: stage for stage in staged.values()}
+        vetoes: dict[str, str] = {}
+        for unique_id in staged:
+            results = [
+                result
+                for suite in self.models.suites.get(unique_id, ())
+                for result in suite.evaluate(
+                    self.lake.engine, self.lake.store, at=at, context=self.context
+                )
+            ]
+            self._tell_checks(unique_id, results, staged=True)
+            blocking = [result.check for result in results if result.blocks]
+            if blocking:
+                vetoes[unique_id] = f"the check {blocking[0]} failed"
+        return vetoes
+
+    def _judge_published(self, outcome: DbtOutcome | None) -> None:
+        """Judge the published tables by checks selected alone, or that take no part in audits."""
+        published = set(outcome.published) if outcome is not None else set()
+        names = {(key.asset_key, key.name) for key in self._selected_checks}
+        for unique_id, suites in self.models.suites.items():
+            key = self.models.keys[unique_id]
+            is_selected = key in self._selected_keys
+            if is_selected and unique_id not in published:
+                continue  # withheld: the published table is not what this run made
+            for suite in suites:
+                wanted = [
+                    check.name
+                    for check in suite.checks
+                    if (key, check.name) in names and not (is_selected and check.audits)
+                ]
+                if wanted:
+                    results = suite.evaluate(
+                        self.lake.engine, self.lake.store, only=wanted, context=self.context
+                    )
+                    self._tell_checks(unique_id, results, staged=False)
+
+    def _tell_checks(self, unique_id: str, results: list[CheckResult], *, staged: bool) -> None:
+        if results:
+            self.checked.setdefault(unique_id, []).extend(results)
+            run_id = self.context.run.run_id
+            notify(
+                "phlo_on_checks",
+                ChecksEvent(results[0].table, run_id, tuple(results), staged=staged),
+            )
+
+    def _results(self, outcome: DbtOutcome) -> Iterator[Any]:
+        for unique_id, published in outcome.published.items():
+            key = self.models.keys[unique_id]
+            seconds = outcome.seconds.get(unique_id, 0.0)
+            metadata = published_metadata(self.models.dbt, unique_id, published, self.lake)
+            yield MaterializeResult(
+                asset_key=key, metadata={**metadata, "phlo/seconds": round(seconds, 3)}
+            )
+            event = LoadEvent(
+                table=published.table,
+                asset_key=key.to_user_string(),
+                partition=None,
+                run_id=self.context.run.run_id,
+                account=published.account,
+                published=published,
+                error=None,
+                seconds=seconds,
+            )
+            notify("phlo_on_load", event)
+        yield from self._test_results(outcome)
+
+    def _test_results(self, outcome: DbtOutcome) -> Iterator[Any]:
+        """The results of tests, by dagster-dbt's own translation."""
+        for event in outcome.events:
+            if event["info"]["name"] == "LogTestResult":
+                message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
+                yield from message.to_default_asset_events(
+                    self.models.dbt.manifest,
+                    TRANSLATOR,
+                    self.context,
+                )
+
+    def _suite_results(self) -> Iterator[Any]:
+        names = {(key.asset_key, key.name) for key in self._selected_checks}
+        for unique_id, results in self.checked.items():
+            key = self.models.keys[unique_id]
+            for result in results:
+                if (key, result.check) in names:
+                    yield to_asset_check_result(result, key.path)
+
+    def _raise_failures(self, outcome: DbtOutcome) -> None:
+        nodes = self.models.dbt.manifest["nodes"]
+        withheld = {nodes[uid]["name"]: why for uid, why in outcome.withheld.items()}
+        lines = [f"{name} was not published: {why}." for name, why in withheld.items()]
+        for line in lines:
+            self.context.log.error(line)
+        if outcome.failures or withheld:
+            raise Failure(
+                description="\n".join(["dbt failed.", *outcome.failures, *lines]),
+                metadata={"withheld": sorted(withheld), "failures": outcome.failures},
+                allow_retries=False,
+            )
