@@ -225,7 +225,7 @@ def _materialize(
     if has_data:
         yield MaterializeResult(AssetKey([spec.asset_name]), metadata=_metadata(account, seconds))
     else:
-        yield AssetObservation(AssetKey([spec.asset_name]), metadata={"phlo/status": "no_data"})
+        yield AssetObservation(AssetKey([spec.asset_name]), metadata={"status": "no_data"})
 
 
 def _call(context: AssetExecutionContext, spec: IngestionSpec, given: Mapping[str, str]) -> Any:  # noqa: ANN401
@@ -293,7 +293,7 @@ def _as_dagster_sees_it(error: Exception, account: Account) -> Exception:
     rejected = account.rows.as_rejected().as_dict()
     return Failure(
         description=str(error),
-        metadata={"phlo/error": type(error).__name__, **_numbers(rejected)},
+        metadata={"error": type(error).__name__, **rejected},
         allow_retries=False,
     )
 
@@ -303,24 +303,20 @@ def _metadata(account: Account, seconds: float) -> dict[str, Any]:
     assert published is not None  # noqa: S101 - the load succeeded
     facts: dict[str, Any] = {
         "dagster/row_count": published.row_count,
-        "phlo/strategy": published.strategy,
-        "phlo/seconds": round(seconds, 3),
-        "phlo/rows_per_second": round(account.rows.extracted / max(seconds, 0.001), 1),
-        **_numbers(account.rows.as_dict()),
-        **{f"phlo/seconds_{step}": round(s, 3) for step, s in account.seconds.items()},
+        **account.rows.as_dict(),
+        "strategy": published.strategy,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(account.rows.extracted / max(seconds, 0.001), 1),
+        **{f"seconds_{step}": round(s, 3) for step, s in account.seconds.items()},
     }
     if published.snapshot_id is not None:
         # Text: a snapshot id is longer than the numbers that JavaScript shows exactly.
-        facts["phlo/snapshot_id"] = str(published.snapshot_id)
+        facts["snapshot_id"] = str(published.snapshot_id)
     if account.dropped:
-        facts["phlo/dropped_values"] = MetadataValue.json(account.dropped)
+        facts["dropped_values"] = MetadataValue.json(account.dropped)
     if account.verdict is not None and account.verdict.row_count:
-        facts["phlo/broken_rules"] = MetadataValue.json(account.verdict.by_rule)
+        facts["broken_rules"] = MetadataValue.json(account.verdict.by_rule)
     return facts
-
-
-def _numbers(account: Mapping[str, int]) -> dict[str, int]:
-    return {f"phlo/{name}": count for name, count in account.items()}
 
 
 def _check_published(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from phlo.contract_types import TIMESTAMP
-from phlo.errors import AuditError, ContractError
+from phlo.errors import AuditError, ContractError, MovedHeadError
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import (
     INGESTED_AT_COLUMN,
@@ -322,12 +322,17 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
         with account.timed("audit"):
             account.checks = attempt.deadline.run(lambda: audit(attempt, staged))
         _refuse_failed_audit(attempt, staged, account)
-        with account.timed("publish"):
-            publish_quarantine(attempt, prepared.quarantine)
-            (account.published,) = attempt.lake.store.publish([staged])
+        publish_quarantine(attempt, prepared.quarantine)
     except BaseException:
-        if account.published is None and account.kept_branch is None:
+        if account.kept_branch is None:
             attempt.lake.store.discard(staged)
+        raise
+    try:
+        with account.timed("publish"):
+            (account.published,) = attempt.lake.store.publish([staged])
+    except MovedHeadError:
+        # Only this error says that nothing landed; after any other the files may be in use.
+        attempt.lake.store.discard(staged)
         raise
     account.rows = account.published.account
 

@@ -90,7 +90,7 @@ class Events:
     def facts(result):
         """Metadata of the materialization."""
         (event,) = result.asset_materializations_for_node("dlt_events")
-        return {name.removeprefix("phlo/"): v.value for name, v in event.metadata.items()}
+        return {name: v.value for name, v in event.metadata.items()}
 
     @staticmethod
     def failure(result):

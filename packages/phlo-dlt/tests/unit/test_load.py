@@ -34,7 +34,7 @@ def test_an_invalid_row_fails_the_run_at_once_and_leaves_the_table_as_it_was(eve
     assert not result.success
     failure = events.failure(result)
     assert "id='c' breaks value: less_than_or_equal_to(100)" in failure.description
-    assert failure.metadata["phlo/rejected"].value == 2
+    assert failure.metadata["rejected"].value == 2
     assert events.values() == {"a": 1.0}
     (broken,) = events.quarantined()
     assert broken["key"] == '{"id":"c"}'
@@ -113,7 +113,7 @@ def test_none_is_no_data(events):
     assert result.success
     assert not result.asset_materializations_for_node("dlt_events")
     (observed,) = result.asset_observations_for_node("dlt_events")
-    assert observed.metadata["phlo/status"].value == "no_data"
+    assert observed.metadata["status"].value == "no_data"
 
 
 def test_zero_rows_are_a_load_like_any_other(events):
