@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import time
@@ -53,8 +54,7 @@ if TYPE_CHECKING:
     from phlo_publishing.types import PublishedColumn
 
 _BLOCK_BYTES = 32 * 2**20
-# Below PostgreSQL's deadlock_timeout of 1 s: in a tie with a reader it is phlo that gives way.
-_SWAP_LOCK_TIMEOUT = "400ms"
+_PATIENT_ATTEMPTS = 10
 
 
 class Connects(Protocol):
@@ -342,22 +342,35 @@ def _swap_when_free(
 ) -> None:
     """Swap as soon as no reader holds a table; readers are let through between the attempts."""
     deadline = time.monotonic() + timeout_seconds
-    while filled:
+    for attempt in itertools.count():
         try:
             with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = '{_SWAP_LOCK_TIMEOUT}'")
-                _swap(connection, filled)
+                _swap(connection, filled, attempt)
                 return
         except (errors.LockNotAvailable, errors.DeadlockDetected):
             if time.monotonic() > deadline:
                 raise _held(connection, filled, timeout_seconds) from None
-        time.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - jitter, no secret
+        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter, no secret
 
 
-def _swap(connection: Connection[Any], filled: list[_Filled]) -> None:
+def _be_patient(connection: Connection[Any], attempt: int, lock_count: int) -> None:
+    """Set how long the swap waits for one lock, while new readers queue behind it.
+
+    One lock can be waited for as long as readers take. With several, a reader may hold one and
+    wait for another: PostgreSQL would end one of the two after ``deadlock_timeout`` (1 s), so
+    the first attempts give way before that, and a superuser has itself chosen always.
+    """
+    seconds = min(0.3 * 2**attempt, 5.0)
+    if lock_count > 1 and attempt < _PATIENT_ATTEMPTS:
+        seconds = 0.3
+    connection.execute(_PATIENCE, [str(round(seconds * 1000))])
+
+
+def _swap(connection: Connection[Any], filled: list[_Filled], attempt: int) -> None:
     """Put the new tables in the old ones' place; lasts some milliseconds."""
     replaced = [item.old for item in filled if item.old is not None]
     views = dependent_views(connection, replaced)
+    _be_patient(connection, attempt, len(views) + len(replaced))
     lock_views(connection, views)
     for old in replaced:
         run(connection, "LOCK TABLE ONLY {t} IN ACCESS EXCLUSIVE MODE", t=old.sql)
@@ -390,6 +403,12 @@ def _held(connection: Connection[Any], filled: list[_Filled], seconds: float) ->
         hint="End those transactions, or raise PHLO_POSTGRES_LOCK_TIMEOUT_SECONDS.",
     )
 
+
+_PATIENCE = """
+SELECT set_config('lock_timeout', %s, true),
+    CASE current_setting('is_superuser') WHEN 'on'
+        THEN set_config('deadlock_timeout', '100', true) END
+"""
 
 _HOLDERS = """
 SELECT DISTINCT a.pid, a.usename, a.application_name
