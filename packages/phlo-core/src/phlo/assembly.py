@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition,
 )
-from phlo.errors import AssetNotFoundError, DuplicateAssetError
+from phlo.errors import DuplicateAssetError, InvalidArgumentError
 from phlo.plugins import plugin_manager
 from phlo.values import TableName
 
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from phlo.project import Project
 
 
+logger = logging.getLogger(__name__)
+
 _ASSETS = (AssetsDefinition, AssetSpec, SourceAsset)
+_MARTS = "marts__"
 
 
 def build_definitions(project: Project) -> Definitions:
@@ -40,7 +44,7 @@ def build_definitions(project: Project) -> Definitions:
 
     Raises:
         DuplicateAssetError: Two assets have one key, or two resources one name.
-        AssetNotFoundError: A dependency or an argument of a plain asset names nothing.
+        InvalidArgumentError: A plain asset takes a resource as if it were an asset.
     """
     parts = list(plugin_manager().hook.phlo_register_definitions(project=project))
     resources = build_resources(project)
@@ -102,44 +106,68 @@ def _with_table_dependencies(
     assets: list[Any], project: Project, resources: Mapping[str, Any]
 ) -> list[Any]:
     """Let plain assets depend on ``<namespace>__<table>`` (R99)."""
-    keys = {f"{t.namespace}__{t.name}": a.asset_key for t, a in project.tables.items()}
-    by_name = {t.name: a.asset_key for t, a in project.tables.items() if t.namespace != "bronze"}
-    return [_resolve_dependencies(asset, keys, by_name, resources) for asset in assets]
+    for asset in _of(assets, AssetsDefinition):
+        _refuse_resources_as_inputs(asset, resources)
+    return [_resolve_dependencies(asset, project) for asset in assets]
 
 
-def _resolve_dependencies(
-    asset: Any,  # noqa: ANN401 - Dagster allows several kinds here
-    keys: Mapping[str, tuple[str, ...]],
-    marts: Mapping[str, tuple[str, ...]],
-    resources: Mapping[str, Any],
-) -> Any:  # noqa: ANN401
+def _resolve_dependencies(asset: Any, project: Project) -> Any:  # noqa: ANN401 - several kinds
     if not isinstance(asset, AssetsDefinition):
         return asset
-    replacements: dict[AssetKey, AssetKey] = {}
-    for dependency in asset.dependency_keys:
-        name = dependency.path[-1]
-        _refuse_resource_as_input(asset, name, resources)
-        target = keys.get(name)
-        if target is None and name.startswith("marts__"):
-            target = marts.get(name.removeprefix("marts__"))
-        if target is not None and len(dependency.path) == 1:
-            replacements[dependency] = AssetKey(list(target))
+    found = {key: _asset_of_table(key, asset, project) for key in asset.dependency_keys}
+    replacements = {key: target for key, target in found.items() if target is not None}
     return asset.with_attributes(asset_key_replacements=replacements) if replacements else asset
 
 
-def _refuse_resource_as_input(
-    asset: AssetsDefinition, name: str, resources: Mapping[str, Any]
-) -> None:
-    if name in resources and name in asset.keys_by_input_name:
-        raise AssetNotFoundError(
-            f"The asset {asset.key.to_user_string()!r} takes {name!r} as if it were an asset; "
-            "it is a resource.",
-            got=f"a bare argument {name!r}",
-            expected="an annotated one",
-            hint=f"Write `{name}: dagster.ResourceParam[object]`, or the resource's own class, "
-            "so that Dagster hands it over as a resource.",
-            name=name,
+def _asset_of_table(key: AssetKey, asset: AssetsDefinition, project: Project) -> AssetKey | None:
+    """The asset that makes the table a dependency names, ``None`` where it names none."""
+    if len(key.path) != 1:
+        return None
+    name = key.path[0]
+    for table, made_by in project.tables.items():
+        if name == f"{table.namespace}__{table.name}":
+            return AssetKey(list(made_by.asset_key))
+    if not name.startswith(_MARTS) or name == _MARTS:
+        return None
+    meant = f"marts.{name.removeprefix(_MARTS)}"
+    table = resolve_table(meant, project)
+    if table not in project.tables:
+        return None
+    logger.warning(
+        "No asset makes %s; %s depends on %s, which is what is there.",
+        meant,
+        asset.key.to_user_string(),
+        table,
+    )
+    return AssetKey(list(project.tables[table].asset_key))
+
+
+def _refuse_resources_as_inputs(asset: AssetsDefinition, resources: Mapping[str, Any]) -> None:
+    names = sorted(name for name in asset.keys_by_input_name if name in resources)
+    if names:
+        raise InvalidArgumentError(
+            f"The asset {asset.key.to_user_string()!r} takes {' and '.join(map(repr, names))} "
+            "as if they were assets, which they are not: they are resources.",
+            got=f"bare arguments ({', '.join(names)})",
+            expected="annotated ones",
+            hint="Write them with their types, so that Dagster hands over resources: "
+            + "; ".join(_annotation(name, resources[name]) for name in names)
+            + ".",
+            names=names,
         )
+
+
+def _annotation(name: str, resource: object) -> str:
+    """How a plain asset names a resource in its arguments (R114)."""
+    if name == "trino":
+        return (
+            "`trino: ResourceParam[QueryEngine]` "
+            "(from dagster import ResourceParam; from phlo.protocols import QueryEngine)"
+        )
+    if isinstance(resource, ConfigurableResource):
+        kind = type(resource)
+        return f"`{name}: {kind.__name__}` (from {kind.__module__} import {kind.__name__})"
+    return f"`{name}: ResourceParam[object]` (from dagster import ResourceParam)"
 
 
 def _refuse_duplicate_assets(parts: list[Definitions]) -> None:
@@ -167,10 +195,12 @@ def resolve_table(name: str, project: Project) -> TableName:
         project: Knows all tables.
 
     Returns:
-        The table named, or, for ``marts.x`` that no asset makes, the one table ``x``.
+        The table named, or, for ``marts.x`` that no asset makes, the one table whose asset is
+        called ``x`` (as a dbt model's is), else the one table ``x``.
     """
     table = TableName.parse(name)
     if table in project.tables or table.namespace != "marts":
         return table
     same = [t for t in project.tables if t.name == table.name]
-    return same[0] if len(same) == 1 else table
+    models = [t for t in same if project.tables[t].asset_key[-1] == t.name]
+    return next((found[0] for found in (models, same) if len(found) == 1), table)

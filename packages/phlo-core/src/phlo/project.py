@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -175,9 +176,7 @@ def _import_hint(exc: Exception) -> str | None:
         return f"Import or define {exc.name!r} in the file."
     if isinstance(exc, ModuleNotFoundError):
         return f"Install the package that brings {exc.name!r}, or correct the import."
-    if isinstance(exc, TypeError) and "asset() got an unexpected keyword argument 'group'" in str(
-        exc
-    ):
+    if isinstance(exc, TypeError) and re.match(r"asset\b.* keyword argument 'group'", str(exc)):
         return "Dagster's @asset takes group_name=, not group=."
     return None if getattr(exc, "hint", None) else "Correct the file; `phlo doctor` checks it anew."
 
