@@ -36,7 +36,7 @@ from phlo.plugins import notify
 from phlo.values import Partition
 
 from phlo_dlt.limits import Deadline
-from phlo_dlt.load import Account, Attempt, run_load, table_schema
+from phlo_dlt.load import Account, Attempt, describe, run_load, table_schema
 from phlo_dlt.settings import get_dlt_settings
 from phlo_dlt.staging import staging_folder
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from phlo.config import Settings
     from phlo.project import Project
-    from phlo.protocols import CheckSuite
+    from phlo.protocols import CheckSuite, SuiteCheck
 
     from phlo_dlt.spec import IngestionSpec
 
@@ -90,7 +90,7 @@ def build_asset(
         if key in context.op_execution_context.selected_asset_keys:
             yield from _materialize(context, spec, suites, given)
         else:
-            yield from _check_published(context, spec, suites)
+            yield from _check_published(context, spec, suites, lambda _: True)
 
     return step
 
@@ -219,13 +219,33 @@ def _materialize(
         error = exc
     seconds = time.perf_counter() - began
     _tell(spec, partition, context.run.run_id, account, error, seconds)
+    _warn(context, spec, account)
     yield from _check_results(context, spec, account)
     if error is not None:
         raise _as_dagster_sees_it(error, account) from error
-    if has_data:
-        yield MaterializeResult(AssetKey([spec.asset_name]), metadata=_metadata(account, seconds))
-    else:
+    if not has_data:
         yield AssetObservation(AssetKey([spec.asset_name]), metadata={"status": "no_data"})
+        return
+    yield MaterializeResult(AssetKey([spec.asset_name]), metadata=_metadata(account, seconds))
+    # FreshnessCheck and the like judge what is published, and block only what is downstream.
+    yield from _check_published(context, spec, suites, lambda check: not check.audits)
+
+
+def _warn(context: AssetExecutionContext, spec: IngestionSpec, account: Account) -> None:
+    """Say in the run's log what a user should know of a load, failed or not."""
+    if account.verdict is not None and account.verdict.row_count:
+        context.log.warning(describe(account.verdict, spec))
+    if account.dropped and not spec.contract.strict:
+        dropped = ", ".join(f"{name} ({n} values)" for name, n in sorted(account.dropped.items()))
+        context.log.warning(
+            f"Columns of the source that {spec.contract.name} does not have are dropped: {dropped}."
+        )
+    if account.rows.out_of_order and spec.merge_config.order_by is None:
+        context.log.warning(
+            f"{account.rows.out_of_order} rows that a later partition had written were "
+            "overwritten. Name the column by which rows compete: "
+            'merge_config={"order_by": ...}.'
+        )
 
 
 def _call(context: AssetExecutionContext, spec: IngestionSpec, given: Mapping[str, str]) -> Any:  # noqa: ANN401
@@ -320,13 +340,16 @@ def _metadata(account: Account, seconds: float) -> dict[str, Any]:
 
 
 def _check_published(
-    context: AssetExecutionContext, spec: IngestionSpec, suites: Sequence[CheckSuite]
+    context: AssetExecutionContext,
+    spec: IngestionSpec,
+    suites: Sequence[CheckSuite],
+    is_wanted: Callable[[SuiteCheck], bool],
 ) -> Iterator[Any]:
-    """Judge the published table: the checks were selected without the asset."""
+    """Judge the published table by the selected checks that are wanted."""
     selected = {key.name for key in context.selected_asset_check_keys}
     lake = open_lake()
     for suite in suites:
-        wanted = [check.name for check in suite.checks if check.name in selected]
+        wanted = [c.name for c in suite.checks if c.name in selected and is_wanted(c)]
         if not wanted:
             continue
         results = suite.evaluate(

@@ -7,17 +7,19 @@ Columns are called ``c0``, ``c1`` ... in the order of the contract, because dlt 
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.normalizers.naming.snake_case import NamingConvention
+from dlt.common.storages.fsspec_filesystem import FileItemDict
 from phlo.errors import ContractError
 
+from phlo_dlt.files import file_batches
 from phlo_dlt.values import convert, to_json
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from phlo.contract import Contract, ContractColumn
 
-ROW_NUMBER = "row_number"
+BATCH_NUMBER = "batch_number"
 PROBLEMS = "problems"
 ORIGINAL = "original"
 
@@ -67,18 +69,28 @@ class Conformer:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self._names: dict[str, str | None] = {}
+        self._batches = 0
         self.extracted = 0
         self.delivered: set[str] = set()
         self.dropped: Counter[str] = Counter()
 
     def rows(self, batch: Sequence[dict[str, Any]]) -> pa.Table:
         """A batch of dicts as an Arrow table; rows may lack keys."""
-        names = dict.fromkeys(itertools.chain.from_iterable(batch))
+        names = sorted(set().union(*batch))
         return self._conform({n: [row.get(n) for row in batch] for n in names}, len(batch))
 
     def table(self, batch: pa.Table) -> pa.Table:
         """An Arrow table with the contract's types."""
         columns = {name: batch.column(name) for name in batch.column_names}
+        return self._conform(columns, batch.num_rows)
+
+    def text(self, batch: pa.Table) -> pa.Table:
+        """A table of text alone, as CSV files hold it: values are cast whatever the schema says."""
+        columns: dict[str, Any] = {}
+        for name in batch.column_names:
+            column = self._contract.column(self._resolve(name) or "")
+            values = batch.column(name)
+            columns[name] = values if column is None else parse_text(values, column)
         return self._conform(columns, batch.num_rows)
 
     def _conform(self, source: dict[str, Any], row_count: int) -> pa.Table:
@@ -89,11 +101,12 @@ class Conformer:
             for column in self._contract.columns
         ]
         self._unknown(source, found)
-        first, self.extracted = self.extracted, self.extracted + row_count
-        arrays = [*columns, pa.array(range(first, self.extracted), pa.int64())]
+        self.extracted += row_count
+        self._batches += 1
+        arrays = [*columns, pa.repeat(pa.scalar(self._batches, pa.int64()), row_count)]
         arrays += [_by_row(found.rules, row_count), _by_row(found.original, row_count)]
         names = [staged_name(i) for i in range(len(columns))]
-        return pa.table(arrays, names=[*names, ROW_NUMBER, PROBLEMS, ORIGINAL])
+        return pa.table(arrays, names=[*names, BATCH_NUMBER, PROBLEMS, ORIGINAL])
 
     def _column(
         self,
@@ -170,10 +183,48 @@ def conform_column(values: Any, column: ContractColumn, name: str, found: Findin
 
 def _whole(values: Any, column: ContractColumn) -> pa.Array | None:  # noqa: ANN401
     try:
-        array = pa.array(values) if isinstance(values, list) else _combined(values)
-        return _cast(array, column)
+        return _cast(_inferred(values, column), column)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         return None
+
+
+def parse_text(values: pa.ChunkedArray, column: ContractColumn) -> Any:  # noqa: ANN401
+    """Text as values of the column's kind where all of it is such; else as it is, cell by cell.
+
+    What is no such value stays text, and so becomes an invalid row with its reason.
+    """
+    if pa.types.is_string(column.type) or column.is_nested:
+        return values
+    array = _cast_text(_combined(values), column.type)
+    if array is not None:
+        return array
+    wanted = replace(column, coerce=True)
+    return [_parsed(text, wanted) for text in values.to_pylist()]
+
+
+def _parsed(text: str | None, column: ContractColumn) -> Any:  # noqa: ANN401
+    if text is None or text.strip() in _NO_VALUE:
+        return None
+    if pa.types.is_boolean(column.type):
+        return _BOOLEANS.get(text.strip().lower(), text)
+    try:
+        return convert(text, column)
+    except ValueError:
+        return text
+
+
+_NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def _inferred(values: Any, column: ContractColumn) -> pa.Array:  # noqa: ANN401
+    if not isinstance(values, list):
+        return _combined(values)
+    # Outside float columns pandas' NaN and NaT mean null.
+    array = pa.array(values, from_pandas=not pa.types.is_floating(column.type))
+    if pa.types.is_temporal(array.type) and len({type(v) for v in values} - {type(None)}) > 1:
+        raise pa.ArrowInvalid("Arrow would take a number among times for one")
+    return array
 
 
 def _combined(values: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -196,22 +247,27 @@ def _cast(array: pa.Array, column: ContractColumn) -> pa.Array | None:
         is_nan = pc.call_function("is_nan", [array])
         array = pc.call_function("if_else", [is_nan, pa.scalar(None, source), array])
     if pa.types.is_string(source) or pa.types.is_large_string(source):
-        return _cast_text(array, target)
+        return _cast_text(array, target) if _is_read_from_text(target) else None
     if pa.types.is_timestamp(source):
         return _cast_timestamp(array, target)
     is_safe = any(given(source) and wanted(target) for given, wanted in _SAFE)
     return array.cast(target) if is_safe else None
 
 
+def _is_read_from_text(target: pa.DataType) -> bool:
+    """Kinds that sources deliver as text, so that it is read whether or not the schema coerces."""
+    return pa.types.is_string(target) or pa.types.is_timestamp(target) or pa.types.is_date(target)
+
+
 def _cast_text(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    if pa.types.is_string(target):
-        return array.cast(target)
-    if not pa.types.is_timestamp(target):
-        return array.cast(target) if pa.types.is_date(target) else None
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:  # without an offset: UTC
-        return array.cast(pa.timestamp("us")).cast(target)
+    # Text without an offset is in UTC.
+    ways = [pa.timestamp("us")] if pa.types.is_timestamp(target) else []
+    for through in [target, *ways]:
+        try:
+            return array.cast(through).cast(target)
+        except pa.ArrowInvalid:
+            continue
+    return None
 
 
 def _cast_timestamp(array: pa.Array, target: pa.DataType) -> pa.Array | None:
@@ -273,6 +329,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, bool | int | float | str | date | datetime):
         return value
     return str(value)
@@ -289,7 +347,9 @@ def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:  # noqa: 
     Raises:
         ContractError: An item is none of these.
     """
-    if isinstance(item, dict):
+    if isinstance(item, FileItemDict):
+        yield from file_batches(item, conformer)
+    elif isinstance(item, dict):
         yield conformer.rows([item])
     elif isinstance(item, list):
         yield from _list_batches(item, conformer)
@@ -313,10 +373,15 @@ def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:  # noqa: 
         )
 
 
+def are_dicts(items: list[Any]) -> bool:
+    """Whether a list holds dicts alone, and at least one."""
+    kinds = set(map(type, items))
+    return bool(kinds) and all(issubclass(k, dict) and k is not FileItemDict for k in kinds)
+
+
 def _list_batches(items: list[Any], conformer: Conformer) -> Iterator[pa.Table]:
-    if all(isinstance(item, dict) for item in items):
-        if items:
-            yield conformer.rows(items)
+    if are_dicts(items):
+        yield conformer.rows(items)
         return
     for item in items:
         yield from batches_of(item, conformer)

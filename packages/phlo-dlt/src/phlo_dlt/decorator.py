@@ -17,6 +17,7 @@ from phlo.values import (
     is_metadata_column,
 )
 
+import phlo_dlt.rest_api  # noqa: F401 - makes the guide's form of rest_api work
 from phlo_dlt.spec import IngestionSpec, InvalidRows, MergeConfig, MergeStrategy
 
 if TYPE_CHECKING:

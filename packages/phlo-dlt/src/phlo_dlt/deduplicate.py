@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import Identifier, Sql, all_of, identifiers, sql
 
-from phlo_dlt.conform import ROW_NUMBER
 from phlo_dlt.judge import EXCLUDED
-from phlo_dlt.workspace import ROWS
+from phlo_dlt.workspace import ROW_NUMBER, ROWS
 
 if TYPE_CHECKING:
     from phlo_dlt.spec import IngestionSpec

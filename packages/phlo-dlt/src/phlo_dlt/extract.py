@@ -21,7 +21,7 @@ from dlt.extract.items_transform import ItemTransform, LimitItem
 from dlt.pipeline.exceptions import PipelineStepFailed
 from phlo.errors import ConfigurationError, PhloError, SourceError
 
-from phlo_dlt.conform import Conformer, batches_of
+from phlo_dlt.conform import Conformer, are_dicts, batches_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,8 @@ class Extraction:
     """What was extracted.
 
     Attributes:
-        files: Parquet files, in no order; rows carry their number. See :mod:`phlo_dlt.conform`.
+        files: Parquet files, in no order; rows carry the number of their batch (see
+            :mod:`phlo_dlt.conform`).
         row_count: Rows in them.
         delivered: Columns of the contract that the source delivered.
         dropped: Values dropped, by source column that the contract does not have.
@@ -218,9 +219,7 @@ def _gather(items: Iterable[Any]) -> Iterator[Any]:
 def _dicts(item: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401
     if type(item) is dict:
         return [item]
-    if type(item) is list and all(type(row) is dict for row in item):
-        return item
-    return None
+    return item if type(item) is list and are_dicts(item) else None
 
 
 def _seed(pipeline: dlt.Pipeline, state: str | None) -> None:

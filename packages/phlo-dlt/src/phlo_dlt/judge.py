@@ -13,8 +13,8 @@ import pyarrow as pa
 from phlo.contract_rules import is_null
 from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
 
-from phlo_dlt.conform import PROBLEMS, ROW_NUMBER
-from phlo_dlt.workspace import ROWS, to_duckdb
+from phlo_dlt.conform import PROBLEMS
+from phlo_dlt.workspace import ROW_NUMBER, ROWS, to_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -27,16 +27,16 @@ from phlo.values import (
     LoadAccount,
 )
 
-from phlo_dlt.conform import ROW_NUMBER, Conformer
+from phlo_dlt.conform import Conformer
 from phlo_dlt.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.publishing import until_head_rests
 from phlo_dlt.quarantine import publish_quarantine, select_broken
-from phlo_dlt.workspace import Workspace
+from phlo_dlt.workspace import ROW_NUMBER, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from phlo.lake import Lake
@@ -125,12 +125,13 @@ class Prepared:
     """Rows that are fit to be staged.
 
     Attributes:
-        rows: Valid, deduplicated rows with their metadata columns.
+        rows: Valid, deduplicated rows with their metadata columns; ``None``: broken rows forbid
+            the load.
         quarantine: Broken rows, or ``None`` where there are none.
         state: dlt's state to publish with them.
     """
 
-    rows: ds.Dataset
+    rows: ds.Dataset | None
     quarantine: ds.Dataset | None
     state: str | None
 
@@ -155,6 +156,9 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
     prepared = attempt.deadline.run(lambda: _prepare(attempt, call, account))
     if prepared is None:
         return False
+    if prepared.rows is None:
+        publish_quarantine(attempt, prepared.quarantine)
+        raise _contract_error(attempt.spec, account)
     until_head_rests(
         lambda: _stage_and_publish(attempt, prepared, account), attempt.settings.publish_attempts
     )
@@ -169,7 +173,6 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         extraction = _extract(attempt, returned)
     account.rows = LoadAccount(extracted=extraction.row_count)
     account.dropped = extraction.dropped
-    _warn_of_dropped(attempt.spec, extraction.dropped)
     work = _workspace(attempt, extraction)
     try:
         with account.timed("judge"):
@@ -198,16 +201,6 @@ def _published_state(attempt: Attempt) -> str | None:
     return store.load(table).properties.get(STATE_PROPERTY)
 
 
-def _warn_of_dropped(spec: IngestionSpec, dropped: Mapping[str, int]) -> None:
-    if dropped and not spec.contract.strict:
-        columns = ", ".join(f"{name} ({count} values)" for name, count in sorted(dropped.items()))
-        logger.warning(
-            "Columns of the source that %s does not have are dropped: %s.",
-            spec.contract.name,
-            columns,
-        )
-
-
 def _workspace(attempt: Attempt, extraction: Extraction) -> Workspace:
     files = list(extraction.files)
     if not files:
@@ -233,8 +226,6 @@ def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     found = verdict(work, spec)
     account.verdict = found
     account.rows = account.rows.plus(deduplicated=deduplicated, quarantined=found.excluded)
-    if found.row_count:
-        logger.warning("%s", describe(found, spec))
 
 
 def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> Prepared:
@@ -243,17 +234,20 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     if account.verdict.row_count:
         broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
     if broken is not None and attempt.spec.invalid_rows == "fail":
-        publish_quarantine(attempt, broken)
-        raise ContractError(
-            describe(account.verdict, attempt.spec) + " Nothing was loaded.",
-            hint="Correct the source or the schema; `phlo quarantine show "
-            f"{attempt.spec.table}` lists all of them. "
-            'invalid_rows="quarantine" would load the valid rows.',
-            rules=account.verdict.by_rule,
-            sample=account.verdict.sample,
-        )
+        return Prepared(None, broken, None)
     rows = _dataset(work, attempt, "load", _select_rows(attempt, extraction.load_id))
     return Prepared(rows, broken, extraction.state)
+
+
+def _contract_error(spec: IngestionSpec, account: Account) -> ContractError:
+    assert account.verdict is not None  # noqa: S101 - there are broken rows
+    return ContractError(
+        f"{describe(account.verdict, spec)} Nothing was loaded.",
+        hint=f"Correct the source or the schema; `phlo quarantine show {spec.table}` lists all "
+        'of them. invalid_rows="quarantine" would load the valid rows.',
+        rules=account.verdict.by_rule,
+        sample=account.verdict.sample,
+    )
 
 
 def describe(found: Verdict, spec: IngestionSpec) -> str:
@@ -339,6 +333,7 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
 
 def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
     spec = attempt.spec
+    assert prepared.rows is not None  # noqa: S101 - refused before
     partition = attempt.partition.key if attempt.partition else ""
     default_spec = ((PARTITION_DATE_COLUMN, "identity"),) if _is_partitioned(attempt) else ()
     return attempt.lake.store.stage(

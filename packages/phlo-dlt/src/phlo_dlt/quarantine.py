@@ -10,10 +10,10 @@ from phlo.contract_types import TIMESTAMP
 from phlo.sql import Identifier, Sql, identifiers, sql
 from phlo.values import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, RUN_ID_COLUMN, Replace
 
-from phlo_dlt.conform import ORIGINAL, ROW_NUMBER
+from phlo_dlt.conform import ORIGINAL
 from phlo_dlt.judge import BROKEN, EXCLUDED
 from phlo_dlt.publishing import until_head_rests
-from phlo_dlt.workspace import ROWS
+from phlo_dlt.workspace import ROW_NUMBER, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,6 +5,7 @@ A value that cannot be had without loss raises ``ValueError``; its row is invali
 
 from __future__ import annotations
 
+import json as stdlib_json
 import math
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -30,6 +31,7 @@ def convert(value: Any, column: ContractColumn) -> Any:  # noqa: ANN401 - values
     Raises:
         ValueError: The value has no counterpart, or only one that loses part of it.
     """
+    # NaT is a datetime that differs from itself, as NaN is a float that does.
     if value is None or (_is_nan(value) and not pa.types.is_floating(column.type)):
         return None
     value = value.item() if hasattr(value, "item") and not isinstance(value, str) else value
@@ -43,7 +45,10 @@ def convert(value: Any, column: ContractColumn) -> Any:  # noqa: ANN401 - values
 
 def to_json(value: Any) -> str:  # noqa: ANN401
     """JSON text of a nested value, with dates, decimals and the like as text (R27)."""
-    return json.dumps(value)
+    try:
+        return json.dumps(value)
+    except TypeError:  # numbers beyond 64 bits, broken text: slower, but knows them
+        return stdlib_json.dumps(value, default=str)
 
 
 def _is_nan(value: Any) -> bool:  # noqa: ANN401
@@ -70,6 +75,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401
 
 def _text(value: Any, column: ContractColumn) -> str:  # noqa: ANN401
     if isinstance(value, str):
+        value.encode()  # half of a surrogate pair is no text: a ValueError
         return str(value)
     if isinstance(value, dict | list | tuple):
         return to_json(value)

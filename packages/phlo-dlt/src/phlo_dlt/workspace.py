@@ -8,7 +8,7 @@ import duckdb
 import sqlglot
 from phlo.sql import Identifier, Sql, identifiers, sql
 
-from phlo_dlt.conform import ORIGINAL, PROBLEMS, ROW_NUMBER, staged_name
+from phlo_dlt.conform import BATCH_NUMBER, ORIGINAL, PROBLEMS, staged_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from phlo.contract import Contract
 
 ROWS = Identifier("rows")
+ROW_NUMBER = "row_number"
+"""Grows in the order in which rows arrived."""
 
 
 class Workspace:
@@ -42,10 +44,14 @@ class Workspace:
             for a, b in zip(names, contract.column_names, strict=True)
         ]
         self.run(
-            "CREATE VIEW {rows} AS SELECT {chosen}, {extra} FROM read_parquet([{files}])",
+            "CREATE VIEW {rows} AS SELECT {chosen}, {extra}, "
+            "{batch} * 4294967296 + file_row_number AS {number} "
+            "FROM read_parquet([{files}], file_row_number = true)",
             rows=ROWS,
             chosen=chosen,
-            extra=identifiers([ROW_NUMBER, PROBLEMS, ORIGINAL]),
+            extra=identifiers([PROBLEMS, ORIGINAL]),
+            batch=Identifier(BATCH_NUMBER),
+            number=Identifier(ROW_NUMBER),
             files=[str(file) for file in files],
         )
 
