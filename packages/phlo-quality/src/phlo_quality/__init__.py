@@ -15,6 +15,7 @@ from phlo_quality.checks import (
     RangeCheck,
     RelationshipCheck,
     RowCheck,
+    SchemaCheck,
     SqlCheck,
     UniqueCheck,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "RangeCheck",
     "RelationshipCheck",
     "RowCheck",
+    "SchemaCheck",
     "SqlCheck",
     "UniqueCheck",
     "phlo_quality",

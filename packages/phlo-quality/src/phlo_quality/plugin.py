@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dagster import Definitions
     from phlo.project import Project
     from phlo.protocols import Check
+    from pydantic_settings import BaseSettings
 
 
 @hookimpl
@@ -29,3 +30,11 @@ def phlo_register_checks() -> Sequence[type[Check]]:
 
     found = [getattr(checks, name) for name in checks.__all__]
     return [kind for kind in found if issubclass(kind, checks.QualityCheck)]
+
+
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """The settings of phlo-quality."""
+    from phlo_quality.settings import QualitySettings
+
+    return QualitySettings

@@ -7,14 +7,15 @@ import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from phlo.errors import ColumnNotFoundError, UnsupportedTypeError
-from phlo.sql import Identifier, Sql, quote_table, sql
+from phlo.errors import ColumnNotFoundError, QueryError, UnsupportedTypeError
+from phlo.sql import Identifier, Sql, identifiers, quote_table, sql
 
+from phlo_quality.families import Family, family_of
 from phlo_quality.results import SAMPLE_ROWS
+from phlo_quality.settings import get_quality_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,31 +23,6 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from phlo.protocols import QueryEngine, Staged
     from phlo.values import TableName
-
-
-class Family(StrEnum):
-    """Kinds of column that SQL compares alike."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    TIME = "time"
-    BOOLEAN = "boolean"
-    BINARY = "binary"
-    NESTED = "nested"
-
-
-def family_of(kind: pa.DataType) -> Family:
-    """The family of an Arrow type; a dictionary belongs to the family of its values."""
-    if pa.types.is_dictionary(kind):
-        return family_of(kind.value_type)  # pyright: ignore[reportAttributeAccessIssue]
-    tests = {
-        Family.TEXT: (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
-        Family.NUMBER: (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
-        Family.TIME: (pa.types.is_date, pa.types.is_timestamp),
-        Family.BOOLEAN: (pa.types.is_boolean,),
-        Family.NESTED: (pa.types.is_nested,),
-    }
-    return next((f for f, any_ in tests.items() if any(t(kind) for t in any_)), Family.BINARY)
 
 
 @dataclass(frozen=True)
@@ -203,6 +179,31 @@ class Reader:
     def sample(self, query: Sql, *, limit: int = SAMPLE_ROWS) -> list[dict[str, Any]]:
         """The first rows of a query that has no LIMIT of its own."""
         return self.rows(sql("{query} LIMIT {n}", query=query, n=limit))
+
+    def frame(self, rows: JudgedRows, columns: Sequence[str]) -> pa.Table:
+        """The judged rows in memory, for what SQL cannot judge.
+
+        Args:
+            rows: The judged rows.
+            columns: Columns wanted; none means all.
+
+        Raises:
+            QueryError: There are more rows than ``PHLO_QUALITY_MAX_FRAME_ROWS``.
+        """
+        limit = get_quality_settings().max_frame_rows
+        names = identifiers(columns) or Sql("*")
+        query = sql("SELECT {c} FROM {r} LIMIT {n}", c=names, r=rows.judged, n=limit + 1)
+        found = self.arrow(query)
+        if len(found) > limit:
+            raise QueryError(
+                f"More than {limit:,} rows of {rows.table} ({rows.label}) are to be judged in "
+                "memory.",
+                got=f"at least {len(found):,} rows",
+                expected=f"at most {limit:,}",
+                hint="Judge one partition, say the rule in SQL, name the columns it needs, or "
+                "raise PHLO_QUALITY_MAX_FRAME_ROWS.",
+            )
+        return found
 
     def columns(self, table: TableName) -> pa.Schema:
         """Names and types of a table's columns, in the state read."""

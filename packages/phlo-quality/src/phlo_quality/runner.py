@@ -6,10 +6,11 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import PhloError
-from phlo.sql import Identifier, Sql, identifiers, sql
+from phlo.sql import Identifier, Sql, sql
 from phlo.values import STRATEGY_PROPERTY
 
 from phlo_quality.checks.base import QueryCheck, SqlCheck
@@ -110,7 +111,7 @@ class _Run:
         results |= self._from_sql([c for c in in_sql if c.name not in results])
         for declared in checks:
             if declared.name not in results:
-                results[declared.name] = _timed(lambda d=declared: self._alone(d, context))
+                results[declared.name] = _timed(partial(self._alone, declared, context))
         return {c.name: _about(c, results[c.name], self.rows) for c in checks}
 
     def _without_columns(self, checks: Sequence[DeclaredCheck]) -> Results:
@@ -167,7 +168,9 @@ class _Run:
             return {k: r for c in checks for k, r in self._from_sql([c]).items()}
         share = (time.perf_counter() - started) / len(checks)
         return {
-            c.name: _timed(lambda c=c: self._judged(_sql(c), measured[c.name]), plus=share)
+            c.name: _timed(
+                partial(_sql(c).examine, measured[c.name], self.rows, self.reader), plus=share
+            )
             for c in checks
         }
 
@@ -186,20 +189,11 @@ class _Run:
             measured[check][name] = _plain(found[alias])
         return measured
 
-    def _judged(self, check: SqlCheck, measured: Mapping[str, Any]) -> QualityCheckResult:
-        result = check.judge(measured)
-        failing = check.failing_rows(self.rows) if result.failed else None
-        if failing is None:
-            return result
-        # What a person can run: the delivered rows of an audit are gone by then.
-        reproducing = check.failing_rows(self.rows.of_table())
-        return replace(result, sample=self.reader.sample(failing), sql=reproducing)
-
     def _alone(self, declared: DeclaredCheck, context: Any) -> QualityCheckResult:  # noqa: ANN401
         check = declared.check
         if isinstance(check, QueryCheck):
             return check.run(self.rows, self.reader, context)
-        frame = self._frame(check.columns)
+        frame = self.reader.frame(self.rows, check.columns).to_pandas()
         result = check.execute(frame, context)
         if not isinstance(result, QualityCheckResult):
             raise TypeError(
@@ -207,12 +201,6 @@ class _Run:
                 "expected a QualityCheckResult"
             )
         return result if result.row_count is not None else replace(result, row_count=len(frame))
-
-    def _frame(self, columns: Sequence[str]) -> Any:  # noqa: ANN401 - a pandas frame
-        names = identifiers(columns) or Sql("*")
-        return self.reader.arrow(
-            sql("SELECT {c} FROM {rows}", c=names, rows=self.rows.judged)
-        ).to_pandas()
 
 
 def _sql(declared: DeclaredCheck) -> SqlCheck:

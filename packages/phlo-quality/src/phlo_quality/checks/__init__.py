@@ -11,6 +11,7 @@ from phlo_quality.checks.null import NullCheck
 from phlo_quality.checks.pattern import PatternCheck
 from phlo_quality.checks.range import RangeCheck
 from phlo_quality.checks.relationship import RelationshipCheck
+from phlo_quality.checks.schema import SchemaCheck
 from phlo_quality.checks.unique import UniqueCheck
 from phlo_quality.results import QualityCheckResult
 
@@ -27,6 +28,7 @@ __all__ = [
     "RangeCheck",
     "RelationshipCheck",
     "RowCheck",
+    "SchemaCheck",
     "SqlCheck",
     "UniqueCheck",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from phlo.sql import Sql, sql
@@ -131,6 +132,18 @@ class SqlCheck(QualityCheck):
     def failing_rows(self, rows: JudgedRows) -> Sql | None:
         """Query for the rows that break the rule; ``None`` where a rule has no such rows."""
         return None
+
+    def examine(
+        self, measured: Mapping[str, Any], rows: JudgedRows, reader: Reader
+    ) -> QualityCheckResult:
+        """Judge what was measured and, where the rule is broken, fetch rows that break it."""
+        result = self.judge(measured)
+        failing = self.failing_rows(rows) if result.failed else None
+        if failing is None:
+            return result
+        # What a person can run: the delivered rows of an audit are gone by then.
+        reproducing = self.failing_rows(rows.of_table())
+        return replace(result, sample=reader.sample(failing), sql=reproducing)
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
         """What the table's metadata proves, in the names of :meth:`measures` (R77).

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from phlo.sql import Identifier, Sql, sql
 
 from phlo_quality.arguments import column_name, refuse
 from phlo_quality.checks.base import CheckOptions, RowCheck
+from phlo_quality.results import SAMPLE_ROWS
 
 if TYPE_CHECKING:
-    from phlo_quality.rows import JudgedRows
+    from collections.abc import Mapping
+
+    from phlo_quality.results import QualityCheckResult
+    from phlo_quality.rows import JudgedRows, Reader
 
 
 class PatternCheck(RowCheck):
@@ -19,12 +24,13 @@ class PatternCheck(RowCheck):
 
     Args:
         column: A column of text.
-        pattern: A regular expression that both engines know: no lookaround, no backreferences.
+        pattern: A regular expression as Python's ``re.fullmatch`` takes it. What SQL engines do
+            not know, such as lookaround, is judged in Python on the column's different values.
         allow_threshold: Share of rows (0-1) that may fail.
         **options: ``name``, ``severity``, ``description``.
 
     Raises:
-        InvalidArgumentError: ``pattern`` is no regular expression, or uses what SQL engines lack.
+        InvalidArgumentError: ``pattern`` is no regular expression.
 
     Example:
         >>> PatternCheck(column="zip", pattern=r"\d{5}").label
@@ -43,34 +49,52 @@ class PatternCheck(RowCheck):
         super().__init__(allow_threshold=allow_threshold, **options)
         self.column = column_name(self, "column", column)
         self.columns = (column,)
-        self.pattern = _portable(self, pattern)
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as exc:
+            refuse(self, "pattern", pattern, "a regular expression", f"It does not compile: {exc}.")
+        self.pattern = pattern
 
     def violation(self, rows: JudgedRows) -> Sql:
         """There is text, and it does not match from its first to its last character."""
         rows.family(self.column, "text", by=self)
-        # \A and \z rather than ^ and $: a trailing line break is part of the value.
-        whole = rf"\A(?:{self.pattern})\z"
-        return sql("NOT regexp_like({c}, {p})", c=Identifier(self.column), p=whole)
+        return sql("NOT regexp_like({c}, {p})", c=Identifier(self.column), p=self._in_sql())
 
-    def metrics(self, measured: Any) -> dict[str, Any]:  # noqa: ANN401 - as in the base
+    def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
+        """Failing rows, where SQL knows the pattern."""
+        rows.family(self.column, "text", by=self)
+        return super().measures(rows) if self._in_sql() else {}
+
+    def examine(
+        self, measured: Mapping[str, Any], rows: JudgedRows, reader: Reader
+    ) -> QualityCheckResult:
+        """As in the base; what SQL does not know is held against every different value."""
+        if self._in_sql():
+            return super().examine(measured, rows, reader)
+        failing = self._failing_values(rows, reader)
+        counted = {**measured, "failed_count": sum(failing.values())}
+        result = self.judge(counted)
+        if not result.failed:
+            return result
+        some = list(failing)[:SAMPLE_ROWS]
+        query = sql("{c} IN ({values})", c=Identifier(self.column), values=some)
+        return replace(result, sample=reader.sample(rows.where(query)))
+
+    def metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
         """The pattern, beside the counts."""
         return {"pattern": self.pattern, **super().metrics(measured)}
 
+    def _in_sql(self) -> str | None:
+        from phlo.patterns import to_sql_pattern  # loads pyarrow, which declaring a check spares
 
-_UNPORTABLE = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:=|!|<=|<!|P=|\()|\\[1-9])")
+        return to_sql_pattern(self.pattern, "whole")
 
-
-def _portable(check: PatternCheck, pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError) as exc:
-        refuse(check, "pattern", pattern, "a regular expression", f"It does not compile: {exc}.")
-    if _UNPORTABLE.search(pattern):
-        refuse(
-            check,
-            "pattern",
-            pattern,
-            "a regular expression without lookaround and backreferences",
-            "Say it without them, or subclass QualityCheck and judge the frame in Python.",
+    def _failing_values(self, rows: JudgedRows, reader: Reader) -> dict[str, int]:
+        """Values that do not match, with the number of rows that have them."""
+        matches = re.compile(self.pattern).fullmatch
+        query = sql(
+            "SELECT {c} AS v, count(*) AS n FROM {rows} WHERE {c} IS NOT NULL GROUP BY {c}",
+            c=Identifier(self.column),
+            rows=rows.judged,
         )
-    return pattern
+        return {row["v"]: row["n"] for row in reader.rows(query) if not matches(row["v"])}
