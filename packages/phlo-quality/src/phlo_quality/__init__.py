@@ -20,18 +20,32 @@ from phlo_quality.checks import (
     UniqueCheck,
 )
 from phlo_quality.decorator import phlo_quality
+from phlo_quality.reconciliation import (
+    AggregateConsistencyCheck,
+    AggregateSpec,
+    ChecksumReconciliationCheck,
+    KeyParityCheck,
+    MultiAggregateConsistencyCheck,
+    ReconciliationCheck,
+)
 
 __all__ = [
     "AcceptedValuesCheck",
+    "AggregateConsistencyCheck",
+    "AggregateSpec",
+    "ChecksumReconciliationCheck",
     "CountCheck",
     "CustomSQLCheck",
     "FreshnessCheck",
+    "KeyParityCheck",
+    "MultiAggregateConsistencyCheck",
     "NullCheck",
     "PatternCheck",
     "QualityCheck",
     "QualityCheckResult",
     "QueryCheck",
     "RangeCheck",
+    "ReconciliationCheck",
     "RelationshipCheck",
     "RowCheck",
     "SchemaCheck",

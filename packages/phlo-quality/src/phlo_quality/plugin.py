@@ -26,10 +26,10 @@ def phlo_register_definitions(project: Project) -> Definitions:
 @hookimpl
 def phlo_register_checks() -> Sequence[type[Check]]:
     """The built-in check classes."""
-    from phlo_quality import checks
+    import phlo_quality
 
-    found = [getattr(checks, name) for name in checks.__all__]
-    return [kind for kind in found if issubclass(kind, checks.QualityCheck)]
+    found = [getattr(phlo_quality, name) for name in phlo_quality.__all__]
+    return [kind for kind in found if _is_check(kind)]
 
 
 @hookimpl
@@ -38,3 +38,10 @@ def phlo_register_settings() -> type[BaseSettings]:
     from phlo_quality.settings import QualitySettings
 
     return QualitySettings
+
+
+def _is_check(kind: object) -> bool:
+    from phlo_quality.checks import QualityCheck, QueryCheck, RowCheck, SqlCheck
+
+    bases = (QualityCheck, QueryCheck, RowCheck, SqlCheck)
+    return isinstance(kind, type) and issubclass(kind, QualityCheck) and kind not in bases

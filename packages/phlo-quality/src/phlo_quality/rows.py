@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow.dataset as ds
     from phlo.protocols import QueryEngine, Staged
-    from phlo.values import TableName
+    from phlo.values import Partition, TableName
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class JudgedRows:
         columns: Names and types of its columns.
         judged: What to put after FROM to read the judged rows; quoted already.
         label: Which rows these are, for people.
+        partition: The run's partition, whether or not it narrows the rows.
     """
 
     table: TableName
     columns: pa.Schema
     judged: Sql
     label: str = "table"
+    partition: Partition | None = None
 
     @property
     def whole(self) -> Sql:
@@ -167,6 +169,11 @@ class Reader:
     engine: QueryEngine
     at: Mapping[TableName, Staged | str] = field(default_factory=dict)
     relations: Mapping[str, ds.Dataset] = field(default_factory=dict)
+
+    @property
+    def dialect(self) -> str:
+        """The engine's own dialect, for the few functions that only some engines have."""
+        return self.engine.dialect
 
     def arrow(self, statement: Sql) -> pa.Table:
         """All rows of a query."""

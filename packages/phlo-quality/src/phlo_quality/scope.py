@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -43,17 +44,17 @@ def judged_rows(
     Raises:
         ColumnNotFoundError: The suite names a partition column that the table lacks.
     """
-    whole = JudgedRows(suite.table, columns, quote_table(suite.table))
+    whole = JudgedRows(suite.table, columns, quote_table(suite.table), partition=partition)
     if suite.scope == "table":
         return whole
     if is_audit and suite.scope == "partition":
         label = f"delivered rows of partition {partition}" if partition else "delivered rows"
-        return JudgedRows(suite.table, columns, DELIVERED_RELATION, label)
+        return replace(whole, judged=DELIVERED_RELATION, label=label)
     if partition is None or not _tells_partitions(suite, columns, is_merged=is_merged):
         return whole
     condition, label = _window(whole, suite, partition)
     rows = sql("(SELECT * FROM {t} WHERE {c})", t=suite.table, c=condition)
-    return JudgedRows(suite.table, columns, rows, label)
+    return replace(whole, judged=rows, label=label)
 
 
 def _tells_partitions(suite: Suite, columns: pa.Schema, *, is_merged: bool) -> bool:

@@ -1,0 +1,94 @@
+"""One text per row that is equal where its values are, in every engine and on both sides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from phlo.errors import UnsupportedTypeError
+from phlo.sql import Identifier, Sql, sql
+
+from phlo_quality.families import Family, family_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phlo_quality.rows import JudgedRows
+
+MAX_PRECISION = 38
+"""Digits of a decimal in DuckDB and Trino."""
+
+
+def row_hash(
+    rows: JudgedRows, others: JudgedRows, columns: Sequence[str], algorithm: str, dialect: str
+) -> Sql:
+    """Hash of a row's content.
+
+    Args:
+        rows: The side whose rows are hashed.
+        others: The side they are compared with: its types decide how numbers are written.
+        columns: What is hashed, in this order.
+        algorithm: ``xxhash64``, ``md5`` or ``sha256``.
+        dialect: The engine's; DuckDB has no xxhash64.
+
+    Raises:
+        UnsupportedTypeError: A column holds values of different kinds on the two sides, or
+            nested ones.
+    """
+    text = Sql(" || ".join(_part(rows, others, name) for name in columns) or "''")
+    if algorithm == "xxhash64" and dialect == "duckdb":
+        return sql("hash({text})", text=text)
+    return sql("{f}(to_utf8({text}))", f=Sql(algorithm), text=text)
+
+
+def _part(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
+    """A value with its length before it, so that neighbours cannot be confused; ``n`` for null."""
+    text = _text(rows, others, name)
+    return sql("coalesce(CAST(length({t}) AS VARCHAR) || ':' || {t}, 'n')", t=text)
+
+
+def _text(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
+    ours, theirs = (side.columns.field(name).type for side in (rows, others))
+    family, column = family_of(ours), Identifier(name)
+    if family is not family_of(theirs) or family is Family.NESTED:
+        raise UnsupportedTypeError(
+            f"Column {name!r} cannot be compared: it is {ours} in {rows.table} and {theirs} in "
+            f"{others.table}.",
+            got=f"{ours} and {theirs}",
+            expected="plain values of one kind on both sides",
+            hint="Leave the column out with columns=[...], or cast it in the model.",
+            column=name,
+        )
+    match family:
+        case Family.TEXT:
+            return sql("{c}", c=column)
+        case Family.NUMBER:
+            return _number(column, ours, theirs)
+        case Family.TIME:
+            return _moment(column, ours, theirs)
+        case Family.BINARY:
+            return sql("to_hex({c})", c=column)
+        case _:
+            return sql("CAST({c} AS VARCHAR)", c=column)
+
+
+def _number(column: Identifier, ours: pa.DataType, theirs: pa.DataType) -> Sql:
+    if pa.types.is_floating(ours) or pa.types.is_floating(theirs):
+        # Adding zero makes one zero of two.
+        return sql("CAST(CAST({c} AS DOUBLE) + {zero} AS VARCHAR)", c=column, zero=0.0)
+    scale = max(_scale(ours), _scale(theirs))
+    return sql(
+        "CAST(CAST({c} AS DECIMAL({p}, {s})) AS VARCHAR)", c=column, p=MAX_PRECISION, s=scale
+    )
+
+
+def _scale(kind: pa.DataType) -> int:
+    return kind.scale if pa.types.is_decimal(kind) else 0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _moment(column: Identifier, ours: pa.DataType, theirs: pa.DataType) -> Sql:
+    if pa.types.is_date(ours) and pa.types.is_date(theirs):
+        return sql("CAST({c} AS VARCHAR)", c=column)
+    has_zone = pa.types.is_timestamp(ours) and ours.tz is not None  # pyright: ignore[reportAttributeAccessIssue]
+    value = sql("{c} AT TIME ZONE 'UTC'" if has_zone else "{c}", c=column)
+    return sql("CAST(CAST({v} AS TIMESTAMP(6)) AS VARCHAR)", v=value)
