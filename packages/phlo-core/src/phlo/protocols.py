@@ -122,7 +122,9 @@ class TableStore(Protocol):
                 adds what it finds, and writes all of it in the snapshot's summary.
             properties: Table properties set by the publishing commit.
             summary: More entries for the snapshot's summary; their names start with ``phlo.``.
-            on_schema_change: ``add_columns``, or ``fail`` where any difference is an error.
+            on_schema_change: ``add_columns``; ``sync`` where the table's columns become exactly
+                those of ``schema``, which takes away the others, and the values of a column whose
+                type cannot become the wanted one; or ``fail`` where any difference is an error.
 
         Raises:
             SchemaChangeError: The table's columns cannot become those of ``schema``.

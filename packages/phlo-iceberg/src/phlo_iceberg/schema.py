@@ -164,6 +164,39 @@ def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: Tabl
             update.make_column_optional(name)
 
 
+def drop_unwanted(
+    update: UpdateSchema, current: Schema, wanted: pa.Schema, table: TableName
+) -> Schema:
+    """Take away what does not stand in another schema, before :func:`evolve` adds what does.
+
+    A column whose type cannot become the wanted one goes too; one of its name comes in its place.
+
+    Args:
+        update: Collects the changes.
+        current: The table's schema.
+        wanted: What the table's columns become.
+        table: For messages.
+
+    Returns:
+        The schema of the columns that stay.
+    """
+    target = {field.name: field for field in arrow_to_iceberg(wanted, str(table)).fields}
+    renamed = set(_renames(wanted, {field.name: field for field in current.fields}).values())
+    kept = [f for f in current.fields if f.name in renamed or _can_become(f, target.get(f.name))]
+    for field in current.fields:
+        if field not in kept:
+            update.delete_column(field.name)
+    return Schema(*kept)
+
+
+def _can_become(old: NestedField, new: NestedField | None) -> bool:
+    return new is not None and (
+        old.field_type == new.field_type
+        or _fits(old.field_type, new.field_type)
+        or _fits(new.field_type, old.field_type)
+    )
+
+
 def _renames(wanted: pa.Schema, existing: dict[str, NestedField]) -> dict[str, str]:
     """Old name by new name, for fields whose old column is there and whose new one is not."""
     found: dict[str, str] = {}

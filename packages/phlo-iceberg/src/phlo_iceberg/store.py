@@ -23,7 +23,7 @@ from pyiceberg.table.update import (
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.publish import Commit, commit_all, commit_of
 from phlo_iceberg.scan import TableState
-from phlo_iceberg.schema import arrow_to_iceberg, build_spec, evolve
+from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
 from phlo_iceberg.snapshot import SnapshotBuilder
 from phlo_iceberg.stage import StagedLoad, Target, snapshot_updates, stage_load
 from phlo_iceberg.statistics import table_statistics
@@ -180,7 +180,10 @@ class IcebergStore:
             return self._new_target(table, schema, partition_by)
         transaction = handle.transaction()
         with transaction.update_schema(allow_incompatible_changes=True) as update:
-            evolve(update, handle.schema(), schema, table)
+            current = handle.schema()
+            if on_schema_change == "sync":
+                current = drop_unwanted(update, current, schema, table)
+            evolve(update, current, schema, table)
         if transaction._updates and on_schema_change == "fail":
             raise SchemaChangeError(
                 f"The schema of {table} differs from its contract, and on_schema_change is 'fail'.",

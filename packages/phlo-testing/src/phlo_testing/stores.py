@@ -326,6 +326,26 @@ class TableStoreConformance:
         with pytest.raises(SchemaChangeError, match="value"):
             self.stage(store, [{"id": "c", "value": "x"}], merge(DAY_1), schema=text)
 
+    def test_synced_columns_become_exactly_those_of_the_load(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1, "note": "x"}], Replace())
+        schema = pa.schema(
+            [SCHEMA.field("id"), pa.field("value", pa.string()), pa.field("more", pa.int64())]
+        )
+        rows = [{"id": "a", "value": "one", "more": 1}]
+
+        staged = self.stage(store, rows, Replace(), schema=schema, on_schema_change="sync")
+        assert store.load(EVENTS).schema.field("value").type == pa.int64()
+        store.publish([staged])
+
+        assert {"value": "one", "more": 1}.items() <= self.read_rows(store, EVENTS)[0].items()
+        assert "note" not in store.load(EVENTS).schema.names
+
+    def test_synced_columns_that_are_the_same_make_no_snapshot(self, store: TableStore) -> None:
+        rows = [{"id": "a", "value": 1, "note": "x"}]
+        self.load(store, rows, Replace())
+        published = self.load(store, rows, Replace(), on_schema_change="sync")
+        assert published.snapshot_id is None
+
     def test_a_field_that_left_the_contract_becomes_optional(self, store: TableStore) -> None:
         strict = SCHEMA.set(1, pa.field("value", pa.int64(), nullable=False))
         self.load(store, [{"id": "a", "value": 1}], merge(DAY_1), schema=strict)
