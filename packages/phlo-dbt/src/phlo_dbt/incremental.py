@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.errors import DataQualityError, InvalidArgumentError, SchemaChangeError
-from phlo.sql import Sql, identifiers, literal, sql
-from phlo.values import Append, Merge, Replace, is_metadata_column
+from phlo.sql import Identifier, Sql, all_of, identifiers, literal, sql
+from phlo.values import Append, Merge, Replace, TableName, is_metadata_column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     Node = Mapping[str, Any]
 
 _STRATEGIES = ("append", "merge", "delete+insert")
+_KINDS = (
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
+    lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind),
+)
 _UNSUPPORTED = ("incremental_predicates", "merge_update_columns", "merge_exclude_columns")
 
 
@@ -29,7 +36,7 @@ class Incoming:
     """The rows a model made.
 
     Attributes:
-        connection: Reads them for checks.
+        connection: Reads them, and the model's own table as it is now.
         file: Parquet file that holds them.
     """
 
@@ -42,9 +49,24 @@ class Incoming:
         return ds.dataset(str(self.file), format="parquet")
 
 
-def plan_incremental(
-    incoming: Incoming, node: Node, current: pa.Schema | None
-) -> tuple[ds.Dataset, pa.Schema, How]:
+@dataclass(frozen=True)
+class Landing:
+    """What to stage for a model.
+
+    Attributes:
+        rows: The rows.
+        schema: The table's columns when they have landed.
+        how: How the rows become part of the table.
+        on_schema_change: What the store does with columns that are not in ``schema``.
+    """
+
+    rows: ds.Dataset
+    schema: pa.Schema
+    how: How
+    on_schema_change: str = "add_columns"
+
+
+def plan_landing(incoming: Incoming, node: Node, current: pa.Schema | None) -> Landing:
     """What to stage for a model.
 
     Args:
@@ -52,24 +74,79 @@ def plan_incremental(
         node: The model.
         current: Columns of the table it adds to; ``None``: the table becomes these rows.
 
-    Returns:
-        Rows, the table's schema, and how the rows become part of it.
-
     Raises:
         InvalidArgumentError: The model's configuration cannot be carried out.
         SchemaChangeError: ``on_schema_change`` refuses the model's columns.
         DataQualityError: A row has no key, or two rows have the same one.
     """
-    config, rows = node["config"], incoming.rows
+    rows = incoming.rows
+    if node["config"]["materialized"] != "incremental":
+        return Landing(rows, rows.schema, Replace(), "sync")
     key, strategy = _key(node, rows.schema), _strategy(node)
-    if key and strategy != "append":
+    is_merge = bool(key) and strategy not in ("append", "delete+insert")
+    if is_merge:
         _refuse_bad_keys(incoming, key, node)
     if current is None:
-        return rows, rows.schema, Replace()
-    schema = _merged_schema(rows.schema, current, config.get("on_schema_change"), node)
-    if key and strategy != "append":
-        return rows, schema, Merge(key)
-    return rows, schema, Append(on_rerun="append")
+        return Landing(rows, rows.schema, Replace(), "sync")
+    mode = node["config"].get("on_schema_change") or "ignore"
+    schema = _merged_schema(rows.schema, current, mode, node)
+    change = "sync" if mode == "sync_all_columns" else "add_columns"
+    if key and strategy == "delete+insert":
+        return Landing(_delete_and_insert(incoming, key, node, schema), schema, Replace(), change)
+    if not is_merge:
+        return Landing(rows, schema, Append(on_rerun="append"), change)
+    kept = [name for name in schema.names if name not in rows.schema.names]
+    if kept:
+        rows = _with_stored_values(incoming, key, node, kept)
+    return Landing(rows, schema, Merge(key), change)
+
+
+def _with_stored_values(
+    incoming: Incoming, key: Sequence[str], node: Node, kept: Sequence[str]
+) -> ds.Dataset:
+    """The new rows with what is stored in columns they lack: dbt updates only what it is given."""
+    file = incoming.file.with_suffix(".kept.parquet")
+    incoming.connection.execute(
+        sql(
+            "COPY (SELECT n.*, {kept} FROM read_parquet({new}) AS n "
+            "LEFT JOIN {table} AS t ON {same}) TO {file} (FORMAT parquet)",
+            kept=[sql("t.{c}", c=Identifier(name)) for name in kept],
+            new=str(incoming.file),
+            table=_own_table(node),
+            same=_same_key(key),
+            file=str(file),
+        )
+    )
+    return ds.dataset(str(file), format="parquet")
+
+
+def _delete_and_insert(
+    incoming: Incoming, key: Sequence[str], node: Node, schema: pa.Schema
+) -> ds.Dataset:
+    """The whole table anew: stored rows whose key is not among the new ones, and these."""
+    file = incoming.file.with_suffix(".whole.parquet")
+    new = sql("read_parquet({file})", file=str(incoming.file))
+    incoming.connection.execute(
+        sql(
+            "COPY (SELECT COLUMNS(c -> list_contains([{names}], c)) FROM ("
+            "SELECT * FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {new} AS n WHERE {same}) "
+            "UNION ALL BY NAME SELECT * FROM {new})) TO {file} (FORMAT parquet)",
+            names=[literal(name) for name in schema.names],
+            table=_own_table(node),
+            new=new,
+            same=_same_key(key),
+            file=str(file),
+        )
+    )
+    return ds.dataset(str(file), format="parquet")
+
+
+def _own_table(node: Node) -> TableName:
+    return TableName(node["schema"], node["alias"])
+
+
+def _same_key(key: Sequence[str]) -> Sql:
+    return all_of([sql("n.{c} = t.{c}", c=Identifier(column)) for column in key])
 
 
 def _key(node: Node, schema: pa.Schema) -> tuple[str, ...]:
@@ -110,7 +187,7 @@ def _refuse_bad_keys(incoming: Incoming, key: Sequence[str], node: Node) -> None
             "SELECT {key}, count(*) FROM read_parquet({file}) GROUP BY {key} "
             "HAVING count(*) > 1 OR {nulls} ORDER BY ALL LIMIT 3",
             key=names,
-            file=literal(str(incoming.file)),
+            file=str(incoming.file),
             nulls=Sql(" OR ".join(sql("{n} IS NULL", n=name) for name in names)),
         )
     ).fetchall()
@@ -122,20 +199,34 @@ def _refuse_bad_keys(incoming: Incoming, key: Sequence[str], node: Node) -> None
         )
 
 
-def _merged_schema(
-    new: pa.Schema, current: pa.Schema, on_schema_change: str | None, node: Node
-) -> pa.Schema:
+def _merged_schema(new: pa.Schema, current: pa.Schema, mode: str, node: Node) -> pa.Schema:
     """The table's columns after the run, by dbt's ``on_schema_change``."""
     added = [f for f in new if f.name not in current.names]
     missing = [n for n in current.names if n not in new.names and not is_metadata_column(n)]
-    mode = on_schema_change or "ignore"
     if (mode == "fail" and (added or missing)) or (mode == "ignore" and missing):
         raise SchemaChangeError(
             f"The columns of the model {node['name']} ({node['original_file_path']}) changed, "
             f"and on_schema_change is {mode!r}.",
             got=f"added {[f.name for f in added]}, missing {missing}",
             expected=f"the columns {current.names}",
-            hint="Set on_schema_change='append_new_columns', or run once with --full-refresh.",
+            hint="Set on_schema_change='append_new_columns', or full_refresh=true for one run.",
         )
+    if mode == "sync_all_columns":
+        return pa.schema([_same_kind(f, current, node) for f in new])
     kept = [new.field(n) if n in new.names else current.field(n) for n in current.names]
     return pa.schema(kept if mode == "ignore" else [*kept, *added])
+
+
+def _same_kind(field: pa.Field, current: pa.Schema, node: Node) -> pa.Field:
+    """A column to keep in step; another type would take the stored values away."""
+    old = current.field(field.name).type if field.name in current.names else field.type
+    if old == field.type or any(kind(old) and kind(field.type) for kind in _KINDS):
+        return field
+    raise SchemaChangeError(
+        f"Column {field.name!r} of the model {node['name']} ({node['original_file_path']}) "
+        "changed its type.",
+        got=str(field.type),
+        expected=str(old),
+        hint="Set full_refresh=true in the model's config for one run, or rename the column.",
+        column=field.name,
+    )

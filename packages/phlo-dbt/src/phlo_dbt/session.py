@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from phlo.errors import MissingProviderError
-from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
+from phlo.sql import Identifier, Sql, literal, quote_identifier, quote_table, sql
 from phlo.values import LoadAccount, TableName
 
 from phlo_dbt.columns import select_list
-from phlo_dbt.incremental import Incoming, plan_incremental
+from phlo_dbt.incremental import Incoming, Landing, plan_landing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     import duckdb
     from phlo.lake import Lake
     from phlo.protocols import Staged
-    from phlo.values import How
 
 NEW_ROWS_SCHEMA = "phlo_new"
 _MACROS = (
@@ -109,12 +107,11 @@ class DbtSession:
         table = TableName(node["schema"], node["alias"])
         select = sql("SELECT {c} FROM {r}", c=select_list(connection, relation), r=relation)
         incoming = Incoming(connection, self._copy(connection, select, unique_id))
-        how: How
-        rows, schema, how = plan_incremental(
-            incoming, node, self._current(table, node, full_refresh=full_refresh)
-        )
-        self._stage(unique_id, table, rows, schema, how)
-        self.engine.register(connection, {table: self.staged[unique_id]})
+        current = self._current(table, node, full_refresh=full_refresh)
+        landing = plan_landing(incoming, node, current)
+        self.staged[unique_id] = self._stage(unique_id, table, landing)
+        if relation != quote_table(table):  # a seed is a table of the scratch database already
+            self.engine.register(connection, {table: self.staged[unique_id]})
 
     def _current(
         self, table: TableName, node: Mapping[str, Any], *, full_refresh: bool
@@ -131,16 +128,15 @@ class DbtSession:
         )
         return file
 
-    def _stage(
-        self, unique_id: str, table: TableName, rows: ds.Dataset, schema: pa.Schema, how: How
-    ) -> None:
-        self.staged[unique_id] = self.lake.store.stage(
+    def _stage(self, unique_id: str, table: TableName, landing: Landing) -> Staged:
+        return self.lake.store.stage(
             table,
-            rows,
-            how,
-            schema=_with_docs(schema, self.nodes[unique_id]),
-            account=LoadAccount(extracted=rows.count_rows()),
+            landing.rows,
+            landing.how,
+            schema=_with_docs(landing.schema, self.nodes[unique_id]),
+            account=LoadAccount(extracted=landing.rows.count_rows()),
             summary={"phlo.dbt-model": unique_id},
+            on_schema_change=landing.on_schema_change,
         )
 
 

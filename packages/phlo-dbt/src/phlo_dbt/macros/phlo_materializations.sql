@@ -12,6 +12,15 @@
   {{ return(phlo_land()) }}
 {% endmaterialization %}
 
+{#- A seed becomes a table of the scratch database first, as dbt makes it, and lands from there. -#}
+{% materialization seed, adapter='duckdb' %}
+  {%- set known = load_cached_relation(this) -%}
+  {%- if known is not none -%}{% do adapter.drop_relation(known) %}{%- endif -%}
+  {%- set made = dbt.materialization_seed_default() -%}
+  {{ phlo_stage(this) }}
+  {{ return(made) }}
+{% endmaterialization %}
+
 {% macro phlo_land() %}
   {%- set target_relation = this.incorporate(type='view') -%}
   {%- set new_rows = api.Relation.create(
@@ -29,12 +38,16 @@
   {{ run_hooks(post_hooks, inside_transaction=True) }}
   {% do adapter.commit() %}
 
-  {% do adapter.store_relation('phlo', new_rows, [], '', 'iceberg', {
+  {{ phlo_stage(new_rows) }}
+  {{ run_hooks(post_hooks, inside_transaction=False) }}
+  {{ return({'relations': [target_relation]}) }}
+{% endmacro %}
+
+{% macro phlo_stage(relation) %}
+  {% do adapter.store_relation('phlo', relation, [], '', 'iceberg', {
         'unique_id': model.unique_id,
         'full_refresh': should_full_refresh(),
   }) %}
-  {{ run_hooks(post_hooks, inside_transaction=False) }}
-  {{ return({'relations': [target_relation]}) }}
 {% endmacro %}
 
 {#- The relations of the scratch database are views; a view over an Iceberg table is a table to an

@@ -1,0 +1,227 @@
+"""How rows of a model become part of its table: types, strategies, schema changes, seeds."""
+
+from datetime import date
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from phlo.values import TableName
+
+DAYS = TableName("bronze", "events")
+
+
+def failure_of(result) -> str:
+    assert not result.success
+    return result.failure_data_for_node("dbt_models").user_failure_data.description
+
+
+def incremental(text: str, **config: object) -> str:
+    options = ", ".join(f"{k}={v!r}" for k, v in config.items())
+    return f"{{{{ config(materialized='incremental', {options}) }}}}\n{text}"
+
+
+def test_types_that_iceberg_lacks_become_their_nearest(dbt_project):
+    dbt_project.write(
+        "models/gold/odd.sql",
+        """
+        select
+            sum(x) as total, cast(1 as tinyint) as tiny,
+            uuid '12345678123456781234567812345678' as u,
+            [1, 2] as list, {'a': 1} as struct, cast(1.5 as decimal(5, 2)) as money,
+            date '2025-01-02' as day, null as nothing, cast(3 as ubigint) as big
+        from (values (9007199254740993), (0)) as t(x)
+        """,
+    )
+    assert dbt_project.materialize().success
+    [row] = dbt_project.rows("gold.odd")
+    assert row == (
+        9007199254740993,
+        1,
+        "12345678-1234-5678-1234-567812345678",
+        "[1,2]",
+        '{"a":1}',
+        Decimal("1.50"),
+        date(2025, 1, 2),
+        None,
+        Decimal(3),
+    )
+
+
+def test_a_model_without_rows_is_an_empty_table_with_its_columns(dbt_project):
+    dbt_project.write("models/gold/none.sql", "select 1 as a, 'x' as b where false")
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("gold.none") == []
+    assert dbt_project.project.lake.store.load(TableName("gold", "none")).schema.names == ["a", "b"]
+
+
+def test_a_rerun_without_changes_makes_no_snapshot(dbt_project):
+    dbt_project.write("models/gold/one.sql", "select 1 as a")
+    assert dbt_project.materialize().success
+    assert dbt_project.materialize().success
+    assert len(dbt_project.project.lake.store.history(TableName("gold", "one"))) == 1
+
+
+def test_a_table_has_the_columns_of_its_query_and_no_others(dbt_project):
+    dbt_project.write("models/gold/one.sql", "select 1 as a, 2 as b, 'x' as gone")
+    assert dbt_project.materialize().success
+    dbt_project.write("models/gold/one.sql", "select 'text' as a, 2 as b, 3 as c")
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("gold.one", "a", "b", "c") == [("text", 2, 3)]
+    names = dbt_project.project.lake.store.load(TableName("gold", "one")).schema.names
+    assert set(names) == {"a", "b", "c"}
+
+
+def test_descriptions_become_docs_of_the_table(dbt_project):
+    dbt_project.write("models/gold/one.sql", "select 1 as a")
+    dbt_project.write(
+        "models/gold/gold.yml", "models: [{name: one, columns: [{name: a, description: The one}]}]"
+    )
+    assert dbt_project.materialize().success
+    field = dbt_project.project.lake.store.load(TableName("gold", "one")).schema.field("a")
+    assert field.metadata[b"doc"] == b"The one"
+
+
+def put_days(dbt_project, *rows: tuple[str, int]) -> None:
+    table = pa.table(
+        {"day": [r[0] for r in rows], "n": pa.array([r[1] for r in rows], type=pa.int64())}
+    )
+    dbt_project.put(DAYS, table)
+
+
+@pytest.fixture
+def days(dbt_project):
+    dbt_project.write(
+        "models/bronze/sources.yml",
+        "sources: [{name: raw, tables: [{name: events}]}]",
+    )
+    put_days(dbt_project, ("mon", 1), ("tue", 2))
+    return dbt_project
+
+
+def write_days(project, select: str = "*", **config: object) -> None:
+    text = f"select {select} from {{{{ source('raw', 'events') }}}}"
+    project.write("models/silver/days.sql", incremental(text, **config))
+
+
+def test_unique_key_replaces_rows_and_keeps_the_others(days):
+    write_days(days, unique_key="day")
+    assert days.materialize().success
+    put_days(days, ("tue", 20), ("wed", 3))
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 20), ("wed", 3)]
+
+
+def test_without_unique_key_rows_are_appended(days):
+    write_days(days)
+    assert days.materialize().success
+    put_days(days, ("tue", 2))
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 2), ("tue", 2)]
+
+
+def test_append_takes_no_notice_of_unique_key(days):
+    write_days(days, unique_key="day", incremental_strategy="append")
+    assert days.materialize().success
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("mon", 1), ("mon", 1), ("tue", 2), ("tue", 2)]
+
+
+def test_delete_and_insert_takes_keys_of_many_rows(days):
+    write_days(days, unique_key="day", incremental_strategy="delete+insert")
+    assert days.materialize().success
+    put_days(days, ("tue", 5), ("tue", 6))
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 5), ("tue", 6)]
+
+
+@pytest.mark.parametrize("day", ["tue", None])
+def test_a_key_that_is_not_unique_or_null_fails_the_model(days, day):
+    write_days(days, unique_key="day")
+    put_days(days, ("mon", 1), (day, 2), (day, 3))
+    message = failure_of(days.materialize())
+    assert "unique_key ['day'] of the model days (models/silver/days.sql)" in message
+    assert not days.project.lake.store.exists(TableName("silver", "days"))
+
+
+def test_a_key_that_is_no_column_names_the_columns(days):
+    write_days(days, unique_key="dya")
+    message = failure_of(days.materialize())
+    assert "unique_key 'dya' is no column" in message
+    assert "one of ['day', 'n']" in message
+
+
+def test_a_configuration_that_cannot_be_carried_out_is_refused(days):
+    write_days(days, unique_key="day", incremental_strategy="microbatch_of_mine")
+    assert "incremental_strategy" in failure_of(days.materialize())
+
+
+@pytest.mark.parametrize(
+    ("mode", "rows"),
+    [
+        ("ignore", [("mon", 1), ("tue", 2)]),
+        ("append_new_columns", [("mon", 1, 7), ("tue", 2, 7)]),
+        ("sync_all_columns", [("mon", 1, 7), ("tue", 2, 7)]),
+    ],
+)
+def test_a_new_column_comes_as_on_schema_change_says(days, mode, rows):
+    write_days(days, unique_key="day", on_schema_change=mode)
+    assert days.materialize().success
+    write_days(days, "*, 7 as more", unique_key="day", on_schema_change=mode)
+    assert days.materialize().success
+    assert days.rows("silver.days") == rows
+
+
+def test_on_schema_change_fail_fails(days):
+    write_days(days, unique_key="day", on_schema_change="fail")
+    assert days.materialize().success
+    write_days(days, "*, 7 as more", unique_key="day", on_schema_change="fail")
+    assert "added ['more']" in failure_of(days.materialize())
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 2)]
+
+
+def test_a_column_that_the_query_lacks_keeps_its_values_or_is_taken_away(days):
+    config = {"unique_key": "day", "on_schema_change": "append_new_columns"}
+    write_days(days, "day, n, 'old' as v", **config)
+    assert days.materialize().success
+    put_days(days, ("tue", 20), ("wed", 30))
+    write_days(days, "day, 'new' as v", **config)
+    assert days.materialize().success
+    assert days.rows("silver.days", "day", "n", "v") == [
+        ("mon", 1, "old"),
+        ("tue", 2, "new"),
+        ("wed", None, "new"),
+    ]
+
+    write_days(days, "day, 'new' as v", **config | {"on_schema_change": "sync_all_columns"})
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("mon", "old"), ("tue", "new"), ("wed", "new")]
+
+
+def test_sync_refuses_a_type_that_would_cost_the_stored_values(days):
+    write_days(days, unique_key="day", on_schema_change="sync_all_columns")
+    assert days.materialize().success
+    write_days(days, "day, 'x' as n", unique_key="day", on_schema_change="sync_all_columns")
+    assert "Column 'n' of the model days" in failure_of(days.materialize())
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 2)]
+
+
+def test_full_refresh_builds_the_table_anew(days):
+    write_days(days, unique_key="day")
+    assert days.materialize().success
+    put_days(days, ("wed", 3))
+    write_days(days, unique_key="day", full_refresh=True)
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("wed", 3)]
+
+
+def test_seeds_land_too_and_models_read_them(dbt_project):
+    dbt_project.write("seeds/bronze/codes.csv", "code,name\na,Anna\n")
+    dbt_project.write("models/silver/names.sql", "select name from {{ ref('codes') }}")
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("bronze.codes") == [("a", "Anna")]
+
+    dbt_project.write("seeds/bronze/codes.csv", "code,name\na,Anna\nb,Bert\n")
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("silver.names") == [("Anna",), ("Bert",)]
+    assert dbt_project.materialize("names").success
+    assert dbt_project.rows("silver.names") == [("Anna",), ("Bert",)]
