@@ -1,10 +1,11 @@
 """Flights and weather, a day at a time; airlines, airports and planes whole."""
 
+from dagster import DailyPartitionsDefinition
 from phlo_dlt import phlo_ingestion
 from workflows.ingestion.nyc.source import read_csv, read_day
 from workflows.schemas.flights import Airlines, Airports, Flights, Planes, Weather
 
-FIRST_DAY = "2013-01-01"
+YEAR = DailyPartitionsDefinition(start_date="2013-01-01", end_date="2014-01-01")
 
 
 @phlo_ingestion(
@@ -12,7 +13,7 @@ FIRST_DAY = "2013-01-01"
     unique_key=["carrier", "flight", "time_hour"],
     validation_schema=Flights,
     group="nyc",
-    start_date=FIRST_DAY,
+    partitions=YEAR,
 )
 def flights(partition_date: str):
     """All flights that left New York on one day; late corrections replace the row."""
@@ -24,7 +25,7 @@ def flights(partition_date: str):
     unique_key=["origin", "time_hour"],
     validation_schema=Weather,
     group="nyc",
-    start_date=FIRST_DAY,
+    partitions=YEAR,
 )
 def weather(partition_date: str):
     """The weather of one day at the three airports, by the hour."""
