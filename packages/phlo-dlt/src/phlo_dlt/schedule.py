@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -17,6 +17,8 @@ from dagster import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dagster import TimeWindowPartitionsDefinition
     from phlo.config import Settings
 
@@ -35,12 +37,11 @@ def build_schedule(
         return None
     cron = spec.cron
 
-    def requests(context: ScheduleEvaluationContext) -> list[RunRequest]:
+    def requests(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
         moment = context.scheduled_execution_time.astimezone(ZoneInfo(settings.timezone))
-        keys = _keys_of_tick(asset.partitions_def, cron, moment)  # pyright: ignore[reportArgumentType]
-        return [
-            RunRequest(run_key=f"{moment.isoformat()}/{key}", partition_key=key) for key in keys
-        ]
+        partitions = cast("TimeWindowPartitionsDefinition | None", asset.partitions_def)
+        for key in keys_of_tick(partitions, cron, moment):
+            yield RunRequest(run_key=f"{moment.isoformat()}/{key}", partition_key=key)
 
     return ScheduleDefinition(
         name=f"{spec.asset_name}_schedule",
@@ -53,14 +54,25 @@ def build_schedule(
     )
 
 
-def _keys_of_tick(
+def keys_of_tick(
     partitions: TimeWindowPartitionsDefinition | None, cron: str, moment: datetime
 ) -> list[str | None]:
+    """The partitions that a tick loads.
+
+    Args:
+        partitions: The asset's; ``None`` for an unpartitioned one, which has one load without key.
+        cron: The schedule.
+        moment: The tick, in the schedule's time zone.
+
+    Returns:
+        The key of the partition that holds the tick; before it, at the first tick in a partition,
+        that of the partition before, if there is one.
+    """
     if partitions is None:
         return [None]
-    windows = {"previous": croniter(cron, moment).get_prev(datetime), "now": moment}
+    previous = croniter(cron, moment).get_prev(datetime)
     window = partitions.time_window_for_partition_key(_key_at(partitions, moment))
-    is_first = windows["previous"] < window.start
+    is_first = previous < window.start
     before = partitions.get_prev_partition_window(window.start) if is_first else None
     current = _key_at(partitions, moment)
     if before is None:

@@ -1,0 +1,52 @@
+"""Folders in which loads are staged."""
+
+import os
+import subprocess
+import sys
+import time
+
+from filelock import FileLock
+from phlo.config import get_settings
+from phlo_dlt.staging import remove_old, staging_folder
+
+LONG_AGO = time.time() - 30 * 86_400
+
+
+def test_the_folder_of_a_failed_load_is_kept(events):
+    events.declare()
+
+    events.load([events.row("a", 500)])
+
+    (folder,) = events.project.root.glob(".phlo/staging/*/dlt_events-0")
+    assert list(folder.glob("dlt/**/*.parquet"))
+
+
+def test_old_folders_are_removed_unless_their_load_still_runs(phlo_project):
+    settings = get_settings()
+    folders = [settings.staging_dir / "run" / name for name in ("old", "running", "new")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for folder in folders[:2]:
+        (folder / ".lock").touch()
+        os.utime(folder, (LONG_AGO, LONG_AGO))
+
+    with FileLock(folders[1] / ".lock"):
+        os.utime(folders[1], (LONG_AGO, LONG_AGO))
+        remove_old(settings)
+
+    assert [folder.exists() for folder in folders] == [False, True, True]
+
+
+def test_the_lock_of_a_killed_load_is_free(phlo_project):
+    settings = get_settings()
+    code = (
+        "import os; from phlo.config import get_settings; from phlo_dlt.staging import *\n"
+        "with staging_folder(get_settings(), 'run', 'dlt_events', 0): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    folder = settings.staging_dir / "run" / "dlt_events-0"
+    assert folder.exists()
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+
+    with staging_folder(settings, "other", "dlt_events", 0):
+        assert not folder.exists()
