@@ -96,7 +96,7 @@ class EventCollector:
         """Take one entry of the run's log; Dagster calls this in the run's own thread."""
         event = entry.dagster_event
         if event is None:
-            self._observer.logged(_level(entry.level), entry.user_message)
+            self._observer.logged(as_level(entry.level), entry.user_message)
         elif event.event_type in self._handlers:
             self._handlers[event.event_type](event, entry.timestamp)
 
@@ -225,5 +225,6 @@ def check_outcome(evaluation: AssetCheckEvaluation, label: Callable[[str], str])
     )
 
 
-def _level(level: str | int) -> int:
+def as_level(level: str | int) -> int:
+    """A level as a number, as in :mod:`logging`."""
     return level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 20)

@@ -24,7 +24,9 @@ _COMMANDS = {
     "backfill": "Make many partitions, one run each; can be resumed.",
     "catalog": "See the project's tables.",
     "dev": "Serve Dagster's pages and run the schedules of this project.",
+    "logs": "Show what runs logged.",
     "materialize": "Make assets: load, check, model, publish.",
     "plugin": "See what plugins are installed.",
     "query": "Ask the project's tables in SQL.",
+    "status": "Show how the assets are: last run, freshness, rows, checks.",
 }

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from phlo_cli.collect import RunObserver
 from phlo_cli.output import counted
+from phlo_cli.summary import seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,19 +50,6 @@ _NOTES = {
     "skipped": "not run: what it needs failed",
 }
 _WIDEST_LABEL = 44
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration as people say it.
-
-    >>> seconds_text(0.24), seconds_text(75), seconds_text(3725)
-    ('0.2 s', '1 min 15 s', '1 h 02 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 class LineProgress(RunObserver):

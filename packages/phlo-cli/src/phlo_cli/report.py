@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from phlo_cli.output import counted
-from phlo_cli.progress import describe_error, indented, seconds_text
+from phlo_cli.progress import describe_error, indented
+from phlo_cli.summary import seconds_text
 
 if TYPE_CHECKING:
     from phlo_cli.output import Output

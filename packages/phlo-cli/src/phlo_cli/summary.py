@@ -147,3 +147,16 @@ class RunSummary:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self) | {"is_ok": self.is_ok}
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> seconds_text(0.24), seconds_text(75), seconds_text(3725)
+    ('0.2 s', '1 min 15 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,160 @@
+"""How the assets of a project are: last run, freshness, rows, checks (R133)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from phlo.errors import MissingProviderError
+from phlo.lake import open_lake
+
+from phlo_cli.collect import check_outcome, row_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dagster import AssetCheckKey, AssetKey, DagsterRun, EventLogEntry
+    from dagster._core.definitions.assets.graph.asset_graph import AssetNode
+    from dagster._core.storage.event_log.base import AssetEntry
+    from phlo.values import TableName
+
+    from phlo_cli.location import Location
+
+Freshness = Literal["fresh", "late", "stale"]
+RunState = Literal["ok", "failed", "running", "never"]
+_BAD_CHECKS = ("failed", "could not run")
+
+
+@dataclass(frozen=True)
+class AssetState:
+    """How one asset is.
+
+    Attributes:
+        key: The asset's key, as text.
+        table: The table it makes, if it makes one.
+        group: Its group.
+        state: How its last run ended for it.
+        made_at: When it was made last, in UTC.
+        partition: The partition made then.
+        freshness: Against its own policy; ``None`` without one.
+        rows: Rows of its table now; ``None`` where there is no table.
+        checks: Number of its checks by how they ended last.
+        run_id: The last run that was to make it.
+    """
+
+    key: str
+    table: str | None
+    group: str
+    state: RunState
+    made_at: datetime | None
+    partition: str | None
+    freshness: Freshness | None
+    rows: int | None
+    checks: dict[str, int] = field(default_factory=dict)
+    run_id: str | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its last run failed, or one of its checks did."""
+        return self.state == "failed" or any(self.checks.get(bad) for bad in _BAD_CHECKS)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def asset_states(location: Location) -> list[AssetState]:
+    """The state of every asset that can be made, by group and name."""
+    graph, instance = location.graph, location.instance
+    keys = sorted(graph.materializable_asset_keys, key=lambda k: (graph.get(k).group_name, k.path))
+    entries = {
+        record.asset_entry.asset_key: record.asset_entry
+        for record in instance.get_asset_records(keys)
+    }
+    checks = _check_states(location)
+    return [_state(location, key, entries.get(key), checks) for key in keys]
+
+
+def _state(
+    location: Location,
+    key: AssetKey,
+    entry: AssetEntry | None,
+    checks: Mapping[AssetCheckKey, str],
+) -> AssetState:
+    node = location.graph.get(key)
+    made = entry.last_materialization if entry else None
+    run = (
+        location.instance.get_run_by_id(entry.last_run_id) if entry and entry.last_run_id else None
+    )
+    made_at = datetime.fromtimestamp(made.timestamp, UTC) if made else None
+    return AssetState(
+        key=key.to_user_string(),
+        table=location.table_of(key),
+        group=node.group_name,
+        state=_run_state(made, run),
+        made_at=made_at,
+        partition=_partition(made),
+        freshness=_freshness(node, made_at),
+        rows=_rows(location, key, made),
+        checks=dict(Counter(checks[c] for c in sorted(node.check_keys) if c in checks)),
+        run_id=run.run_id if run else None,
+    )
+
+
+def _run_state(made: EventLogEntry | None, run: DagsterRun | None) -> RunState:
+    """How the last run ended for an asset: one that was made in a failed run is well."""
+    if run is not None and (made is None or made.run_id != run.run_id):
+        return "failed" if run.is_finished and not run.is_success else "running"
+    return "ok" if made else "never"
+
+
+def _partition(made: EventLogEntry | None) -> str | None:
+    event = made.dagster_event if made else None
+    return event.partition if event else None
+
+
+def _freshness(node: AssetNode, made_at: datetime | None) -> Freshness | None:
+    policy = node.freshness_policy
+    if not isinstance(policy, TimeWindowFreshnessPolicy):
+        return None
+    age = datetime.now(UTC) - made_at if made_at else None
+    if age is None or age > policy.fail_window.to_timedelta():
+        return "stale"
+    warn = policy.warn_window
+    return "late" if warn is not None and age > warn.to_timedelta() else "fresh"
+
+
+def _rows(location: Location, key: AssetKey, made: EventLogEntry | None) -> int | None:
+    """Rows of the asset's table; what its last materialization said where it has none."""
+    asset = location.tables.get(key.to_user_string())
+    stored = _stored_rows(asset.table) if asset else None
+    if stored is not None or made is None or made.asset_materialization is None:
+        return stored
+    facts = {name: value.value for name, value in made.asset_materialization.metadata.items()}
+    return row_facts(facts)["row_count"]
+
+
+def _stored_rows(table: TableName) -> int | None:
+    try:
+        store = open_lake().store
+    except MissingProviderError:
+        return None
+    return store.load(table).row_count if store.exists(table) else None
+
+
+def _check_states(location: Location) -> dict[AssetCheckKey, str]:
+    """How each check ended last; those never run are missing."""
+    keys = list(location.graph.asset_check_keys)
+    storage = location.instance.event_log_storage
+    states: dict[AssetCheckKey, str] = {}
+    for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
+        if record.status is AssetCheckExecutionRecordStatus.PLANNED or record.event is None:
+            states[key] = "not run"
+        elif record.event.dagster_event is not None:
+            evaluation = record.event.dagster_event.asset_check_evaluation_data
+            states[key] = check_outcome(evaluation, str).status.value.replace("_", " ")
+    return states
