@@ -11,7 +11,7 @@ from datetime import date  # noqa: TC003 - pydantic reads the annotations
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phlo.errors import ConfigurationError
 from pydantic import Field, ValidationError, field_validator
@@ -59,7 +59,10 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        ZoneInfo(value)
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, OSError, ValueError) as exc:
+            raise ValueError("no time zone of that name; write one such as Europe/Berlin") from exc
         return value
 
     @property
