@@ -2,6 +2,9 @@
 
 import pytest
 
+# Projects that `phlo init` writes have tests of their own, which run in their own folder.
+collect_ignore_glob = ["*/templates/*"]
+
 
 @pytest.fixture(autouse=True)
 def _isolated(phlo_environment):

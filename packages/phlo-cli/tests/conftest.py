@@ -23,7 +23,12 @@ PLAIN_ASSETS = """
     def dlt_orders(context) -> None:
         logging.getLogger("phlo_dlt.load").warning("Dropped 3 columns of [orders].")
         context.add_output_metadata(
-            {"extracted": 5, "inserted": 3, "unchanged": 2, "dagster/row_count": 8}
+            {
+                "extracted": 5,
+                "inserted": 3,
+                "unchanged": 2,
+                "dagster/row_count": 8,
+            }
         )
 
 

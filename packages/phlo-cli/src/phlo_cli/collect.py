@@ -47,7 +47,7 @@ class RunObserver:
         """A step failed and will be tried again."""
 
     def step_failed(self, error: StepError) -> None:
-        """A step failed for good."""
+        """A step failed for good; ``step_ended`` follows."""
 
     def logged(self, level: int, text: str) -> None:
         """Code of the run logged a line (levels as in :mod:`logging`)."""
@@ -155,8 +155,8 @@ class EventCollector:
         self._errors.append(error)
         for key in missing:
             self._end(key, "failed", self._elapsed(event, at))
-        self._observer.step_ended(step)
         self._observer.step_failed(error)
+        self._observer.step_ended(step)
 
     def _run_ended(self, event: DagsterEvent, at: float) -> None:
         """Note whether somebody wants to stop: Dagster forgets it when the run ends."""
@@ -197,14 +197,17 @@ class EventCollector:
 def row_facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What a materialization's metadata says of rows.
 
-    >>> row_facts({"inserted": 2, "dagster/row_count": 5, "note": "x"})["rows"]
-    {'inserted': 2}
+    Names may stand alone or begin with ``phlo/``.
+
+    >>> row_facts({"inserted": 2, "phlo/updated": 1, "dagster/row_count": 5, "note": "x"})["rows"]
+    {'inserted': 2, 'updated': 1}
     """
+    facts = {name.removeprefix("phlo/"): value for name, value in metadata.items()}
     return {
-        "rows": {name: metadata[name] for name in ACCOUNT_COUNTS if name in metadata},
+        "rows": {name: facts[name] for name in ACCOUNT_COUNTS if name in facts},
         "row_count": metadata.get("dagster/row_count"),
-        "snapshot_id": metadata.get("snapshot_id"),
-        "strategy": metadata.get("strategy"),
+        "snapshot_id": facts.get("snapshot_id"),
+        "strategy": facts.get("strategy"),
     }
 
 

@@ -250,6 +250,5 @@ def _checked(event: DagsterEvent) -> tuple[int, str, str]:
     check = check_outcome(event.asset_check_evaluation_data, str)
     bad = check.status not in ("passed", "skipped")
     level = logging.ERROR if check.is_bad else logging.WARNING if bad else logging.INFO
-    words = check.status.value.replace("_", " ")
-    text = f"Check {check.name} of {check.asset} {words}"
+    text = f"Check {check.name} of {check.asset} {check.word}"
     return level, f"{text}: {check.message}" if check.message else text, ""

@@ -122,6 +122,8 @@ def build_cli() -> click.Group:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `phlo` and leave the process with its exit code."""
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
+    # `import pandera as pa` is a supported way to write schemas (R10), not worth a notice per run.
+    os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     verbose = bool({"--verbose", "-v"} & set(sys.argv[1:] if arguments is None else arguments))
     try:
         build_cli()(arguments, prog_name="phlo")

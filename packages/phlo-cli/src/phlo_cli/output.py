@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_UNBROKEN = 10_000
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -38,7 +39,10 @@ class Output:
         """The terminal, for text; with JSON it is standard error, so that output stays JSON."""
         from rich.console import Console
 
-        return Console(stderr=self.as_json, highlight=False, soft_wrap=False)
+        console = Console(stderr=self.as_json, highlight=False)
+        if not console.is_terminal:
+            console.width = _UNBROKEN  # what goes into a file or a pipe is not folded
+        return console
 
     def json(self, value: Any) -> None:  # noqa: ANN401 - anything that can be JSON
         """Print a value as JSON; dates, decimals and names become text, NaN becomes null."""

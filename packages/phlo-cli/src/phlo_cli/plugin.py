@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, cast
 from phlo.plugins import hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import click
+    from phlo.values import ProjectTemplate
 
     from phlo_cli.main import LazyGroup
 
@@ -20,13 +23,25 @@ def phlo_register_commands(group: click.Group) -> None:
         lazy.add_lazy(name, f"phlo_cli.commands.{name}:{name}", short_help)
 
 
+@hookimpl
+def phlo_register_templates() -> Sequence[ProjectTemplate]:
+    """The project that `phlo init` writes unless told otherwise."""
+    from phlo_cli.templates import BASIC
+
+    return [BASIC]
+
+
 _COMMANDS = {
     "backfill": "Make many partitions, one run each; can be resumed.",
     "catalog": "See the project's tables.",
+    "config": "See the settings in force, and whether they are right.",
     "dev": "Serve Dagster's pages and run the schedules of this project.",
+    "doctor": "Find out whether this project can work, and what to do where it cannot.",
+    "init": "Write a new project.",
     "logs": "Show what runs logged.",
     "materialize": "Make assets: load, check, model, publish.",
     "plugin": "See what plugins are installed.",
+    "quarantine": "See the rows that were not loaded, and why.",
     "query": "Ask the project's tables in SQL.",
     "status": "Show how the assets are: last run, freshness, rows, checks.",
 }

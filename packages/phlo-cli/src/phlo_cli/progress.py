@@ -64,6 +64,7 @@ class LineProgress(RunObserver):
         self._console = console
         self._from_level = logging.DEBUG if verbose else logging.WARNING
         self._width = 0
+        self._held: list[str] = []
 
     def started(self, run_id: str, plan: RunPlan) -> None:
         """Say what runs."""
@@ -91,10 +92,21 @@ class LineProgress(RunObserver):
         self._print(f"  [yellow]↻[/] {escape(step)}: trying again: {escape(first)}")
 
     def logged(self, level: int, text: str) -> None:
-        """Warnings and errors that the run logs."""
-        if level >= self._from_level and not text.startswith("Dependencies for step"):
-            style = "yellow" if level >= logging.WARNING else "dim"
-            self._print(f"  [{style}]! {escape(text)}[/]")
+        """Warnings and errors that the run logs, shown when their step ends."""
+        if level < logging.WARNING and level >= self._from_level:
+            self._print(f"  [dim]{escape(text)}[/]")
+        elif level >= self._from_level and not text.startswith("Dependencies for step"):
+            self._held.append(text)
+
+    def step_ended(self, step: str) -> None:
+        """Warnings of the step, held back so that a failure's own are not told twice."""
+        for text in self._held:
+            self._print(f"  [yellow]! {escape(text)}[/]")
+        self._held.clear()
+
+    def step_failed(self, error: StepError) -> None:
+        """What the error says already is not said as a warning too."""
+        self._held = [text for text in self._held if not error.message.startswith(text)]
 
     def _print(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
@@ -130,17 +142,16 @@ class LiveProgress(LineProgress):
 
     def step_ended(self, step: str) -> None:
         """The moving line goes."""
+        super().step_ended(step)
         if step in self._tasks:
             self._live.remove_task(self._tasks.pop(step))
 
 
 def check_line(check: CheckOutcome) -> str:
     """A check in one line, with markup."""
-    words = {CheckStatus.SKIPPED: "skipped", CheckStatus.COULD_NOT_RUN: "could not run"}
-    word = words.get(check.status, check.status.value)
-    mark = "[yellow]![/]" if check.severity == "warn" and word == "failed" else MARKS[check.status]
+    mark = "[yellow]![/]" if check.word == "warned" else MARKS[check.status]
     text = f": {check.message}" if check.message else ""
-    return f"    {mark} check {escape(check.name)} {word}{escape(text)}"
+    return f"    {mark} check {escape(check.name)} {check.word}{escape(text)}"
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def _published(summary: RunSummary) -> list[str]:
 def _checks(summary: RunSummary) -> list[str]:
     if not summary.checks:
         return []
-    counts = Counter(check.status.value.replace("_", " ") for check in summary.checks)
+    counts = Counter(check.word for check in summary.checks)
     return ["Checks: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
 
 

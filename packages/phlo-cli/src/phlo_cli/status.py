@@ -156,5 +156,5 @@ def _check_states(location: Location) -> dict[AssetCheckKey, str]:
             states[key] = "not run"
         elif record.event.dagster_event is not None:
             evaluation = record.event.dagster_event.asset_check_evaluation_data
-            states[key] = check_outcome(evaluation, str).status.value.replace("_", " ")
+            states[key] = check_outcome(evaluation, str).word
     return states

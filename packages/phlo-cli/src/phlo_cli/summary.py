@@ -41,7 +41,7 @@ class AssetOutcome:
     seconds: float = 0.0
     rows: dict[str, int] = field(default_factory=dict)
     row_count: int | None = None
-    snapshot_id: int | None = None
+    snapshot_id: str | None = None
     strategy: str | None = None
 
     @property
@@ -83,6 +83,13 @@ class CheckOutcome:
     severity: str
     message: str = ""
     row_count: int | None = None
+
+    @property
+    def word(self) -> str:
+        """How it ended, in words: a failure of severity ``warn`` is a warning."""
+        if self.status is CheckStatus.FAILED and self.severity == "warn":
+            return "warned"
+        return self.status.value.replace("_", " ")
 
     @property
     def is_bad(self) -> bool:

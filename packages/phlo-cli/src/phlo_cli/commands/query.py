@@ -112,15 +112,30 @@ def _print_table(reader: pa.RecordBatchReader, limit: int, output: Output) -> No
     schema = reader.schema
     numbers = [f.name for f in schema if kinds.is_integer(f.type) or kinds.is_floating(f.type)]
     numbers += [f.name for f in schema if kinds.is_decimal(f.type)]
-    output.rows(
-        [{name: _shown(value) for name, value in row.items()} for row in rows],
-        columns=schema.names,
-        headers=schema.names,
-        right=numbers,
-        empty="No rows.",
-    )
+    shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
+    if _width(shown, schema.names) > output.console.width:
+        _print_upright(shown, output)
+    else:
+        output.rows(
+            shown, columns=schema.names, headers=schema.names, right=numbers, empty="No rows."
+        )
     if more:
         output.line(f"\nThe first {counted(limit, 'row')}; --limit shows more.", style="dim")
+
+
+def _width(rows: list[dict[str, str]], names: list[str]) -> int:
+    """Characters that the widest line of a table needs."""
+    widths = [max((len(row[name]) for row in rows), default=0) for name in names]
+    return sum(max(w, len(n)) + 3 for w, n in zip(widths, names, strict=True))
+
+
+def _print_upright(rows: list[dict[str, str]], output: Output) -> None:
+    """One line per value, for rows that are wider than the terminal."""
+    for number, row in enumerate(rows, start=1):
+        output.line(f"Row {number}", style="bold")
+        widest = max(map(len, row))
+        for name, value in row.items():
+            output.line(f"  {name:<{widest}}  {value}")
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - a value of any type

@@ -1,0 +1,163 @@
+"""`phlo doctor`: whether this project can work, and what to do where it cannot (R133)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+import click
+from phlo.errors import PhloError
+
+from phlo_cli.main import DONE, FAILED
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from phlo_cli.output import Output
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one examination found.
+
+    Attributes:
+        subject: What was examined.
+        status: ``note`` is something that could be better and hinders nothing.
+        message: What was found.
+        hint: What to do; empty where all is well.
+    """
+
+    subject: str
+    status: Literal["ok", "note", "failed"]
+    message: str
+    hint: str = ""
+
+
+@click.command(short_help="Find out whether this project can work.")
+@output_options()
+@click.pass_context
+def doctor(ctx: click.Context, output: Output) -> None:
+    """Examine the installation and this project, and say what to do about what is wrong."""
+    findings = [_examine(subject, look) for subject, look in _EXAMINATIONS.items()]
+    if output.as_json:
+        output.json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            _print(finding, output)
+    ctx.exit(FAILED if any(f.status == "failed" for f in findings) else DONE)
+
+
+def _examine(subject: str, look: Callable[[], Finding | str]) -> Finding:
+    try:
+        found = look()
+    except PhloError as error:
+        return Finding(subject, "failed", error.message, error.hint or "")
+    except Exception as error:  # noqa: BLE001 - whatever hinders a project is to be reported
+        return Finding(subject, "failed", f"{type(error).__name__}: {error}")
+    return found if isinstance(found, Finding) else Finding(subject, "ok", found)
+
+
+def _print(finding: Finding, output: Output) -> None:
+    mark = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "failed": "[red]✗[/]"}[finding.status]
+    from rich.markup import escape
+
+    output.console.print(f"{mark} {finding.subject:<10} {escape(finding.message)}", soft_wrap=True)
+    if finding.hint:
+        output.line(f"             {finding.hint}", style="dim")
+
+
+def _python() -> str:
+    return f"{sys.version.split()[0]} at {sys.executable}"
+
+
+def _plugins() -> Finding | str:
+    from phlo.plugins import list_plugins
+
+    plugins = list_plugins()
+    off = [plugin.name for plugin in plugins if not plugin.is_enabled]
+    text = f"{counted(len(plugins) - len(off), 'plugin')} loaded"
+    if off:
+        return Finding("plugins", "note", f"{text}; switched off: {', '.join(off)}")
+    return text
+
+
+def _settings() -> str:
+    from phlo.config import load_settings
+    from phlo.plugins import plugin_manager
+
+    kinds = plugin_manager().hook.phlo_register_settings()
+    for kind in kinds:
+        load_settings(kind)
+    return f"those of {counted(len(kinds), 'plugin')} are right"
+
+
+def _project() -> str:
+    from phlo.assembly import build_definitions
+    from phlo.project import load_project
+
+    from phlo_cli.location import quiet_dagster, require_project
+
+    quiet_dagster()
+    project = load_project(require_project())
+    graph = build_definitions(project).get_repository_def().asset_graph
+    assets, checks = len(graph.materializable_asset_keys), len(graph.asset_check_keys)
+    return f"{project.root}: {counted(assets, 'asset')}, {counted(checks, 'check')}"
+
+
+def _runs() -> str:
+    from phlo.instance import open_instance
+
+    from phlo_cli.location import require_project
+
+    with open_instance(require_project()) as instance:
+        return f"{counted(instance.get_runs_count(), 'run')} kept in {instance.root_directory}"
+
+
+def _store() -> str:
+    from phlo.lake import open_lake
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    store = open_lake().store
+    tables = store.list_tables()
+    for table in tables:
+        store.load(table)
+    return f"{counted(len(tables), 'table')} can be read"
+
+
+def _engine() -> str:
+    from phlo.lake import open_lake
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    engine = open_lake().engine
+    engine.query("SELECT 1 AS one").read_all()
+    return f"{engine.dialect} answers"
+
+
+def _pages() -> Finding | str:
+    if find_spec("dagster_webserver") is None:
+        return Finding(
+            "pages",
+            "note",
+            "Dagster's web pages are not installed; only `phlo dev` needs them.",
+            'pip install "phlo-cli[dev]"',
+        )
+    return "Dagster's web pages are installed"
+
+
+_EXAMINATIONS: dict[str, Callable[[], Finding | str]] = {
+    "python": _python,
+    "plugins": _plugins,
+    "settings": _settings,
+    "project": _project,
+    "runs": _runs,
+    "tables": _store,
+    "engine": _engine,
+    "pages": _pages,
+}

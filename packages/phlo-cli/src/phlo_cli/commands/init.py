@@ -1,0 +1,90 @@
+"""`phlo init`: write a new project (R133)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from phlo.values import ProjectTemplate
+
+    from phlo_cli.output import Output
+
+
+@click.command(short_help="Write a new project.")
+@click.argument("name", default=".")
+@click.option("--template", default="basic", show_default=True, help="Which project to write.")
+@click.option("--list", "list_templates", is_flag=True, help="List the templates.")
+@output_options()
+def init(name: str, template: str, list_templates: bool, output: Output) -> None:
+    """Write a new project into the folder NAME, or into this one.
+
+    No file that is there already is changed: if one is in the way, nothing is written.
+    """
+    templates = _templates()
+    if list_templates:
+        rows = [{"name": t.name, "description": t.description} for t in templates.values()]
+        output.rows(rows, columns=("name", "description"), empty="There is no template.")
+        return
+    if template not in templates:
+        raise click.BadParameter(
+            f"{template!r} is none of {', '.join(sorted(templates))}.", param_hint="--template"
+        )
+    folder = Path(name).resolve()
+    written = write_project(templates[template], folder)
+    if output.as_json:
+        output.json({"folder": str(folder), "files": [str(p.relative_to(folder)) for p in written]})
+        return
+    output.line(f"Wrote {counted(len(written), 'file')} to {folder}.")
+    go = "" if folder == Path.cwd() else f"cd {name} && "
+    output.line(
+        f"Next: {go}phlo materialize orders" if template == "basic" else f"Next: {go}phlo status"
+    )
+
+
+def _templates() -> dict[str, ProjectTemplate]:
+    from phlo.plugins import plugin_manager
+
+    found = plugin_manager().hook.phlo_register_templates()
+    return {template.name: template for several in found for template in several}
+
+
+def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
+    """Copy a template.
+
+    Names that begin with ``dot_`` become names that begin with a dot, and ``PROJECT_NAME`` in a
+    file becomes the folder's name.
+
+    Returns:
+        The files written, sorted.
+
+    Raises:
+        ConfigurationError: A file is in the way; nothing was written.
+    """
+    from phlo.errors import ConfigurationError
+
+    planned = dict(_planned(Path(template.folder), folder))
+    there = sorted(str(path.relative_to(folder)) for path in planned if path.exists())
+    if there:
+        raise ConfigurationError(
+            f"{folder} has files that the template {template.name!r} would write: "
+            f"{', '.join(there)}.",
+            hint="Choose another folder, or move them away.",
+        )
+    for path, text in planned.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("PROJECT_NAME", folder.name))
+    return sorted(planned)
+
+
+def _planned(source: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    for file in sorted(source.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            name = file.name.replace("dot_", ".", 1) if file.name.startswith("dot_") else file.name
+            yield folder / file.relative_to(source).with_name(name), file.read_text()

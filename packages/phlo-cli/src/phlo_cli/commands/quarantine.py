@@ -1,0 +1,168 @@
+"""`phlo quarantine`: rows that were not good enough, and why (R40)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phlo_cli.commands.catalog import find_table
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from phlo.lake import Lake
+    from phlo.sql import Sql
+    from phlo.values import TableName
+
+    from phlo_cli.output import Output
+
+NAMESPACE = "quarantine"
+
+
+@click.group()
+def quarantine() -> None:
+    """See the rows that were not loaded, and the rules they broke."""
+
+
+@quarantine.command("list")
+@output_options()
+def list_command(output: Output) -> None:
+    """List what is in quarantine, by table and partition.
+
+    A load that did not publish anything left its rows here as well; they are marked so.
+    """
+    lake = _open()
+    tables = [name for name in lake.store.list_tables() if name.namespace == NAMESPACE]
+    rows = [row for table in tables for row in _counts(lake, table)]
+    output.rows(
+        _with_published(rows),
+        columns=("table", "partition", "rows", "loaded", "published", "run"),
+        right=("rows", "loaded"),
+        empty="Nothing is in quarantine.",
+    )
+
+
+@quarantine.command()
+@click.argument("table")
+@click.option("--partition", metavar="DATE", help="Only rows of this partition.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
+@output_options()
+def show(table: str, partition: str | None, limit: int, output: Output) -> None:
+    """Show rows of TABLE that are in quarantine, as they were delivered, and their rules."""
+    lake = _open()
+    name = find_table(lake.store, table)
+    kept = _kept_for(name)
+    if lake.store.exists(kept):
+        rows = _rows(lake, kept, partition, limit + 1)
+    else:
+        lake.store.load(name)  # a table that is not there is told apart from one without bad rows
+        rows = []
+    shown = [_row(row) for row in rows[:limit]]
+    if output.as_json:
+        output.json(_with_published(shown))
+        return
+    if not shown:
+        output.line(f"No row of {table} is in quarantine.")
+    for row in _with_published(shown):
+        _print(row, output)
+    if len(rows) > limit:
+        output.line(f"\nThe first {counted(limit, 'row')}; --limit shows more.", style="dim")
+
+
+def _open() -> Lake:
+    from phlo.lake import open_lake
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    return open_lake()
+
+
+def _kept_for(table: TableName) -> TableName:
+    from phlo.values import TableName
+
+    return TableName(NAMESPACE, f"{table.namespace}__{table.name}")
+
+
+def _counts(lake: Lake, table: TableName) -> list[dict[str, Any]]:
+    from phlo.sql import sql
+
+    namespace, _, name = table.name.partition("__")
+    counted_rows = _query(
+        lake,
+        sql(
+            'SELECT _phlo_partition_date AS "partition", _phlo_run_id AS run_id, '
+            "count(*) AS row_count, CAST(count_if(is_loaded) AS BIGINT) AS loaded "
+            "FROM {t} GROUP BY 1, 2 "
+            "ORDER BY 1, 2",
+            t=table,
+        ),
+    )
+    return [
+        {"table": f"{namespace}.{name}", "rows": row.pop("row_count"), **row}
+        for row in counted_rows
+    ]
+
+
+def _rows(lake: Lake, table: TableName, partition: str | None, limit: int) -> list[dict[str, Any]]:
+    from phlo.sql import Sql, sql
+    from phlo.values import Partition
+
+    where: Sql = Sql("")
+    if partition is not None:
+        day = Partition.parse(partition).date
+        where = sql(" WHERE _phlo_partition_date = {d}", d=day)
+    return _query(
+        lake,
+        sql(
+            "SELECT * FROM {t}{where} ORDER BY _phlo_partition_date, key LIMIT {n}",
+            t=table,
+            where=where,
+            n=limit,
+        ),
+    )
+
+
+def _query(lake: Lake, statement: Sql) -> list[dict[str, Any]]:
+    return lake.engine.query(statement).read_all().to_pylist()
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "partition": row["_phlo_partition_date"],
+        "key": json.loads(row["key"]),
+        "rules": json.loads(row["rules"]),
+        "row": json.loads(row["row"]),
+        "is_loaded": row["is_loaded"],
+        "attempt": row["attempt"],
+        "run_id": row["_phlo_run_id"],
+    }
+
+
+def _with_published(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add whether the run that found the rows succeeded, so that the rest of it was loaded."""
+    from phlo.config import get_settings
+    from phlo.instance import open_instance
+
+    with open_instance(get_settings()) as instance:
+        runs = {run_id: instance.get_run_by_id(run_id) for run_id in {r["run_id"] for r in rows}}
+    return [
+        row
+        | {
+            "published": run.is_success if (run := runs[row["run_id"]]) else None,
+            "run": row["run_id"][:8],
+        }
+        for row in rows
+    ]
+
+
+def _print(row: dict[str, Any], output: Output) -> None:
+    key = ", ".join(f"{name}={value!r}" for name, value in row["key"].items())
+    note = "" if row["published"] else " (its load published nothing)"
+    note = " (loaded all the same)" if row["is_loaded"] and row["published"] else note
+    head = " ".join(filter(None, (str(row["partition"] or ""), key)))
+    output.line(head + note, style="bold")
+    for rule in row["rules"]:
+        output.line(f"  breaks {rule}", style="red")
+    output.line(f"  {json.dumps(row['row'], ensure_ascii=False)}")

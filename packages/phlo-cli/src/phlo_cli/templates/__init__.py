@@ -1,0 +1,13 @@
+"""Projects that `phlo init` can write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from phlo.values import ProjectTemplate
+
+BASIC = ProjectTemplate(
+    name="basic",
+    description="One table of orders with its contract and checks; runs without a network.",
+    folder=str(Path(__file__).parent / "basic"),
+)

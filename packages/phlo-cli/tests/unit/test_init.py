@@ -1,0 +1,50 @@
+import pytest
+from phlo.plugins import hookimpl, plugin_manager
+from phlo.values import ProjectTemplate
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.delenv("PHLO_PROJECT_DIR")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_new_project_is_written_with_its_name(here, phlo):
+    answer = phlo("init", "shop")
+    assert answer.code == 0
+    assert "Next: cd shop && phlo materialize orders" in answer.out
+    assert (here / "shop" / "README.md").read_text().startswith("# shop\n")
+    assert ".phlo/" in (here / "shop" / ".gitignore").read_text().splitlines()
+    assert not list((here / "shop").rglob("__pycache__"))
+
+
+def test_no_file_is_overwritten_and_none_written_beside_it(here, phlo):
+    (here / "shop").mkdir()
+    (here / "shop" / "README.md").write_text("mine")
+    answer = phlo("init", "shop")
+    assert answer.code == 1
+    assert "would write: README.md." in answer.err
+    assert [p.name for p in (here / "shop").iterdir()] == ["README.md"]
+    assert (here / "shop" / "README.md").read_text() == "mine"
+
+
+def test_plugins_bring_templates(here, phlo):
+    (here / "mine").mkdir()
+    (here / "mine" / "dot_env").write_text("# PROJECT_NAME\n")
+
+    class Plugin:
+        @hookimpl
+        def phlo_register_templates(self):
+            return [ProjectTemplate("mine", "My own.", str(here / "mine"))]
+
+    plugin_manager().register(Plugin())
+    assert {t["name"] for t in phlo("init", "--list", "--json").json} == {"basic", "mine"}
+    assert phlo("init", "new", "--template", "mine").code == 0
+    assert (here / "new" / ".env").read_text() == "# new\n"
+
+
+def test_an_unknown_template_is_a_usage_error(here, phlo):
+    answer = phlo("init", "shop", "--template", "nope")
+    assert answer.code == 2
+    assert "'nope' is none of basic." in answer.err

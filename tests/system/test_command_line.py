@@ -1,0 +1,87 @@
+"""The project of `phlo init`, from the first load to the quarantine, by the command itself."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    phlo(folder, "init", ".")
+    return folder
+
+
+def phlo(folder, *arguments, code=0, **environment):
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "phlo_cli", *arguments],
+        cwd=folder,
+        env=own | environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def answer(folder, *arguments, code=0, **environment):
+    return json.loads(phlo(folder, *arguments, "--json", code=code, **environment).stdout)
+
+
+def test_the_first_load_is_judged_and_visible(project):
+    run = answer(project, "materialize", "orders", "--partition", "2025-01-15")
+    (asset,) = run["assets"]
+    assert (asset["table"], asset["rows"]["inserted"]) == ("bronze.orders", 100)
+    assert {check["status"] for check in run["checks"]} == {"passed"}
+    statement = "SELECT count(*) AS n, count(DISTINCT id) AS ids FROM bronze.orders"
+    assert answer(project, "query", statement) == [{"n": 100, "ids": 100}]
+    (snapshot,) = answer(project, "catalog", "history", "orders")
+    assert snapshot["partition"] == "2025-01-15"
+    assert snapshot["run"] == run["run_id"][:8]
+    assert asset["snapshot_id"] == snapshot["snapshot_id"]
+
+
+def test_a_backfill_of_one_process_makes_one_snapshot_each_and_a_rerun_none(project):
+    days = ("--start-date", "2025-01-15", "--end-date", "2025-01-17")
+    ended = answer(project, "backfill", "bronze.orders", *days)
+    assert list(ended["done"]) == ["2025-01-15", "2025-01-16", "2025-01-17"]
+    history = answer(project, "catalog", "history", "orders")
+    assert [row["partition"] for row in history] == ["2025-01-17", "2025-01-16", "2025-01-15"]
+    (state,) = answer(project, "status")
+    assert (state["rows"], state["state"], state["freshness"]) == (300, "ok", "fresh")
+
+
+def test_bad_rows_fail_the_run_by_message_and_stand_in_quarantine(project):
+    source = project / "workflows/ingestion/shop/orders.py"
+    good = source.read_text()
+    source.write_text(good.replace('"cancelled"])', '"lost"])'))
+    failed = phlo(project, "materialize", "orders", "--partition", "2025-01-18", code=1)
+    source.write_text(good)
+    assert "bronze.orders break Orders" in failed.stdout
+    assert "Traceback" not in failed.stdout + failed.stderr
+    rows = answer(project, "quarantine", "show", "orders", "--limit", "200")
+    assert {row["row"]["status"] for row in rows} == {"lost"}
+    assert {row["published"] for row in rows} == {False}
+    (listed,) = answer(project, "quarantine", "list")
+    assert (listed["table"], listed["rows"]) == ("bronze.orders", len(rows))
+    statement = "SELECT count(*) AS n FROM bronze.orders WHERE status = 'lost'"
+    assert answer(project, "query", statement) == [{"n": 0}]
+    assert "breaks status: isin" in phlo(project, "quarantine", "show", "orders").stdout
+
+
+def test_the_template_has_tests_that_pass(project):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
