@@ -170,9 +170,9 @@ class EmbeddedServer:
         return self._run("pg_ctl", action, "-D", self._data, "-w", *arguments, check=check)
 
     def _run(
-        self, program: str, *arguments: str | Path, check: bool = True
+        self, name: str, *arguments: str | Path, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        command = [str(_binaries() / program), *map(str, arguments)]
+        command = [str(_binaries() / name), *map(str, arguments)]
         # To files, not pipes: the server that pg_ctl starts would hold a pipe open for ever.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
@@ -188,7 +188,7 @@ class EmbeddedServer:
             text = output.read()
         if check and done.returncode != 0:
             raise ServiceError(
-                f"PostgreSQL's {program} failed in {self.folder}:\n{text.strip()}",
+                f"PostgreSQL's {name} failed in {self.folder}:\n{text.strip()}",
                 hint="Mend what it says, then run again.",
             )
         return subprocess.CompletedProcess(command, done.returncode, text, "")
@@ -295,6 +295,11 @@ def _privileges(folder: Path) -> list[str]:
     if not _is_open(folder / "data"):
         prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     return prefix
+
+
+def program(name: str) -> Path:
+    """One of PostgreSQL's own programs, such as ``psql``."""
+    return _binaries() / name
 
 
 @cache

@@ -1,0 +1,176 @@
+"""Publishing a mart of eight columns to PostgreSQL, beside psql's binary copy and INSERTs.
+
+Sizes: ``PHLO_BENCH_MILLIONS=1,5`` (the default). The INSERTs send 100,000 rows; their seconds are
+per million all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import compare
+
+HERE = "benchmarks.publish"
+ROUNDS = 3
+COLUMNS = ["id", "ts", "amount", "qty", "status", "country", "note", "_phlo_partition_date"]
+TYPES = ["text", "timestamptz", "float8", "bigint", "text", "text", "text", "date"]
+INSERTED = 100_000
+
+
+def _configure(folder: str) -> None:
+    os.environ["PHLO_PROJECT_DIR"] = folder
+    os.environ["PHLO_POSTGRES_KEEP_RUNNING"] = "true"
+
+
+def build(folder: str, days: int):
+    """A mart of so many days, its rows in PostgreSQL's binary format too, and a server."""
+    _configure(folder)
+    import pyarrow.dataset as ds
+    from phlo.lake import open_lake
+    from phlo.publishing import PostgresResource
+    from phlo.values import Append, TableName
+
+    from benchmarks.data import day_rows
+
+    store, mart = open_lake().store, TableName("marts", "orders")
+    for day in range(days):
+        rows = day_rows(day).select(COLUMNS)
+        how = Append(on_rerun="append")
+        store.publish([store.stage(mart, ds.dataset(rows), how, schema=rows.schema)])
+    with PostgresResource().connect(autocommit=True) as connection:
+        _make_table(connection)
+    publish(folder, "orders")()
+    _psql(folder, f"\\copy marts.orders TO '{folder}/orders.bin' WITH (FORMAT binary)")
+
+
+def publish(folder: str, target: str = "published"):
+    """The whole of ``publish_marts_to_postgres``, reading the Iceberg table included."""
+    _configure(folder)
+    from dagster import asset, build_asset_context
+    from phlo.lake import open_lake
+    from phlo.publishing import PostgresResource, publish_marts_to_postgres
+
+    postgres, engine = PostgresResource(), open_lake().engine
+    postgres.connect().close()
+
+    @asset
+    def published(context):
+        tables = {target: "marts.orders"}
+        publish_marts_to_postgres(context, engine, postgres, tables, "bench", force=True)
+
+    return lambda: published(build_asset_context()) and None
+
+
+def psql_copy(folder: str):
+    """psql's binary ``\\copy`` of the same rows from a file."""
+    _psql(folder, _TRUNCATE)
+    command = f"\\copy copied FROM '{folder}/orders.bin' WITH (FORMAT binary)"
+    return lambda: _psql(folder, command)
+
+
+def executemany(folder: str):
+    """psycopg's ``executemany``, 10,000 rows at a time."""
+    connection, rows = _connection_and_rows(folder)
+    statement = f"INSERT INTO copied VALUES ({', '.join(['%s'] * len(COLUMNS))})"
+
+    def insert():
+        with connection, connection.cursor() as cursor:
+            for start in range(0, len(rows), 10_000):
+                cursor.executemany(statement, rows[start : start + 10_000])
+
+    return insert
+
+
+def multi_row_insert(folder: str):
+    """INSERT of 1,000 rows a statement."""
+    connection, rows = _connection_and_rows(folder)
+    row = f"({', '.join(['%s'] * len(COLUMNS))})"
+
+    def insert():
+        with connection:
+            for start in range(0, len(rows), 1000):
+                part = rows[start : start + 1000]
+                statement = f"INSERT INTO copied VALUES {', '.join([row] * len(part))}"
+                connection.execute(statement, [value for values in part for value in values])
+
+    return insert
+
+
+_TRUNCATE = "TRUNCATE copied"
+
+
+def _make_table(connection) -> None:
+    columns = ", ".join(f'"{n}" {t}' for n, t in zip(COLUMNS, TYPES, strict=True))
+    connection.execute(f"CREATE TABLE IF NOT EXISTS copied ({columns})")
+
+
+def _connection_and_rows(folder: str):
+    _configure(folder)
+    from phlo.publishing import PostgresResource
+
+    from benchmarks.data import day_rows
+
+    connection = PostgresResource().connect()
+    connection.execute(_TRUNCATE)
+    connection.commit()
+    table = day_rows(0, INSERTED).select(COLUMNS)
+    return connection, list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def _psql(folder: str, command: str) -> None:
+    _configure(folder)
+    from phlo.publishing import PostgresResource
+    from phlo_publishing.server import program
+
+    address = PostgresResource().address()
+    subprocess.run(
+        [program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", command],
+        check=True,
+        env={
+            **os.environ,
+            "PGHOST": address.host,
+            "PGPORT": str(address.port),
+            "PGUSER": address.user,
+            "PGDATABASE": address.database,
+            "PGPASSWORD": address.password.get_secret_value() if address.password else "",
+        },
+    )
+
+
+def run() -> list[dict]:
+    """One row per size and way, each beside psql's copy."""
+    found = []
+    for millions in map(int, os.environ.get("PHLO_BENCH_MILLIONS", "1,5").split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "workflows").mkdir()
+            compare(1, build=(f"{HERE}:build", (folder, millions * 10)))
+            kinds = ["psql_copy", "publish"]
+            usages = compare(ROUNDS, **{k: (f"{HERE}:{k}", (folder,)) for k in kinds})
+            if millions == 1:
+                slow = ("executemany", "multi_row_insert")
+                usages |= compare(1, **{k: (f"{HERE}:{k}", (folder,)) for k in slow})
+            found += [
+                _row(millions, kind, usage, usages["psql_copy"]) for kind, usage in usages.items()
+            ]
+            _stop(folder)
+    return found
+
+
+def _row(millions: int, kind: str, usage, copy) -> dict:
+    rows = INSERTED / 1e6 if kind in ("executemany", "multi_row_insert") else millions
+    return {
+        "rows": f"{millions}M",
+        "kind": kind,
+        "wall_s_per_million": usage.wall_seconds / rows,
+        "peak_mb": usage.peak_mb,
+        "x_psql_copy": usage.wall_seconds / rows / (copy.wall_seconds / millions),
+    }
+
+
+def _stop(folder: str) -> None:
+    from phlo_publishing.server import EmbeddedServer
+
+    EmbeddedServer(Path(folder, ".phlo", "postgres")).stop()
