@@ -125,18 +125,10 @@ def _psql(folder: str, command: str) -> None:
     from phlo.publishing import PostgresResource
     from phlo_publishing.server import program
 
-    address = PostgresResource().address()
     subprocess.run(
         [program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", command],
         check=True,
-        env={
-            **os.environ,
-            "PGHOST": address.host,
-            "PGPORT": str(address.port),
-            "PGUSER": address.user,
-            "PGDATABASE": address.database,
-            "PGPASSWORD": address.password.get_secret_value() if address.password else "",
-        },
+        env=os.environ | PostgresResource().address().libpq_environment(),
     )
 
 

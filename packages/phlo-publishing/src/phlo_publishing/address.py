@@ -59,6 +59,18 @@ class PostgresAddress:
         }
         return SecretStr(make_conninfo(**{k: v for k, v in parts.items() if v is not None}))
 
+    def libpq_environment(self) -> dict[str, str]:
+        """The variables by which a program such as psql finds the server, the password too."""
+        found = {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGDATABASE": self.database,
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password.get_secret_value() if self.password else None,
+            "PGSSLMODE": self.sslmode,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
     def connect(self, **options: Any) -> Connection[Any]:  # noqa: ANN401 - psycopg's own options
         """Connect with psycopg.
 

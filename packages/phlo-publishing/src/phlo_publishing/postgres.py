@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableResource
-from phlo.config import get_settings, load_settings
 
-from phlo_publishing.address import PostgresAddress
-from phlo_publishing.server import EmbeddedServer, borrow
-from phlo_publishing.settings import PostgresSettings
+from phlo_publishing.server import configured_address
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from phlo_publishing.address import PostgresAddress
 
 
 class PostgresResource(ConfigurableResource):
@@ -33,19 +32,7 @@ class PostgresResource(ConfigurableResource):
             ConfigurationError: A setting is wrong.
             ServiceError: The embedded server does not start.
         """
-        settings = load_settings(PostgresSettings)
-        if settings.host is None:
-            server = EmbeddedServer(get_settings().state_dir / "postgres", port=settings.port)
-            return borrow(server, settings.database, keep_running=settings.keep_running)
-        return PostgresAddress(
-            settings.host,
-            settings.port or 5432,
-            settings.database,
-            settings.user,
-            settings.password,
-            settings.sslmode,
-            settings.connect_timeout_seconds,
-        )
+        return configured_address()
 
     def connect(self, **options: Any) -> Connection[Any]:  # noqa: ANN401 - psycopg's own options
         """Connect with psycopg.

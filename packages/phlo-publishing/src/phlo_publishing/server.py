@@ -29,11 +29,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
+from phlo.config import get_settings, load_settings
 from phlo.errors import ConfigurationError, ServiceError
 from phlo.sql import Identifier, sql
 from pydantic import SecretStr
 
 from phlo_publishing.address import PostgresAddress
+from phlo_publishing.settings import PostgresSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +80,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stop the server if it runs; open connections are cut, committed data stay."""
+        _keep_mark(self).unlink(missing_ok=True)
         if self.is_running():
             self._pg_ctl("stop", "-m", "fast", "-t", str(_START_SECONDS))
 
@@ -192,6 +195,42 @@ class EmbeddedServer:
                 hint="Mend what it says, then run again.",
             )
         return subprocess.CompletedProcess(command, done.returncode, text, "")
+
+
+def embedded_server() -> EmbeddedServer:
+    """The current project's own server.
+
+    Raises:
+        ConfigurationError: The settings name another server.
+    """
+    settings = load_settings(PostgresSettings)
+    if settings.host is not None:
+        raise ConfigurationError(
+            f"The project publishes to {settings.host}, so it has no server of its own.",
+            hint="Unset PHLO_POSTGRES_HOST to use the embedded server.",
+        )
+    return EmbeddedServer(get_settings().state_dir / "postgres", port=settings.port)
+
+
+def configured_address() -> PostgresAddress:
+    """Where marts are published: the server in the settings, else the project's own, started.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+        ServiceError: The embedded server does not start.
+    """
+    settings = load_settings(PostgresSettings)
+    if settings.host is None:
+        return borrow(embedded_server(), settings.database, keep_running=settings.keep_running)
+    return PostgresAddress(
+        settings.host,
+        settings.port or 5432,
+        settings.database,
+        settings.user,
+        settings.password,
+        settings.sslmode,
+        settings.connect_timeout_seconds,
+    )
 
 
 _in_use: dict[Path, int] = {}

@@ -85,4 +85,8 @@ def test_the_guides_group_argument_is_an_error_that_names_dagsters(project):
 
 def test_the_plugin_brings_its_resource_and_settings():
     (plugin,) = [plugin for plugin in list_plugins() if plugin.name == "publishing"]
-    assert plugin.hooks == ("phlo_register_resources", "phlo_register_settings")
+    assert plugin.hooks == (
+        "phlo_register_commands",
+        "phlo_register_resources",
+        "phlo_register_settings",
+    )
