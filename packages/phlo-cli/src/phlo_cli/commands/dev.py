@@ -71,6 +71,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(prepare_home(settings)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         "PHLO_PROJECT_DIR": str(settings.project_dir),
+        # BI tools read the marts of the project's own server while this runs.
+        "PHLO_POSTGRES_KEEP_RUNNING": os.environ.get("PHLO_POSTGRES_KEEP_RUNNING", "true"),
     }
 
 
