@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phlo.config import Settings
+    from pydantic import SecretStr
 
     from phlo_iceberg.settings import IcebergSettings
 
@@ -22,17 +23,23 @@ def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str
     state = settings.state_dir
     uri, credential = iceberg.catalog_uri, iceberg.catalog_credential
     secret = iceberg.s3_secret_access_key
+    is_rest = iceberg.catalog_type == "rest" and uri is not None
     given = {
         "type": iceberg.catalog_type,
-        "uri": uri.get_secret_value() if uri else f"sqlite:///{state / 'catalog.db'}",
+        "uri": _plain(uri) or f"sqlite:///{state / 'catalog.db'}",
         "warehouse": iceberg.warehouse or (state / "warehouse").as_uri(),
-        "credential": credential.get_secret_value() if credential else None,
+        "credential": _plain(credential),
+        "oauth2-server-uri": f"{_plain(uri)}/v1/oauth/tokens" if is_rest and credential else None,
         "s3.endpoint": iceberg.s3_endpoint,
         "s3.region": iceberg.s3_region,
         "s3.access-key-id": iceberg.s3_access_key_id,
-        "s3.secret-access-key": secret.get_secret_value() if secret else None,
+        "s3.secret-access-key": _plain(secret),
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value().rstrip("/") if secret else None
 
 
 def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from phlo_publishing.address import PostgresAddress
 
+    from phlo_testing.object_store import ObjectStore
     from phlo_testing.sandbox import ProjectSandbox
 
 _ISOLATED = ("PHLO_", "DAGSTER_", "DLT_", "DBT_")
@@ -78,6 +79,17 @@ def postgres_database(
         monkeypatch.setenv("PHLO_POSTGRES_PASSWORD", address.password.get_secret_value())
     _forget()
     return address
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3 service with an Iceberg REST catalog, for the whole session.
+
+    Needs ``pip install "phlo-testing[s3]"``.
+    """
+    from phlo_testing.object_store import run_object_store
+
+    yield from run_object_store(tmp_path_factory.mktemp("object-store"))
 
 
 def _forget() -> None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from phlo.errors import FatalRunError, MovedHeadError, SchemaChangeError, TableNotFoundError
+from phlo.errors import (
+    ConfigurationError,
+    FatalRunError,
+    MovedHeadError,
+    SchemaChangeError,
+    TableNotFoundError,
+)
 from phlo.values import STRATEGY_PROPERTY, Append, LoadAccount, Merge, Partition, Replace, TableName
 
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
@@ -33,7 +39,14 @@ DAY_1, DAY_2, DAY_3 = (Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3))
 
 
 class TableStoreConformance:
-    """Inherit this, and provide a fixture ``store``."""
+    """Inherit this, and provide a fixture ``store``.
+
+    Attributes:
+        has_transactions: Whether the catalog commits several tables together; one that does not
+            must refuse, and publish none.
+    """
+
+    has_transactions = True
 
     def read_rows(self, store: TableStore, table: TableName) -> list[dict[str, Any]]:
         """All rows of a published table, read without the store's own code."""
@@ -119,6 +132,11 @@ class TableStoreConformance:
             self.stage(store, [{"id": "a", "value": 2}], merge(DAY_2)),
             self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=other),
         ]
+        if not self.has_transactions:
+            with pytest.raises(ConfigurationError, match="together"):
+                store.publish(stages)
+            assert (self.contents(store), store.exists(other)) == ([("a", 1, 1)], False)
+            return
         self.load(store, [{"id": "a", "value": 3}], merge(DAY_2), extraction=1)
         with pytest.raises(MovedHeadError):
             store.publish(stages)
@@ -133,11 +151,13 @@ class TableStoreConformance:
         first = self.load(store, [{"id": "z", "value": 9}], merge(DAY_1), table=other)
         staged = self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1))
         self.load(store, [{"id": "y", "value": 8}], merge(DAY_1), table=other)
-        with pytest.raises(MovedHeadError):
+        refusal = MovedHeadError if self.has_transactions else ConfigurationError
+        with pytest.raises(refusal):
             store.publish([staged], reads={other: first.snapshot_id})
         assert not store.exists(EVENTS)
-        store.publish([staged], reads={other: store.load(other).snapshot_id})
-        assert self.contents(store) == [("a", 1, 1)]
+        if self.has_transactions:
+            store.publish([staged], reads={other: store.load(other).snapshot_id})
+            assert self.contents(store) == [("a", 1, 1)]
 
     def test_discarding_a_stage_leaves_the_table_readable(self, store: TableStore) -> None:
         self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
