@@ -72,7 +72,7 @@ def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
     Raises:
         ConfigurationError: dbt cannot parse the project; the message is dbt's.
     """
-    file, key = workspace.state_dir / "manifest.json", workspace.state_dir / "manifest.key"
+    file, key = workspace.manifest_file, workspace.state_dir / "manifest.key"
     with workspace.lock():
         if not (file.exists() and key.exists() and key.read_text() == workspace.fingerprint):
             parse_manifest(workspace)
@@ -121,14 +121,19 @@ def table_nodes(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def table_assets(workspace: DbtWorkspace) -> list[TableAsset]:
-    """Which asset makes the table of which model."""
+def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
+    """Which asset makes the table of which model.
+
+    Args:
+        workspace: The project's folders.
+        audits: Whether the assets judge blocking suites themselves.
+    """
     translator = CustomDbtTranslator()
     return [
         TableAsset(
             table=table_of(node),
             asset_key=tuple(translator.get_asset_key(node).path),
-            audits=True,
+            audits=audits,
             names=(node["name"],),
             defined_at=relative_path(workspace.source_dir / node["original_file_path"]),
         )

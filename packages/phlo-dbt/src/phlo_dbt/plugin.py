@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phlo.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    import click
     from dagster import Definitions
+    from phlo.config import Settings
     from phlo.project import Project
     from phlo.values import TableAsset
 
@@ -23,13 +25,14 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
     if not workspace.exists:
         return []
     from phlo_dbt.manifest import table_assets
+    from phlo_dbt.own_assets import has_own_assets
 
-    return table_assets(workspace)
+    return table_assets(workspace, audits=not has_own_assets(project))
 
 
 @hookimpl
 def phlo_register_definitions(project: Project) -> Definitions:
-    """The models of the project's dbt as assets, their tests as checks."""
+    """The models of the project's dbt as assets, unless the project defines them itself."""
     from dagster import Definitions
 
     from phlo_dbt.workspace import DbtWorkspace
@@ -37,6 +40,27 @@ def phlo_register_definitions(project: Project) -> Definitions:
     if not DbtWorkspace.of(project.settings).exists:
         return Definitions()
     from phlo_dbt.assets import build_dbt_assets
+    from phlo_dbt.own_assets import has_own_assets
 
-    assets = build_dbt_assets(project)
+    assets = None if has_own_assets(project) else build_dbt_assets(project)
     return Definitions(assets=[assets] if assets else [])
+
+
+@hookimpl
+def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
+    """The resource ``dbt``, for the project's own ``@dbt_assets`` (R90, R99)."""
+    from phlo_dbt.workspace import DbtWorkspace
+
+    workspace = DbtWorkspace.of(settings)
+    if not workspace.exists:
+        return {}
+    from phlo_dbt.own_assets import dbt_resource
+
+    return {"dbt": dbt_resource(workspace)}
+
+
+@hookimpl
+def phlo_register_commands(group: click.Group) -> None:
+    """The command ``phlo dbt``."""
+    lazy: Any = group
+    lazy.add_lazy("dbt", "phlo_dbt.command:dbt", "Run dbt by hand, as phlo runs it.")

@@ -77,6 +77,8 @@ def run_dbt(
     *,
     run_name: str,
     judge: Judge | None = None,
+    options: Sequence[str] = ("--log-level", "none", "--no-use-colors"),
+    target_dir: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> DbtOutcome:
     """Run a dbt command and publish what it built and passed its tests.
@@ -87,6 +89,8 @@ def run_dbt(
         arguments: The command and its options, without folders and profile.
         run_name: Names the scratch folder, which is removed at the end.
         judge: Says which of the staged models must not be published, and why, by unique id.
+        options: dbt's options before the command; by default it prints nothing.
+        target_dir: Where dbt leaves its artifacts; ``None``: in the workspace.
         on_event: Told each node's result as it comes.
 
     Raises:
@@ -104,7 +108,11 @@ def run_dbt(
     with _ONE_AT_A_TIME, _scratch(project.workspace, run_name) as folder:
         session = DbtSession(lake, folder, project.manifest["nodes"], set(project.tables.values()))
         with open_session(session):
-            result = _invoke(project, arguments, folder, collect)
+            folders = project.workspace.arguments(
+                profile_dir=folder, target_dir=target_dir or project.workspace.target_dir
+            )
+            project.workspace.write_profile(folder, folder)
+            result = _invoke(project, [*options, *arguments, *folders], collect)
         outcome.failures = _failures(result)
         _publish(session, outcome, judge)
     return outcome
@@ -130,15 +138,12 @@ def _remove_abandoned(runs_dir: Path) -> None:
 
 
 def _invoke(
-    project: DbtProject, arguments: Sequence[str], folder: Path, collect: Callable[[Any], None]
+    project: DbtProject, arguments: Sequence[str], collect: Callable[[Any], None]
 ) -> dbtRunnerResult:
     workspace = project.workspace
     manifest = held_manifest(workspace, workspace.fingerprint).deepcopy()
     point_sources(manifest, project.sources)
-    workspace.write_profile(folder, folder)
-    runner = dbtRunner(manifest=manifest, callbacks=[collect])
-    folders = workspace.arguments(profile_dir=folder, target_dir=workspace.target_dir)
-    result = runner.invoke(["--log-level", "none", "--no-use-colors", *arguments, *folders])
+    result = dbtRunner(manifest=manifest, callbacks=[collect]).invoke(list(arguments))
     if result.exception is not None and not isinstance(result.exception, Exception):
         raise result.exception  # an interrupt is not dbt's to swallow
     return result

@@ -33,6 +33,8 @@ DATABASE = "lake"
 PROFILE = "phlo"
 _OWN_MACROS = Path(__file__).parent / "macros"
 _LINKED_MACROS = "phlo_macros"
+# Variables that projects read; other DBT_* ones are options, which change from run to run.
+_VARIABLE_PREFIXES = ("DBT_ENV_", "PHLO_DBT_")
 _GENERATED = ("target", "logs", PROJECT_FILE, "profiles.yml", ".user.yml")
 
 
@@ -66,6 +68,11 @@ class DbtWorkspace:
         return self.state_dir / "project"
 
     @property
+    def manifest_file(self) -> Path:
+        """The manifest as JSON, of the last parse."""
+        return self.state_dir / "manifest.json"
+
+    @property
     def parse_dir(self) -> Path:
         """What a parse leaves behind; only written under the lock."""
         return self.state_dir / "parse"
@@ -84,7 +91,7 @@ class DbtWorkspace:
     def fingerprint(self) -> str:
         """Changes whenever a parse could come out differently: files, versions, settings."""
         facts: list[Any] = [importlib.metadata.version(n) for n in ("phlo-dbt", "dbt-core")]
-        facts += sorted(item for item in os.environ.items() if item[0].startswith("DBT_"))
+        facts += sorted(i for i in os.environ.items() if i[0].startswith(_VARIABLE_PREFIXES))
         for folder in (self.source_dir, _OWN_MACROS):
             facts += sorted(_file_facts(folder))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

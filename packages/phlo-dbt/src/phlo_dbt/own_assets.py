@@ -1,0 +1,48 @@
+"""For projects that define their dbt assets themselves, as the guide does (R90).
+
+dagster-dbt runs the dbt command line in a process of its own; phlo gives it a command that reads
+and publishes tables as phlo's own assets do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster import AssetsDefinition
+from dagster_dbt import DbtCliResource
+from dagster_dbt.asset_utils import DAGSTER_DBT_MANIFEST_METADATA_KEY
+
+from phlo_dbt.workspace import PROFILE
+
+if TYPE_CHECKING:
+    from phlo.project import Project
+
+    from phlo_dbt.workspace import DbtWorkspace
+
+_COMMAND = "phlo-dbt"
+
+
+def has_own_assets(project: Project) -> bool:
+    """Whether a module of the project holds what ``@dbt_assets`` makes."""
+    assets = (v for _, _, v in project.objects() if isinstance(v, AssetsDefinition))
+    return any(
+        DAGSTER_DBT_MANIFEST_METADATA_KEY in metadata
+        for definition in assets
+        for metadata in definition.metadata_by_key.values()
+    )
+
+
+def dbt_resource(workspace: DbtWorkspace) -> DbtCliResource:
+    """dagster-dbt's own resource, pointed at phlo's workspace and command."""
+    with workspace.lock():
+        workspace.prepare()
+    beside_python = shutil.which(_COMMAND, path=str(Path(sys.executable).parent))
+    return DbtCliResource(
+        project_dir=str(workspace.project_dir),
+        profiles_dir=str(workspace.parse_dir),
+        profile=PROFILE,
+        dbt_executable=beside_python or _COMMAND,
+    )

@@ -1,0 +1,93 @@
+"""A project that defines its dbt assets itself, as the guide does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = """
+from pathlib import Path
+
+from dagster import DailyPartitionsDefinition
+from dagster_dbt import DbtCliResource, dbt_assets
+from phlo_dbt.translator import CustomDbtTranslator
+
+DBT_PROJECT_DIR = Path(__file__).parent.parent / "transforms" / "dbt"
+daily_partition = DailyPartitionsDefinition(start_date="2025-01-01")
+
+
+@dbt_assets(
+    manifest=DBT_PROJECT_DIR / "target" / "manifest.json",
+    dagster_dbt_translator=CustomDbtTranslator(),
+    partitions_def=daily_partition,
+)
+def all_dbt_assets(context, dbt: DbtCliResource):
+    yield from dbt.cli(["build"], context=context).stream()
+"""
+COMMAND = str(Path(sys.executable).parent / "phlo-dbt")
+
+
+@pytest.fixture
+def own(dbt_project):
+    """The guide's models over a table outside of the project, and the guide's module."""
+    dbt_project.write_guide()
+    dbt_project.write(
+        "models/bronze/sources.yml",
+        """
+        sources:
+          - name: raw
+            schema: bronze
+            tables: [{name: events, meta: {dagster_asset_key: dlt_events}}]
+        """,
+    )
+    dbt_project.load_events(("a", 1, 10.0, "x"), ("b", 2, 20.0, "y"))
+    return dbt_project
+
+
+def run(project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], cwd=project.root, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.filterwarnings("ignore:AssetExecutionContext.op is deprecated")  # by dagster-dbt
+def test_the_guides_module_replaces_the_automatic_assets_and_publishes(own):
+    assert run(own, "parse").returncode == 0
+    own.project.write("workflows/transform/dbt.py", GUIDE)
+    definitions = own.project.definitions()
+    [assets] = [a for a in definitions.assets if a.is_executable]
+    assert assets.node_def.name == "all_dbt_assets"
+
+    job = definitions.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=own.instance, partition_key="2025-01-02")
+
+    assert result.success
+    keys = {e.asset_key.to_user_string() for e in result.get_asset_materialization_events()}
+    assert keys == {"stg_events", "events_cleaned", "daily_aggregates"}
+    assert own.rows("silver.events_cleaned", "id", "value") == [("a", 10.0), ("b", 20.0)]
+
+
+def test_dbt_by_hand_publishes_what_it_builds(own):
+    done = run(own, "build", "--select", "stg_events")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OK created sql incremental model bronze.stg_events" in done.stdout
+    assert own.rows("bronze.stg_events", "id") == [("a",), ("b",)]
+
+
+def test_dbt_by_hand_fails_when_a_test_withholds_a_model(own):
+    own.write(
+        "models/bronze/bronze.yml",
+        "models: [{name: stg_events, columns: [{name: value, "
+        "data_tests: [{accepted_values: {arguments: {values: [1], quote: false}}}]}]}]",
+    )
+    done = run(own, "build", "--select", "stg_events")
+    assert done.returncode == 1
+    assert "stg_events was not published: the test " in done.stderr
+
+
+def test_the_written_manifest_is_of_the_users_project(own):
+    assert run(own, "parse").returncode == 0
+    manifest = json.loads((own.dbt_dir / "target/manifest.json").read_text())
+    assert "model.shop.stg_events" in manifest["nodes"]
