@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -51,6 +52,15 @@ class Output:
     def line(self, text: str = "", style: str | None = None) -> None:
         """Print one line of text; brackets in it are no markup."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Say on a terminal what is going on, until it is over."""
+        if self.as_json or not self.console.is_terminal:
+            yield
+            return
+        with self.console.status(f"{text} ..."):
+            yield
 
     def rows(
         self,

@@ -51,10 +51,11 @@ def backfill(
     phlo backfill --resume
     """  # noqa: D301 - click reads the backspace
     _check_use(names, start_date, end_date, partitions, resume)
-    from phlo_cli.backfill import BackfillStore, run_backfill
-    from phlo_cli.location import open_location
+    with output.busy("Loading the project"):
+        from phlo_cli.backfill import BackfillStore, run_backfill
+        from phlo_cli.location import open_location
 
-    location = open_location()
+        location = open_location()
     store = BackfillStore(location.project.settings)
     planned = store.last() if resume else _plan(location, names, start_date, end_date, partitions)
     if dry_run:

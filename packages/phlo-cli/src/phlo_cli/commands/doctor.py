@@ -41,7 +41,8 @@ class Finding:
 @click.pass_context
 def doctor(ctx: click.Context, output: Output) -> None:
     """Examine the installation and this project, and say what to do about what is wrong."""
-    findings = [_examine(subject, look) for subject, look in _EXAMINATIONS.items()]
+    with output.busy("Examining"):
+        findings = [_examine(subject, look) for subject, look in _EXAMINATIONS.items()]
     if output.as_json:
         output.json([asdict(finding) for finding in findings])
     else:

@@ -52,12 +52,13 @@ def materialize(
     wanted = [*names, *([select] if select else [])]
     if not wanted:
         raise click.UsageError("Name an asset, or give --select.")
-    from phlo_cli.location import open_location
-    from phlo_cli.names import select as select_assets
-    from phlo_cli.plan import build_plan
+    with output.busy("Loading the project"):
+        from phlo_cli.location import open_location
+        from phlo_cli.names import select as select_assets
+        from phlo_cli.plan import build_plan
 
-    location = open_location()
-    plan = build_plan(location, select_assets(location, wanted), partition=partition)
+        location = open_location()
+        plan = build_plan(location, select_assets(location, wanted), partition=partition)
     if dry_run:
         show_plan(plan, output)
         return

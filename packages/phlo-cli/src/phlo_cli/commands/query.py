@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -140,7 +141,9 @@ def _print_upright(rows: list[dict[str, str]], output: Output) -> None:
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - a value of any type
     """A value as it stands: numbers without separators, null apart from the empty text."""
-    return "NULL" if value is None else str(value) if isinstance(value, int) else cell(value)
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int | datetime) else cell(value)
 
 
 def _first(reader: pa.RecordBatchReader, limit: int) -> tuple[list[dict[str, Any]], bool]:

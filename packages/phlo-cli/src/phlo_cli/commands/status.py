@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @output_options()
 def status(stale: bool, failed: bool, group: str | None, output: Output) -> None:
     """Show how the assets are: last run, freshness, rows, checks."""
-    from phlo_cli.location import open_location
-    from phlo_cli.status import asset_states
+    with output.busy("Loading the project"):
+        from phlo_cli.location import open_location
+        from phlo_cli.status import asset_states
 
+        found = asset_states(open_location())
     states = [
         state
-        for state in asset_states(open_location())
+        for state in found
         if (not stale or state.freshness in ("late", "stale"))
         and (not failed or state.has_failed)
         and group in (None, state.group)
