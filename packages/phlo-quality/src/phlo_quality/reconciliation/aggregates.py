@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
-from phlo.sql import Identifier, Sql, any_of, sql
+from phlo.sql import Identifier, Sql, any_of, quote_identifier, sql
 
 from phlo_quality.arguments import column_name, column_names, refuse
 from phlo_quality.reconciliation.base import (
@@ -14,6 +14,7 @@ from phlo_quality.reconciliation.base import (
     count_differences,
     differing_rows,
 )
+from phlo_quality.reconciliation.compare import Tolerance
 from phlo_quality.results import QualityCheckResult
 
 if TYPE_CHECKING:
@@ -109,24 +110,31 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
 
         source.rows.require(self.group_by)
         target.rows.require([*self.group_by, *(spec.target_column for spec in self.aggregates)])
-        pairs = [self._pair(spec, target) for spec in self.aggregates]
+        pairs = [_pair(spec, target) for spec in self.aggregates]
         conditions = {
-            pair.name: self.tolerance.differs(*[sql("{n}", n=name) for name in pair.names])
-            for pair in pairs
+            pair.name: self._tolerance_for(spec, target).differs(*map(quote_identifier, pair.names))
+            for pair, spec in zip(pairs, self.aggregates, strict=True)
         }
         if self.group_by:
             is_missing = sql("{s} = 0 OR {t} = 0", s=SOURCE_ROWS, t=TARGET_ROWS)
             conditions = {n: any_of([is_missing, c]) for n, c in conditions.items()}
         return paired(source, target, self.group_by, pairs), conditions
 
-    def _pair(self, spec: AggregateSpec, target: Side) -> Pair:
-        from phlo_quality.reconciliation.queries import Pair
+    def _tolerance_for(self, spec: AggregateSpec, target: Side) -> Tolerance:
+        """The tolerances are about numbers; other values are equal or not."""
+        return self.tolerance if _is_number(spec, target) else Tolerance()
 
-        is_number = target.rows.family(spec.target_column) == "number"
-        aggregate = "sum({c})" if is_number else "max({c})"
-        return Pair(
-            spec.name, Sql(spec.expression), sql(aggregate, c=Identifier(spec.target_column))
-        )
+
+def _pair(spec: AggregateSpec, target: Side) -> Pair:
+    from phlo_quality.reconciliation.queries import Pair  # loads pyarrow
+
+    aggregate = "sum({c})" if _is_number(spec, target) else "max({c})"
+    stored = sql(aggregate, c=Identifier(spec.target_column))
+    return Pair(spec.name, Sql(spec.expression), stored)
+
+
+def _is_number(spec: AggregateSpec, target: Side) -> bool:
+    return target.rows.family(spec.target_column) == "number"
 
 
 class AggregateConsistencyCheck(MultiAggregateConsistencyCheck):
