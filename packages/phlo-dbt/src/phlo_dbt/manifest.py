@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
     from phlo.project import Project
 
+_CONFIG_OF_THE_DAY = re.compile(
+    r"\{\{\s*config\((?:(?!\}\}).)*?\bvar\(\s*['\"](partition_date|min_date|max_date)\b", re.DOTALL
+)
 _TABLE_KINDS = ("model", "seed")
 
 
@@ -100,11 +104,29 @@ def parse_manifest(workspace: DbtWorkspace) -> Manifest:
     options = workspace.arguments(profile_dir=folder, target_dir=folder)
     result = dbtRunner().invoke(["--log-level", "none", "parse", *options])
     if not result.success:
+        reason = str(result.exception).replace(
+            str(workspace.project_dir), str(workspace.source_dir)
+        )
         raise ConfigurationError(
-            f"dbt cannot parse {workspace.source_dir}: {result.exception}",
+            f"dbt cannot parse {workspace.source_dir}: {reason}",
             hint="Correct the file that dbt names.",
         ) from result.exception
-    return result.result  # pyright: ignore[reportReturnType] - parse gives a manifest
+    manifest: Manifest = result.result  # pyright: ignore[reportAssignmentType] - of a parse
+    for node in manifest.nodes.values():
+        _refuse_config_of_the_day(node.name, node.original_file_path, node.raw_code)
+    return manifest
+
+
+def _refuse_config_of_the_day(name: str, file: str, code: str) -> None:
+    """A model's config is read once, when it is parsed; what changes with the run is not there."""
+    found = _CONFIG_OF_THE_DAY.search(code)
+    if found:
+        raise ConfigurationError(
+            f"The config of the model {name} ({file}) reads the variable {found[1]!r}, which "
+            "changes with every run.",
+            hint="Read it in the model's SQL instead.",
+            variable=found[1],
+        )
 
 
 def table_of(node: Mapping[str, Any]) -> TableName:
