@@ -13,7 +13,8 @@ from pydantic import SecretStr
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_REFUSED = ("28000", "28P01", "3D000")  # wrong role, wrong password, no such database
+# A failed connection has no SQLSTATE, so its message has to tell.
+_REFUSALS = ("authentication", "does not exist", "pg_hba.conf", "no password", "permission denied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class PostgresAddress:
 
     def _failure(self, exc: psycopg.Error) -> ConfigurationError | ServiceError:
         reason = self.scrub(str(exc)).strip().splitlines()[-1]
-        if exc.sqlstate in _REFUSED or "FATAL" in reason:
+        if any(refusal in reason for refusal in _REFUSALS):
             return ConfigurationError(
                 f"PostgreSQL refuses {self}: {reason}.",
                 hint="Correct PHLO_POSTGRES_USER, PHLO_POSTGRES_PASSWORD and "

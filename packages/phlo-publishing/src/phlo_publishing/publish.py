@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from phlo.config import load_settings
-from phlo.errors import DataQualityError, InvalidArgumentError, ServiceError
+from phlo.errors import (
+    DataQualityError,
+    InvalidArgumentError,
+    InvalidNameError,
+    ServiceError,
+)
 from phlo.events import PublishEvent
 from phlo.lake import open_lake
 from phlo.plugins import notify
@@ -21,6 +26,7 @@ from psycopg import errors
 from phlo_publishing.copy_format import HEADER, TRAILER, encode_batch
 from phlo_publishing.failures import database_errors
 from phlo_publishing.records import (
+    RECORDS_TABLE,
     PublishedMart,
     find_published,
     prepare_schema,
@@ -191,6 +197,11 @@ def _checked_tables(tables: Mapping[str, str]) -> Mapping[str, str]:
 def _mart(
     context: AssetExecutionContext, store: TableStore, schema: str, target: str, source: str
 ) -> _Mart:
+    if target == RECORDS_TABLE:
+        raise InvalidNameError(
+            f"{target!r} is where phlo notes what it published.",
+            hint="Give the published table another name.",
+        )
     table = _find_source(context, store, TableName.parse(source))
     return _Mart(table, store.load(table).snapshot_id, schema, check_name(target, "The table"))
 

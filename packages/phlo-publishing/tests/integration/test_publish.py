@@ -1,12 +1,12 @@
 """Marts from the Iceberg store to PostgreSQL, read back with psycopg."""
 
 import traceback
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from dagster import build_asset_context
+from dagster import DagsterInstance, build_asset_context
 from phlo.errors import (
     ConfigurationError,
     DataQualityError,
@@ -61,6 +61,26 @@ def test_a_mart_arrives_with_its_rows_and_types(write_mart, publish, database):
     assert result.bytes >= 8192
     assert 0 < result.seconds < 60
     assert not result.is_skipped
+
+
+def test_nested_and_rare_types_arrive_from_the_store(write_mart, publish, database):
+    kind = pa.struct([("n", pa.int64()), ("tags", pa.list_(pa.string()))])
+    mart = pa.table(
+        {
+            "nested": pa.array([{"n": 1, "tags": ["a", None]}, None], kind),
+            "list": pa.array([[1, 2], []], pa.list_(pa.int64())),
+            "map": pa.array([[("k", 1.5)], None], pa.map_(pa.string(), pa.float64())),
+            "at": pa.array([time(12, 30), None], pa.time64("us")),
+            "big": pa.array([Decimal("-1.0000000001"), None], pa.decimal128(38, 10)),
+        }
+    )
+    write_mart("marts.rare", mart)
+    publish({"rare": "marts.rare"})
+    found = database.execute("SELECT * FROM marts.rare ORDER BY nested").fetchall()
+    assert found == [
+        ({"n": 1, "tags": ["a", None]}, [1, 2], {"k": 1.5}, time(12, 30), Decimal("-1.0000000001")),
+        (None, [], None, None, None),
+    ]
 
 
 def test_a_mart_without_rows_is_an_empty_table(write_mart, publish, database):
@@ -175,6 +195,12 @@ def test_a_name_too_long_for_postgresql_is_refused(write_mart, publish):
         publish({"é" * 32: "marts.m"})
 
 
+def test_the_table_of_records_is_not_published_over(write_mart, publish):
+    write_mart("marts.m", numbers(1))
+    with pytest.raises(InvalidNameError, match="notes what it published"):
+        publish({"_phlo_published": "marts.m"})
+
+
 def test_an_unknown_mart_names_the_nearest(write_mart, publish):
     write_mart("marts.daily_aggregates", numbers(1))
     with pytest.raises(TableNotFoundError, match="daily_aggregates"):
@@ -200,9 +226,10 @@ def test_a_view_in_the_way_is_not_replaced(write_mart, publish, database):
 
 def test_the_output_carries_the_numbers(write_mart, publish):
     snapshot = write_mart("marts.m", numbers(1, 2, 3))
-    context = build_asset_context()
-    publish({"m": "marts.m"}, context=context)
-    metadata = context.get_output_metadata("result")
+    with DagsterInstance.ephemeral() as instance:
+        context = build_asset_context(instance=instance)
+        publish({"m": "marts.m"}, context=context)
+        metadata = context.get_output_metadata("result")
     assert metadata["dagster/row_count"] == 3
     (record,) = metadata["published"].records
     assert (record.data["table"], record.data["rows"]) == ("marts.m", 3)

@@ -2,14 +2,18 @@
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from phlo.errors import ConfigurationError
 from phlo_publishing.postgres import PostgresResource
-from phlo_publishing.server import EmbeddedServer, borrow, give_back
+from phlo_publishing.server import EmbeddedServer, _binaries, borrow, give_back
+from pydantic import SecretStr
 
 pytestmark = pytest.mark.integration
 
@@ -36,6 +40,16 @@ def test_starting_twice_uses_the_running_server(server):
     assert server.start() == server.start()
 
 
+def test_a_process_id_that_another_process_has_by_now_is_no_server(server):
+    server.start()
+    file = server._data / "postmaster.pid"
+    lines = file.read_text().splitlines()
+    server.stop()
+    file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    with server.start().connect() as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_the_password_is_private_and_never_shown(server):
     address = server.start()
     password = address.password.get_secret_value()
@@ -47,11 +61,6 @@ def test_the_password_is_private_and_never_shown(server):
 
 
 def test_a_wrong_password_is_refused(server):
-    from dataclasses import replace
-
-    from phlo.errors import ConfigurationError
-    from pydantic import SecretStr
-
     address = replace(server.start(), password=SecretStr("wrong-one"))
     with pytest.raises(ConfigurationError, match="PHLO_POSTGRES_PASSWORD") as caught:
         address.connect()
@@ -134,3 +143,37 @@ def test_a_killed_process_leaves_a_server_that_the_next_one_uses_and_stops(phlo_
 def test_the_settings_name_another_server(postgres_database):
     with PostgresResource().connect() as connection:
         assert connection.info.dbname == postgres_database.database
+
+
+_CLOSED = """
+from pathlib import Path
+from phlo_publishing.server import EmbeddedServer, program
+server = EmbeddedServer(Path("project/.phlo/postgres"))
+with server.start().connect() as connection:
+    print(program("postgres"), connection.execute("SELECT 40 + 2").fetchone()[0])
+server.stop()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders closed to the server")
+def test_programs_in_a_closed_environment_are_copied_once(tmp_path):
+    """A clone and its virtual environment below root's home, which is closed to all others."""
+    closed = tmp_path / "root"
+    closed.mkdir(mode=0o700)
+    package = _binaries().parents[1]
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.with_name(name), closed / "site" / name)
+    before = set(Path("/var/tmp").glob("phlo-postgres-*"))
+    done = subprocess.run(
+        [sys.executable, "-c", _CLOSED],
+        cwd=closed,
+        env=os.environ | {"PYTHONPATH": str(closed / "site")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    used, answer = done.stdout.split()
+    assert answer == "42"
+    assert Path(used).is_relative_to("/var/tmp")
+    for made in set(Path("/var/tmp").glob("phlo-postgres-*")) - before:
+        shutil.rmtree(made)
