@@ -14,6 +14,8 @@ from phlo.errors import ConfigurationError
 from phlo.instance import open_instance
 from phlo.project import load_project
 
+from phlo_cli.alive import end_abandoned_runs
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,9 +66,10 @@ def open_location(settings: Settings | None = None) -> Location:
     settings = settings or require_project()
     quiet_dagster()
     project = load_project(settings)
-    return Location(
-        project, build_definitions(project).get_repository_def(), open_instance(settings)
-    )
+    repository = build_definitions(project).get_repository_def()
+    instance = open_instance(settings)
+    end_abandoned_runs(settings, instance)
+    return Location(project, repository, instance)
 
 
 def require_project() -> Settings:

@@ -13,6 +13,7 @@ from dagster._core.storage.dagster_run import DagsterRunStatus
 from phlo.events import RunEvent
 from phlo.plugins import notify, plugin_manager
 
+from phlo_cli.alive import marked_alive
 from phlo_cli.collect import EventCollector, RunObserver
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def materialize_assets(
     job = _job(location, plan)
     run = _create_run(location, job, plan, tags or {})
     collector = EventCollector(location, plan, run.run_id, _steps(job), observer or RunObserver())
-    _execute(location, job, run, collector)
+    with marked_alive(location.project.settings, run.run_id):
+        _execute(location, job, run, collector)
     summary = collector.summary(_status(location, run.run_id), time.monotonic() - clock)
     notify(
         "phlo_on_run",

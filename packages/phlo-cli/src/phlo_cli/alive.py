@@ -1,0 +1,59 @@
+"""Which runs are really going on: a process that was killed cannot say that its run ended."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dagster import DagsterRunStatus
+from phlo.locks import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dagster import DagsterInstance
+    from phlo.config import Settings
+
+logger = logging.getLogger(__name__)
+
+_GOING_ON = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+
+
+@contextmanager
+def marked_alive(settings: Settings, run_id: str) -> Iterator[None]:
+    """Hold a lock for as long as this process carries out the run."""
+    path = _folder(settings) / run_id
+    with locked(path):
+        yield
+        path.unlink(missing_ok=True)
+
+
+def end_abandoned_runs(settings: Settings, instance: DagsterInstance) -> list[str]:
+    """Record runs as failed whose process is gone; without it they would go on forever.
+
+    Returns:
+        Ids of the runs.
+    """
+    marks = sorted(_folder(settings).glob("*"))
+    return [path.name for path in marks if _end_if_abandoned(path, instance)]
+
+
+def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:
+    try:
+        with locked(path, wait=False):
+            run = instance.get_run_by_id(path.name)
+            if run is None or run.status is DagsterRunStatus.NOT_STARTED:
+                return False  # its process is about to start it, and waits for this lock
+            if run.status in _GOING_ON:
+                logger.info("Run %s is recorded as failed: its process is gone.", run.run_id)
+                instance.report_run_failed(run, "The process of this run was killed.")
+            path.unlink(missing_ok=True)
+            return run.status in _GOING_ON
+    except BlockingIOError:
+        return False  # it is going on
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.state_dir / "runs"

@@ -1,0 +1,67 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SLOW = """
+    import time
+
+    import dagster as dg
+
+    @dg.asset
+    def slow() -> None:
+        time.sleep(60)
+
+    @dg.asset(deps=[slow])
+    def after_slow() -> None: ...
+"""
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "phlo_cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A test run in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            time.sleep(0.5)
+            return
+    raise AssertionError(f"{text!r} was never printed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_at_once_and_says_so(phlo_project, phlo, number):
+    phlo_project.write("workflows/slow.py", SLOW)
+    process = start("materialize", "slow+")
+    wait_for(process, "2 assets")
+    asked = time.monotonic()
+    os.kill(process.pid, number)
+    out, _ = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 20
+    assert process.returncode == 1
+    assert "Interrupted in " in out
+    assert "Traceback" not in out
+    assert {row["state"] for row in phlo("status", "--json").json} == {"failed"}
+
+
+def test_a_killed_run_is_recorded_as_failed_by_the_next_command(phlo_project, phlo):
+    phlo_project.write("workflows/slow.py", SLOW)
+    process = start("materialize", "slow")
+    wait_for(process, "1 asset")
+    assert [row["state"] for row in phlo("status", "--json").json] == ["never", "running"]
+    process.kill()
+    process.communicate(timeout=60)
+    assert [row["state"] for row in phlo("status", "--json").json] == ["never", "failed"]
+    lines = phlo("logs", "--level", "ERROR", "--json").json
+    assert [line["message"] for line in lines] == ["The process of this run was killed."]
+    assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
