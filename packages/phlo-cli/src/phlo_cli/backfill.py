@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,10 @@ from phlo.values import Partition
 
 from phlo_cli.plan import build_plan, require_partition
 from phlo_cli.run import materialize_assets
+from phlo_cli.workers import run_in_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from dagster import PartitionsDefinition
@@ -165,31 +166,42 @@ def run_backfill(
     store: BackfillStore,
     *,
     delay_seconds: float = 0.0,
+    parallel: int = 1,
     told: Callable[[Backfill, RunSummary], None] = lambda *_: None,
 ) -> Backfill:
-    """Run what is pending, one partition after the other.
+    """Run what is pending, one partition after the other or several side by side.
 
-    Every end of a run is written down before the next begins, so that neither Ctrl-C nor a kill
-    loses anything. A partition that fails does not stop the others.
+    Every end of a run is written down as it happens, so that neither Ctrl-C nor a kill loses
+    anything. A partition that fails does not stop the others.
 
     Args:
         location: The project.
         backfill: What to run.
         store: Keeps its state.
         delay_seconds: Pause between two runs.
+        parallel: How many runs at once; more than one run in processes of their own.
         told: Called after each run.
 
     Returns:
         The backfill as it stands at the end.
+
+    Raises:
+        ConfigurationError: Another process runs this backfill.
+        FatalRunError: One of several processes was killed.
     """
-    keys = [AssetKey.from_user_string(key) for key in backfill.assets]
-    with store.running(backfill):
-        for number, partition in enumerate(backfill.pending):
-            if number and delay_seconds:
-                time.sleep(delay_seconds)
-            plan = build_plan(location, keys, partition=partition)
-            tags = {BACKFILL_TAG: backfill.backfill_id}
-            summary = materialize_assets(location, plan, tags=tags)
+    tags = {BACKFILL_TAG: backfill.backfill_id}
+    if parallel > 1:
+        summaries = run_in_processes(
+            backfill.assets,
+            backfill.pending,
+            tags,
+            processes=parallel,
+            delay_seconds=delay_seconds,
+        )
+    else:
+        summaries = _run_here(location, backfill, tags, delay_seconds)
+    with store.running(backfill), contextlib.closing(summaries):
+        for summary in summaries:
             if not summary.interrupted or summary.is_ok:
                 backfill = backfill.after(summary)
                 store.save(backfill)
@@ -197,6 +209,17 @@ def run_backfill(
             if summary.interrupted:
                 break
     return backfill
+
+
+def _run_here(
+    location: Location, backfill: Backfill, tags: dict[str, str], delay_seconds: float
+) -> Generator[RunSummary]:
+    keys = [AssetKey.from_user_string(key) for key in backfill.assets]
+    for number, partition in enumerate(backfill.pending):
+        if number:
+            time.sleep(delay_seconds)
+        plan = build_plan(location, keys, partition=partition)
+        yield materialize_assets(location, plan, tags=tags)
 
 
 def first_error(summary: RunSummary) -> str:
@@ -238,7 +261,7 @@ class BackfillStore:
         state = json.loads(files[-1].read_text())
         return Backfill(**state | {name: tuple(state[name]) for name in ("assets", "partitions")})
 
-    @contextmanager
+    @contextlib.contextmanager
     def running(self, backfill: Backfill) -> Iterator[None]:
         """Hold the backfill, so that no second process runs it.
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from dagster import AssetKey, DagsterInstance
 
@@ -179,3 +180,60 @@ def test_weekly_partitions_that_touch_the_days_are_made(phlo_project, phlo):
     days = ("--start-date", "2025-01-14", "--end-date", "2025-01-19")
     answer = phlo("backfill", "weekly", *days, "--dry-run", "--json")
     assert answer.json["partitions"] == ["2025-01-12", "2025-01-19"]
+
+
+def test_parallel_runs_share_the_partitions_among_processes(phlo_project, phlo):
+    phlo_project.write(
+        "workflows/parallel.py",
+        """
+        import os
+        import time
+        from pathlib import Path
+
+        import dagster as dg
+
+        @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-02-01"))
+        def shared(context) -> None:
+            print("said by the code")
+            time.sleep(0.5)
+            Path(__file__).with_name(f"{context.partition_key}.pid").write_text(str(os.getpid()))
+        """,
+    )
+    days = ("--start-date", "2025-01-01", "--end-date", "2025-01-06")
+    answer = phlo("backfill", "shared", *days, "--parallel", "2", "--json")
+    assert answer.code == 0
+    assert sorted(answer.json["done"]) == [f"2025-01-0{n}" for n in range(1, 7)]
+    assert answer.json["pending"] == []
+    pids = {path.read_text() for path in (phlo_project.root / "workflows").glob("*.pid")}
+    assert len(pids) == 2
+    assert str(os.getpid()) not in pids
+
+
+def test_processes_of_a_killed_parallel_backfill_end_too(phlo_project, phlo):
+    phlo_project.write("workflows/slow.py", SLOW.replace("0.6", "30"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "phlo_cli", "backfill", "slow", "--parallel", "2"]
+        + ["--partitions", "2025-01-01,2025-01-02"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    end = time.monotonic() + 60
+    while states(phlo) != {"running"} and time.monotonic() < end:
+        time.sleep(0.5)
+    workers = [
+        c for c in psutil.Process(process.pid).children() if "spawn_main" in str(c.cmdline())
+    ]
+    assert len(workers) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert (len(gone), alive) == (2, [])
+    assert states(phlo) == {"failed"}
+    pending = phlo("backfill", "--resume", "--dry-run", "--json").json["pending"]
+    assert pending == ["2025-01-01", "2025-01-02"]
+
+
+def states(phlo):
+    return {row["state"] for row in phlo("status", "--json").json}

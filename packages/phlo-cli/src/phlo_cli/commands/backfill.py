@@ -26,7 +26,20 @@ if TYPE_CHECKING:
 @click.option("--end-date", metavar="DATE", help="Last day, included.")
 @click.option("--partitions", metavar="DATES", help="The partitions themselves: a,b,c.")
 @click.option("--resume", is_flag=True, help="Run what the last backfill did not finish.")
-@click.option("--delay", default=0.0, metavar="SECONDS", help="Pause between two partitions.")
+@click.option(
+    "--delay",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Pause between two partitions.",
+)
+@click.option(
+    "--parallel",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Runs at once, each in a process of its own.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @output_options()
 @click.pass_context
@@ -38,6 +51,7 @@ def backfill(
     partitions: str | None,
     resume: bool,
     delay: float,
+    parallel: int,
     dry_run: bool,
     output: Output,
 ) -> None:
@@ -63,7 +77,9 @@ def backfill(
         return
     printed = contextlib.redirect_stdout(sys.stderr) if output.as_json else contextlib.nullcontext()
     with printed, _progress(planned, output) as told:
-        ended = run_backfill(location, planned, store, delay_seconds=delay, told=told)
+        ended = run_backfill(
+            location, planned, store, delay_seconds=delay, parallel=parallel, told=told
+        )
     _report(ended, output)
     ctx.exit(FAILED if ended.pending else DONE)
 
