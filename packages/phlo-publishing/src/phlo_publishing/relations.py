@@ -103,23 +103,17 @@ def carry_structure(
     connection: Connection[Any], old: Relation, new: Relation
 ) -> list[CarriedIndex]:
     """Build the old table's indexes, constraints and not-null rules on the new one."""
-    for row in rows(connection, _NOT_NULLS, old.oid, new.oid):
-        run(
-            connection,
-            "ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
-            t=new.sql,
-            c=Identifier(row.name),
-        )
-    carried = [
+    for row in rows(connection, _CONSTRAINTS, old.oid):
+        name = Identifier(row.name)
+        _add_constraint(connection, new, row.name, row.definition)
+        _comment(connection, "CONSTRAINT {n} ON {t}", row.comment, n=name, t=new.sql)
+    for row in rows(connection, _NOT_NULLS, old.oid, new.oid):  # before PostgreSQL 18: no names
+        column = Identifier(row.name)
+        run(connection, "ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL", t=new.sql, c=column)
+    return [
         _build_index(connection, new, row, f"{new.name}_{number}")
         for number, row in enumerate(rows(connection, _INDEXES, old.oid))
     ]
-    for row in rows(connection, _CONSTRAINTS, old.oid):
-        _add_constraint(connection, new, row.name, row.definition)
-        _comment(
-            connection, "CONSTRAINT {n} ON {t}", row.comment, n=Identifier(row.name), t=new.sql
-        )
-    return carried
 
 
 def _build_index(
@@ -295,7 +289,7 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %s
 
 _NOT_NULLS = """
 SELECT a.attname AS name FROM pg_attribute a JOIN pg_attribute b USING (attname)
-WHERE a.attrelid = %s AND b.attrelid = %s AND a.attnotnull
+WHERE a.attrelid = %s AND b.attrelid = %s AND a.attnotnull AND NOT b.attnotnull
 AND a.attnum > 0 AND b.attnum > 0 AND NOT a.attisdropped AND NOT b.attisdropped
 """
 
@@ -325,7 +319,7 @@ ORDER BY name
 _CONSTRAINTS = """
 SELECT conname AS name, pg_get_constraintdef(oid) AS definition,
     obj_description(oid, 'pg_constraint') AS comment
-FROM pg_constraint WHERE conrelid = %s AND contype IN ('c', 'f') ORDER BY conname
+FROM pg_constraint WHERE conrelid = %s AND contype IN ('c', 'f', 'n') ORDER BY conname
 """
 
 _OWNER = """
