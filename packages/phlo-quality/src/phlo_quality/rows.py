@@ -35,6 +35,7 @@ class JudgedRows:
         judged: What to put after FROM to read the judged rows; quoted already.
         label: Which rows these are, for people.
         partition: The run's partition, whether or not it narrows the rows.
+        whole: What to put after FROM to read the whole table; made from ``table`` if left out.
     """
 
     table: TableName
@@ -42,11 +43,11 @@ class JudgedRows:
     judged: Sql
     label: str = "table"
     partition: Partition | None = None
+    whole: Sql = Sql()
 
-    @property
-    def whole(self) -> Sql:
-        """What to put after FROM to read the whole table."""
-        return quote_table(self.table)
+    def __post_init__(self) -> None:
+        if not self.whole:
+            object.__setattr__(self, "whole", quote_table(self.table))
 
     @property
     def is_whole(self) -> bool:
@@ -183,6 +184,10 @@ class Reader:
         """All rows of a query, as Python values."""
         return self.arrow(statement).to_pylist()
 
+    def measured(self, statement: Sql) -> list[dict[str, Any]]:
+        """All rows of a query over aggregates: engines hand over sums of integers as decimals."""
+        return [{n: _as_count(v) for n, v in row.items()} for row in self.rows(statement)]
+
     def sample(self, query: Sql, *, limit: int = SAMPLE_ROWS) -> list[dict[str, Any]]:
         """The first rows of a query that has no LIMIT of its own."""
         return self.rows(sql("{query} LIMIT {n}", query=query, n=limit))
@@ -215,3 +220,9 @@ class Reader:
     def columns(self, table: TableName) -> pa.Schema:
         """Names and types of a table's columns, in the state read."""
         return self.engine.columns(table, at=self.at.get(table))
+
+
+def _as_count(value: Any) -> Any:  # noqa: ANN401 - of any SQL type
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return int(value)
+    return value

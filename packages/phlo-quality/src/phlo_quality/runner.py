@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -181,12 +180,12 @@ class _Run:
                 plan[f"m{len(plan)}"] = (declared.name, name, aggregate)
         aggregates = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, (_, _, a) in plan.items()]
         row_count = sql("count(*) AS {n}", n=Identifier("row_count"))
-        found = self.reader.rows(
+        (found,) = self.reader.measured(
             sql("SELECT {a} FROM {rows}", a=[row_count, *aggregates], rows=self.rows.judged)
-        )[0]
-        measured = {c.name: {"row_count": _plain(found["row_count"])} for c in checks}
+        )
+        measured = {c.name: {"row_count": found["row_count"]} for c in checks}
         for alias, (check, name, _) in plan.items():
-            measured[check][name] = _plain(found[alias])
+            measured[check][name] = found[alias]
         return measured
 
     def _alone(self, declared: DeclaredCheck, context: Any) -> QualityCheckResult:  # noqa: ANN401
@@ -231,10 +230,3 @@ def _about(
         table=str(rows.table),
         columns=tuple(result.columns) or declared.check.columns,
     )
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - of any SQL type
-    """Counts are integers: engines hand over sums of integers as decimals."""
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
-        return int(value)
-    return value

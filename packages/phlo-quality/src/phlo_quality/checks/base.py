@@ -145,6 +145,12 @@ class SqlCheck(QualityCheck):
         reproducing = self.failing_rows(rows.of_table())
         return replace(result, sample=reader.sample(failing), sql=reproducing)
 
+    def execute(self, df: pd.DataFrame, context: Any) -> QualityCheckResult:  # noqa: ANN401
+        """Judge a frame by the project's query engine, as in notebooks and tests of suites."""
+        from phlo_quality.frames import judge_frame  # loads pyarrow
+
+        return judge_frame(self, df)
+
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
         """What the table's metadata proves, in the names of :meth:`measures` (R77).
 

@@ -1,0 +1,54 @@
+"""Judging a frame by a check told in SQL, as one does in notebooks and in tests of suites."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from phlo.lake import open_lake
+from phlo.sql import Identifier, Sql, sql
+from phlo.values import TableName
+
+from phlo_quality.rows import DELIVERED, DELIVERED_RELATION, JudgedRows, Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from phlo_quality.checks.base import SqlCheck
+    from phlo_quality.results import QualityCheckResult
+
+_FRAME = TableName("memory", "frame")
+
+
+def judge_frame(check: SqlCheck, df: pd.DataFrame) -> QualityCheckResult:
+    """The verdict of a check over all rows of a frame.
+
+    Args:
+        check: A check told in SQL; it is answered by the current project's query engine.
+        df: The rows. Its index is no column.
+
+    Raises:
+        ColumnNotFoundError: The frame lacks a column of the check.
+        UnsupportedTypeError: A column is of a kind that the check cannot judge.
+        MissingProviderError: No plugin provides a query engine.
+    """
+    table = pa.Table.from_pandas(df, preserve_index=False)
+    rows = JudgedRows(
+        _FRAME, table.schema, DELIVERED_RELATION, whole=DELIVERED_RELATION, label="frame"
+    )
+    rows.require(check.columns)
+    reader = Reader(open_lake().engine, relations={DELIVERED: ds.dataset(table)})
+    measures = {**check.measures(rows), "row_count": Sql("count(*)")}
+    values = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, a in measures.items()]
+    (measured,) = reader.measured(sql("SELECT {v} FROM {rows}", v=values, rows=rows.judged))
+    result = check.examine(measured, rows, reader)
+    # The SQL reads the frame, which nobody else can.
+    return replace(
+        result,
+        sql=None,
+        check_name=type(check).__name__,
+        columns=tuple(result.columns) or check.columns,
+        scope=rows.label,
+    )
