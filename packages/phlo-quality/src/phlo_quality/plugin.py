@@ -9,6 +9,7 @@ from phlo.plugins import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import click
     from dagster import Definitions
     from phlo.project import Project
     from phlo.protocols import Check
@@ -30,6 +31,14 @@ def phlo_register_checks() -> Sequence[type[Check]]:
 
     found = [getattr(phlo_quality, name) for name in phlo_quality.__all__]
     return [kind for kind in found if _is_check(kind)]
+
+
+@hookimpl
+def phlo_register_commands(group: click.Group) -> None:
+    """The command `phlo check`."""
+    group.add_lazy(  # pyright: ignore[reportAttributeAccessIssue] - the root group's own
+        "check", "phlo_quality.commands:check", "Judge a table by its checks, or propose some."
+    )
 
 
 @hookimpl
