@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phlo.sql import Identifier, Sql, all_of, identifiers, sql
+from phlo.sql import Identifier, Sql, identifiers, sql
 
-from phlo_dlt.judge import EXCLUDED
+from phlo_dlt.judge import EXCLUDED, may_repeat
 from phlo_dlt.workspace import ROW_NUMBER, ROWS
 
 if TYPE_CHECKING:
@@ -44,30 +44,20 @@ def deduplicate(work: Workspace, spec: IngestionSpec) -> int:
 
 def _passed_over(spec: IngestionSpec) -> Sql:
     """Only rows of repeated keys are sorted, so that memory goes with their number."""
-    names = identifiers(spec.unique_key)
-    same = all_of([sql("r.{c} = d.{c}", c=name) for name in names])
     return sql(
-        "WITH valid AS (SELECT {n}, {columns} FROM {rows} WHERE {n} NOT IN (SELECT {n} FROM {e})), "
-        "repeated AS (SELECT {names} FROM valid GROUP BY {names} HAVING count(*) > 1) "
-        "SELECT r.{n} FROM valid r JOIN repeated d ON {same} QUALIFY row_number() OVER "
-        "(PARTITION BY {keys} ORDER BY {order}) > 1",
+        "SELECT {n} FROM {rows} WHERE {n} NOT IN (SELECT {n} FROM {e}) AND {candidate} "
+        "QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) > 1",
         n=_N,
-        columns=identifiers(dict.fromkeys([*spec.unique_key, *_order_columns(spec)])),
         rows=ROWS,
         e=EXCLUDED,
-        names=names,
-        same=same,
-        keys=[sql("r.{c}", c=name) for name in names],
+        candidate=may_repeat(spec.unique_key, ROWS),
+        keys=identifiers(spec.unique_key),
         order=_order(spec),
     )
-
-
-def _order_columns(spec: IngestionSpec) -> list[str]:
-    return [spec.merge_config.order_by] if spec.merge_config.order_by else []
 
 
 def _order(spec: IngestionSpec) -> Sql:
     is_first = spec.merge_config.deduplication_method == "first"
     direction = Sql("ASC NULLS FIRST" if is_first else "DESC NULLS LAST")
-    columns = identifiers([*_order_columns(spec), ROW_NUMBER])
-    return Sql(", ".join(sql("r.{c} {d}", c=name, d=direction) for name in columns))
+    columns = [name for name in (spec.merge_config.order_by, ROW_NUMBER) if name is not None]
+    return sql("{c}", c=[sql("{c} {d}", c=Identifier(name), d=direction) for name in columns])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from phlo.contract_rules import is_null
-from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
+from phlo.sql import Identifier, Sql, any_of, identifiers, sql
 
 from phlo_dlt.conform import PROBLEMS
 from phlo_dlt.workspace import ROW_NUMBER, ROWS, to_duckdb
@@ -187,17 +187,29 @@ def note_duplicates(
     names = identifiers(columns)
     chosen = [c for c in contract.columns if c.name in columns]
     present = to_duckdb(sql("NOT ({p})", p=any_of([is_null(c) for c in chosen])))
-    same = all_of([sql("r.{c} = d.{c}", c=name) for name in names])
     work.run(
-        "INSERT INTO {b} SELECT r.{n}, {rule} FROM {rel} r JOIN (SELECT {names} FROM {rel} "
-        "WHERE {present} GROUP BY {names} HAVING count(*) > 1) d ON {same}",
+        "INSERT INTO {b} SELECT {n}, {rule} FROM {rel} WHERE {present} "
+        "AND {candidate} QUALIFY count(*) OVER (PARTITION BY {names}) > 1",
         b=BROKEN,
         n=_N,
         rule=f"{', '.join(columns)}: unique",
         rel=relation,
-        names=names,
         present=present,
-        same=same,
+        candidate=may_repeat(columns, relation),
+        names=names,
+    )
+
+
+def may_repeat(columns: Sequence[str], relation: Identifier) -> Sql:
+    """Condition that holds for every row of a repeated combination, and for few others.
+
+    It groups hashes rather than values, which takes a fraction of the memory; what passes is
+    compared exactly.
+    """
+    return sql(
+        "hash({names}) IN (SELECT hash({names}) FROM {rel} GROUP BY 1 HAVING count(*) > 1)",
+        names=identifiers(columns),
+        rel=relation,
     )
 
 

@@ -13,7 +13,7 @@ class DltSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PHLO_DLT_", extra="ignore", frozen=True)
 
     memory_limit_mb: int = Field(
-        512,
+        256,
         ge=64,
         description="Memory, in megabytes, in which a load is judged before it spills to disk.",
     )
