@@ -233,6 +233,11 @@ def _materialize(
 
 def _warn(context: AssetExecutionContext, spec: IngestionSpec, account: Account) -> None:
     """Say in the run's log what a user should know of a load, failed or not."""
+    if account.ignored_hints:
+        context.log.info(
+            f"Hints of the dlt resource are ignored ({', '.join(account.ignored_hints)}): "
+            "merge_strategy and unique_key of @phlo_ingestion decide."
+        )
     if account.verdict is not None and account.verdict.row_count:
         context.log.warning(describe(account.verdict, spec))
     if account.dropped and not spec.contract.strict:

@@ -175,6 +175,7 @@ def _contract(schema: Any) -> Contract:  # noqa: ANN401 - checked here
     is_model = isinstance(schema, type) and hasattr(schema, "to_schema")
     _refuse(not is_model, "validation_schema", schema, "a Pandera DataFrameModel (the class)")
     contract = Contract.of(schema)
+    _refuse_names_equal_but_for_case(contract)
     reserved = [name for name in contract.column_names if is_metadata_column(name)]
     _refuse(
         bool(reserved),
@@ -183,6 +184,19 @@ def _contract(schema: Any) -> Contract:  # noqa: ANN401 - checked here
         "columns that begin otherwise than _dlt_ and _phlo_, which are phlo's own",
     )
     return contract
+
+
+def _refuse_names_equal_but_for_case(contract: Contract) -> None:
+    """The engines take ``Value`` and ``value`` for one column."""
+    seen: dict[str, str] = {}
+    for name in contract.column_names:
+        first = seen.setdefault(name.lower(), name)
+        _refuse(
+            first != name,
+            "validation_schema",
+            [first, name],
+            "columns that differ in more than upper and lower case",
+        )
 
 
 def _check_columns(argument: str, names: Sequence[str], contract: Contract) -> None:

@@ -48,6 +48,7 @@ class Extraction:
         dropped: Values dropped, by source column that the contract does not have.
         load_id: dlt's id of this load.
         state: dlt's state after it, as text; ``None`` where the source keeps none.
+        ignored_hints: Hints of the dlt resource that phlo's own arguments overrule.
     """
 
     files: tuple[Path, ...]
@@ -56,6 +57,7 @@ class Extraction:
     dropped: dict[str, int]
     load_id: str
     state: str | None
+    ignored_hints: tuple[str, ...]
 
 
 def extract(
@@ -82,6 +84,7 @@ def extract(
     """
     source, resource = as_resource(returned, name)
     conformer = Conformer(contract)
+    ignored = _ignored_hints(resource)
     _prepare(resource, name, conformer)
     pipeline = dlt.pipeline(pipeline_name=f"phlo_{name}", pipelines_dir=str(folder / "dlt"))
     _seed(pipeline, state)
@@ -95,6 +98,7 @@ def extract(
         dropped=dict(conformer.dropped),
         load_id=load_id,
         state=_state(pipeline),
+        ignored_hints=ignored,
     )
 
 
@@ -163,11 +167,9 @@ class _ConformStep(ItemTransform):
 
 def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
     """Let the resource yield conformed Arrow tables, under phlo's own hints."""
-    ignored = dict.fromkeys(["write_disposition"], resource.write_disposition)
-    if ignored["write_disposition"] != "append" or resource.has_dynamic_table_name:
-        logger.info("Hints of the dlt resource %r are ignored: phlo's own decide.", resource.name)
-    if resource._pipe.find(LimitItem) < 0 and not resource.is_transformer:  # noqa: SLF001
-        resource._pipe.replace_gen(_batched(resource._pipe.gen))  # noqa: SLF001
+    pipe = resource._pipe  # noqa: SLF001 - dlt offers no way to replace the head of a pipe
+    if pipe.find(LimitItem) < 0 and not resource.is_transformer:
+        pipe.replace_gen(_batched(pipe.gen))
     resource.apply_hints(
         table_name=name,
         parent_table_name="",
@@ -176,9 +178,15 @@ def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
         schema_contract="evolve",
         file_format="parquet",
     )
-    resource.add_step(_ConformStep(name, conformer)) if hasattr(
-        resource, "add_step"
-    ) else resource._pipe.append_step(_ConformStep(name, conformer))  # noqa: SLF001
+    pipe.append_step(_ConformStep(name, conformer))
+
+
+def _ignored_hints(resource: DltResource) -> tuple[str, ...]:
+    """Hints of the resource that say what phlo's own arguments decide (R26)."""
+    hints = resource.compute_table_schema() if not resource.has_dynamic_table_name else {}
+    keys = [n for n, c in hints.get("columns", {}).items() if c.get("primary_key")]
+    found = {"primary_key": keys, "write_disposition": hints.get("write_disposition")}
+    return tuple(f"{n}={v!r}" for n, v in found.items() if v and v != "append")
 
 
 def _batched(head: Any) -> Any:  # noqa: ANN401 - a function, an iterable or an async iterator

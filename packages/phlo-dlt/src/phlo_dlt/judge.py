@@ -103,8 +103,9 @@ def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
 def _sample(work: Workspace, spec: IngestionSpec) -> Iterable[dict[str, Any]]:
     keys = list(spec.unique_key)
     found = work.run(
-        "SELECT r.{n}, b.rules, {keys} FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) "
-        "AS rules FROM {b} GROUP BY {n} ORDER BY {n} LIMIT 5) b ON r.{n} = b.{n} ORDER BY 1",
+        "SELECT r.{n}, b._phlo_rules, {keys} FROM {rows} r JOIN ("
+        "SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {b} "
+        "GROUP BY {n} ORDER BY {n} LIMIT 5) b ON r.{n} = b.{n} ORDER BY 1",
         n=_N,
         keys=identifiers(keys),
         rows=ROWS,
@@ -131,8 +132,8 @@ def _note_rules(work: Workspace, rules: Sequence[tuple[str, Sql]]) -> None:
         return
     names = [sql("CASE WHEN {p} THEN {name} END", p=p, name=name) for name, p in rules]
     work.run(
-        "INSERT INTO {b} SELECT {n}, rule FROM (SELECT {n}, unnest([{names}]) AS rule "
-        "FROM {rows} WHERE {any}) WHERE rule IS NOT NULL",
+        "INSERT INTO {b} SELECT {n}, _phlo_rule FROM (SELECT {n}, unnest([{names}]) AS _phlo_rule "
+        "FROM {rows} WHERE {any}) WHERE _phlo_rule IS NOT NULL",
         b=BROKEN,
         n=_N,
         names=names,

@@ -99,6 +99,7 @@ class Account:
         checks: Results of the audit.
         published: What the table became; ``None`` when nothing was published.
         dropped: Values dropped by source column.
+        ignored_hints: Hints of a dlt resource that phlo's own arguments overrule.
         kept_branch: Branch of a stage that failed its audit.
     """
 
@@ -108,6 +109,7 @@ class Account:
     checks: list[CheckResult] = field(default_factory=list)
     published: Published | None = None
     dropped: dict[str, int] = field(default_factory=dict)
+    ignored_hints: tuple[str, ...] = ()
     kept_branch: str | None = None
 
     @contextmanager
@@ -173,6 +175,7 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         extraction = _extract(attempt, returned)
     account.rows = LoadAccount(extracted=extraction.row_count)
     account.dropped = extraction.dropped
+    account.ignored_hints = extraction.ignored_hints
     work = _workspace(attempt, extraction)
     try:
         with account.timed("judge"):

@@ -45,12 +45,12 @@ def select_broken(attempt: Attempt) -> Sql:
     """
     spec = attempt.spec
     return sql(
-        "SELECT to_json({key}) AS key, to_json(b.rules) AS rules, "
+        "SELECT to_json({key}) AS key, to_json(b._phlo_rules) AS rules, "
         "json_merge_patch(to_json({row}), coalesce(r.{original}, '{{}}')) AS \"row\", "
         "r.{n} NOT IN (SELECT {n} FROM {excluded}) AND {is_kept} AS is_loaded, "
         "CAST({attempt} AS INTEGER) AS attempt, {began} AS {began_name}, "
         "CAST({partition} AS DATE) AS {partition_name}, {run} AS {run_name} "
-        "FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) AS rules FROM {broken} "
+        "FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {broken} "
         "GROUP BY {n}) b ON r.{n} = b.{n}",
         key=_struct(spec.unique_key),
         row=_struct(spec.contract.column_names),
@@ -71,7 +71,7 @@ def select_broken(attempt: Attempt) -> Sql:
 
 
 def _struct(columns: Sequence[str]) -> Sql:
-    return sql("struct_pack({f})", f=[sql("{c} := {c}", c=name) for name in identifiers(columns)])
+    return sql("struct_pack({f})", f=[sql("{c} := r.{c}", c=name) for name in identifiers(columns)])
 
 
 def publish_quarantine(attempt: Attempt, rows: ds.Dataset | None) -> None:

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from phlo.contract import Contract
 
 ROWS = Identifier("rows")
-ROW_NUMBER = "row_number"
+ROW_NUMBER = "_phlo_row_number"
 """Grows in the order in which rows arrived."""
 
 
 class Workspace:
     """A DuckDB connection that reads the extracted files as the relation ``rows``.
 
-    ``rows`` has the contract's columns, ``row_number``, ``problems`` and ``original``.
+    ``rows`` has the contract's columns and, under names no contract can have, the row's number,
+    its problems and its original values.
     """
 
     def __init__(

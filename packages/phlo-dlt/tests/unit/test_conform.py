@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 from phlo.contract import Contract
 from phlo.errors import ContractError
-from phlo_dlt.conform import Conformer, batches_of, resolve_name
+from phlo_dlt.conform import ORIGINAL, PROBLEMS, Conformer, batches_of, resolve_name
 
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def conformed(contract, *values):
 
 
 def _outcome(table):
-    rows = zip(table["c0"].to_pylist(), table["problems"].to_pylist(), strict=True)
+    rows = zip(table["c0"].to_pylist(), table[PROBLEMS].to_pylist(), strict=True)
     return [value if problems is None else json.loads(problems)[0] for value, problems in rows]
 
 
@@ -148,7 +148,7 @@ def test_one_bad_value_spoils_no_other_and_is_kept_as_it_was():
     table = Conformer(model(int)).rows([{"value": 1}, {"value": "x"}, {"value": 3}])
 
     assert table["c0"].to_pylist() == [1, None, 3]
-    assert table["original"].to_pylist() == [None, '{"value":"x"}', None]
+    assert table[ORIGINAL].to_pylist() == [None, '{"value":"x"}', None]
 
 
 @given(

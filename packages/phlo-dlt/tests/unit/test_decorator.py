@@ -173,6 +173,15 @@ def test_columns_of_phlos_own_are_refused_in_a_schema():
         declare(validation_schema=Reserved)
 
 
+def test_columns_that_differ_in_case_alone_are_refused():
+    class Twins(pa.DataFrameModel):
+        id: str
+        Id: str
+
+    with pytest.raises(InvalidArgumentError, match="upper and lower case"):
+        declare(validation_schema=Twins)
+
+
 def test_dagsters_own_partitions_are_taken():
     partitions = dagster.DailyPartitionsDefinition("2025-01-01")
 
