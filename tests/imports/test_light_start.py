@@ -48,6 +48,14 @@ def test_help_names_the_commands_although_none_is_imported():
     assert "phlo_cli" in modules
 
 
+def test_a_project_of_plain_assets_does_not_wait_for_dlt_and_dbt(phlo_project):
+    phlo_project.write("workflows/plain.py", "import dagster\n\n@dagster.asset\ndef one(): ...\n")
+    materialize = HELP.replace('["--help"]', '["materialize", "one", "--json"]')
+    modules, printed = loaded_by(materialize)
+    assert '"status": "success"' in printed
+    assert modules & {"dlt", "dbt", "pandas", "pandera"} == set()
+
+
 def test_no_distribution_ships_the_namespace_as_a_package():
     """A `phlo/__init__.py` would hide `phlo.publishing` in editable installs (R7)."""
     packages = Path(__file__).parents[2] / "packages"

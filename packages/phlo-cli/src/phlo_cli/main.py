@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -124,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     # `import pandera as pa` is a supported way to write schemas (R10), not worth a notice per run.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
+    # What a process holds when it ends need not be looked through for garbage: half a second.
+    atexit.register(gc.freeze)
     verbose = bool({"--verbose", "-v"} & set(sys.argv[1:] if arguments is None else arguments))
     try:
         build_cli()(arguments, prog_name="phlo")

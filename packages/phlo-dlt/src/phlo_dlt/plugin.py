@@ -46,12 +46,16 @@ def phlo_register_definitions(project: Project) -> Definitions:
     from dagster import Definitions
     from phlo.assembly import build_resources
 
-    from phlo_dlt.asset import build_asset
-    from phlo_dlt.schedule import build_schedule
     from phlo_dlt.spec import IngestionSpec
 
     specs = project.specs(IngestionSpec)
-    resources = build_resources(project) if specs else {}
+    if not specs:
+        return Definitions()  # a project without ingestions does not wait for dlt
+
+    from phlo_dlt.asset import build_asset
+    from phlo_dlt.schedule import build_schedule
+
+    resources = build_resources(project)
     assets = [build_asset(spec, project, resources) for spec in specs]
     schedules = [
         build_schedule(spec, asset, project.settings)
