@@ -134,16 +134,25 @@ class TableStore(Protocol):
         ...
 
     def publish(
-        self, staged: Sequence[Staged], *, reads: Mapping[TableName, int | None] | None = None
+        self,
+        staged: Sequence[Staged],
+        *,
+        reads: Mapping[TableName, int | None] | None = None,
+        rebase: bool = False,
     ) -> list[Published]:
         """Make stages visible: all or none, one snapshot each.
 
         Args:
             staged: Stages of different tables.
             reads: Snapshots of other tables that checks relied on; asserted too.
+            rebase: Whether a stage may be moved onto a head that moved, where what came since
+                holds none of its rows. Right only where its checks judged nothing but the rows
+                delivered.
 
         Raises:
-            MovedHeadError: A table is no longer as planned; stage and audit anew.
+            MovedHeadError: A table is no longer as planned, and nothing was published: stage and
+                audit anew. After any other error the outcome may be unknown, so the stages' files
+                must stay.
         """
         ...
 

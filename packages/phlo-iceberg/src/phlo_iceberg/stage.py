@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow.dataset as ds
@@ -60,7 +60,10 @@ class StagedLoad:
             properties.
         change: Files written and removed.
         snapshot: The snapshot to be; ``None`` when no row changes.
-        rows: The load as handed over.
+        delivered: The rows as they would stand in the table.
+        source: The load as handed over.
+        how: How it is written.
+        touched: Paths of the data files that lose rows.
     """
 
     table: TableName
@@ -73,6 +76,9 @@ class StagedLoad:
     change: Change = field(repr=False)
     snapshot: Snapshot | None = field(repr=False)
     delivered: ds.Dataset = field(repr=False)
+    source: ds.Dataset = field(repr=False)
+    how: How
+    touched: frozenset[str] = field(repr=False)
 
     @property
     def has_changes(self) -> bool:
@@ -170,46 +176,49 @@ def stage_load(
     finally:
         connection.close()
     properties = {**properties, STRATEGY_PROPERTY: type(how).__name__.lower()}
-    return _assemble(
-        target, plan, change, strategy, delivered, properties=properties, summary=summary
-    )
-
-
-def _assemble(
-    target: Target,
-    plan: Plan,
-    change: Change,
-    strategy: str,
-    delivered: ds.Dataset,
-    *,
-    properties: Mapping[str, str],
-    summary: Mapping[str, str],
-) -> StagedLoad:
-    snapshot = None
-    if not change.is_empty:
-        parent = target.metadata.current_snapshot() if target.base else None
-        builder = SnapshotBuilder(target.metadata, target.handle.io, parent, change)
-        snapshot = builder.build({**_account_summary(plan.account), **summary})
-    changed = {k: v for k, v in properties.items() if target.metadata.properties.get(k) != v}
-    updates = target.updates
-    if changed:
-        updates = (*updates, SetPropertiesUpdate(updates=changed))
-    staged = StagedLoad(
+    updates = (*target.updates, *_changed_properties(target, properties))
+    snapshot = _snapshot(target, plan, change, summary)
+    added = snapshot_updates(snapshot, MAIN_BRANCH) if snapshot else ()
+    return StagedLoad(
         table=target.name,
         account=plan.account,
         strategy=strategy,
         handle=target.handle,
         base=target.base,
-        metadata=target.metadata,
+        metadata=update_table_metadata(target.metadata, added),
         updates=updates,
         change=change,
         snapshot=snapshot,
         delivered=delivered,
+        source=rows,
+        how=how,
+        touched=frozenset(
+            t.file.file_path for t in plan.tasks if duckdb_path(t.file.file_path) in plan.removed
+        ),
     )
-    return replace(
-        staged,
-        metadata=update_table_metadata(target.metadata, staged.snapshot_updates()),
-    )
+
+
+def _snapshot(
+    target: Target, plan: Plan, change: Change, summary: Mapping[str, str]
+) -> Snapshot | None:
+    if change.is_empty:
+        return None
+    parent = target.metadata.current_snapshot() if target.base else None
+    builder = SnapshotBuilder(target.metadata, target.handle.io, parent, change)
+    return builder.build({**_account_summary(plan.account), **summary})
+
+
+def _changed_properties(
+    target: Target, properties: Mapping[str, str]
+) -> tuple[SetPropertiesUpdate, ...]:
+    changed = {k: v for k, v in properties.items() if target.metadata.properties.get(k) != v}
+    return (SetPropertiesUpdate(updates=changed),) if changed else ()
+
+
+def own_entries(snapshot: Snapshot) -> dict[str, str]:
+    """Phlo's own entries of a snapshot's summary."""
+    entries = snapshot.summary.additional_properties if snapshot.summary else {}
+    return {name: value for name, value in entries.items() if name.startswith("phlo.")}
 
 
 def _account_summary(account: LoadAccount) -> dict[str, str]:

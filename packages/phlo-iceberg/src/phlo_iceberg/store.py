@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from phlo.errors import SchemaChangeError, TableNotFoundError
+from phlo.errors import MovedHeadError, SchemaChangeError, TableNotFoundError
 from phlo.values import LoadAccount, Published, Snapshot, TableName
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.update import (
@@ -19,13 +19,15 @@ from pyiceberg.table.update import (
     AssertTableUUID,
     update_table_metadata,
 )
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.publish import Commit, commit_all, commit_of
+from phlo_iceberg.rebase import rebase as rebase_stage
 from phlo_iceberg.scan import TableState
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
 from phlo_iceberg.snapshot import SnapshotBuilder
-from phlo_iceberg.stage import StagedLoad, Target, snapshot_updates, stage_load
+from phlo_iceberg.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 from phlo_iceberg.statistics import table_statistics
 
 if TYPE_CHECKING:
@@ -50,6 +52,17 @@ TABLE_PROPERTIES = {
     "commit.manifest.min-count-to-merge": "10",
 }
 """Properties of every table phlo makes; other writers honour them too."""
+
+
+REBASE_ATTEMPTS = 25
+
+
+class _MustPlanAnewError(MovedHeadError):
+    """The head moved in a way that concerns the load."""
+
+
+def _is_worth_a_rebase(error: BaseException) -> bool:
+    return isinstance(error, MovedHeadError) and not isinstance(error, _MustPlanAnewError)
 
 
 @dataclass(frozen=True)
@@ -213,14 +226,51 @@ class IcebergStore:
         )
 
     def publish(
-        self, staged: Sequence[Staged], *, reads: Mapping[TableName, int | None] | None = None
+        self,
+        staged: Sequence[Staged],
+        *,
+        reads: Mapping[TableName, int | None] | None = None,
+        rebase: bool = False,
     ) -> list[Published]:
         """Make stages visible, all or none (see the protocol)."""
         loads = [s for s in staged if isinstance(s, StagedLoad)]
+        if rebase:
+            loads = self._publish_rebasing(loads, reads or {})
+        else:
+            self._commit(loads, reads or {})
+        return [_published(load) for load in loads]
+
+    def _commit(self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]) -> None:
         commits = [commit_of(load) for load in loads if load.changes_table]
         if commits:
-            commit_all(self.catalog, commits, reads or {})
-        return [_published(load) for load in loads]
+            commit_all(self.catalog, commits, reads)
+
+    def _publish_rebasing(
+        self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]
+    ) -> list[StagedLoad]:
+        """Commit; where a head moved, move the stages onto it as often as it takes."""
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_worth_a_rebase),
+            stop=stop_after_attempt(REBASE_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.02, max=1),
+            reraise=True,
+        ):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    loads = [self._rebased(load) for load in loads]
+                self._commit(loads, reads)
+        return list(loads)
+
+    def _rebased(self, load: StagedLoad) -> StagedLoad:
+        handle = self._load(load.table)
+        if load.base is not None and handle.metadata.current_snapshot_id == load.base_snapshot_id:
+            return load
+        moved = rebase_stage(load, handle)
+        if moved is None:
+            raise _MustPlanAnewError(
+                f"{load.table} was changed by another load in rows that this one is about."
+            )
+        return moved
 
     def keep(self, staged: Staged, name: str) -> bool:
         """Keep a stage as a branch (see the protocol)."""
@@ -231,7 +281,7 @@ class IcebergStore:
         # Built anew on today's metadata: after a commit to main its sequence number is taken.
         parent = current.metadata.snapshot_by_id(staged.base_snapshot_id or -1)
         builder = SnapshotBuilder(current.metadata, current.io, parent, staged.change)
-        snapshot = builder.build(_own_entries(staged.snapshot))
+        snapshot = builder.build(own_entries(staged.snapshot))
         commit_all(self.catalog, [_branch_commit(current, staged.table, snapshot, name)], {})
         return True
 
@@ -261,11 +311,6 @@ class IcebergStore:
             parent = current.parent_snapshot_id
             current = metadata.snapshot_by_id(parent) if parent is not None else None
         return found
-
-
-def _own_entries(snapshot) -> dict[str, str]:  # noqa: ANN001 - pyiceberg's own Snapshot
-    entries = snapshot.summary.additional_properties if snapshot.summary else {}
-    return {name: value for name, value in entries.items() if name.startswith("phlo.")}
 
 
 def _branch_commit(handle: Table, table: TableName, snapshot, name: str) -> Commit:  # noqa: ANN001

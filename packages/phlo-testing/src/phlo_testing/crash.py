@@ -11,11 +11,12 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
-import runpy
 import signal
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from phlo_testing.processes import call_in_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -115,14 +116,12 @@ def _child(
     name: str,
     arguments: tuple[object, ...],
 ) -> None:
-    # By file, not by module: test modules have names of pytest's own making.
-    function = runpy.run_path(file)[name]
     points = _Points(kill_at)
     sys.addaudithook(points.audit)
     _watch_pyiceberg(points)
     _watch_databases(points)
     points.is_armed = True
-    function(*arguments)
+    call_in_file(file, name, arguments)
     points.is_armed = False
     sender.send(points.names)
 

@@ -1,0 +1,113 @@
+"""Moving a stage onto a head that moved, where that cannot change what the load means (R43).
+
+A stage was planned on a base. It may be published on a later head without being planned anew when
+what came since has nothing to do with it: none of the files it touches went or got deletes, and no
+row of the load's keys (or of the partition it replaces) came. Only the files that came since are
+looked into, and of those only the keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from phlo.sql import Identifier, Sql, partition_predicate, same_values, sql
+from phlo.values import PARTITION_DATE_COLUMN, Append, Merge, Replace
+from pyiceberg.table.update import update_table_metadata
+
+from phlo_iceberg.scan import TableState, connect, use_object_store
+from phlo_iceberg.snapshot import SnapshotBuilder
+from phlo_iceberg.stage import own_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyiceberg.table import FileScanTask, Table
+
+    from phlo_iceberg.stage import StagedLoad
+
+_LOAD = Identifier("load")
+
+
+def rebase(staged: StagedLoad, handle: Table) -> StagedLoad | None:
+    """The stage on the table's present head, its snapshot built anew.
+
+    Args:
+        staged: A stage whose head has moved.
+        handle: The table as it is now.
+
+    Returns:
+        ``None`` where the load must be planned anew.
+    """
+    if staged.base is None or staged.changes_schema or staged.snapshot is None:
+        return None
+    if handle.metadata.current_schema_id != staged.base.current_schema_id:
+        return None
+    if handle.metadata.default_spec_id != staged.base.default_spec_id:
+        return None
+    now = TableState(staged.table, handle.metadata, handle.io, handle.metadata.current_snapshot_id)
+    before = TableState(staged.table, staged.base, handle.io, staged.base_snapshot_id)
+    if not _is_independent(staged, before.tasks(), now):
+        return None
+    return _on_head(staged, handle)
+
+
+def _is_independent(staged: StagedLoad, before: Sequence[FileScanTask], now: TableState) -> bool:
+    old, tasks = _by_path(before), now.tasks()
+    new = _by_path(tasks)
+    touched = {path: old[path] for path in staged.touched if path in old}
+    if any(_deletes(new.get(path)) != _deletes(task) for path, task in touched.items()):
+        return False
+    came = [task for path, task in new.items() if path not in old]
+    return not came or not _holds_rows_of(staged, now, came)
+
+
+def _by_path(tasks: Sequence[FileScanTask]) -> dict[str, FileScanTask]:
+    return {task.file.file_path: task for task in tasks}
+
+
+def _deletes(task: FileScanTask | None) -> set[str] | None:
+    """Delete files of a data file; ``None`` for one that is gone."""
+    return {f.file_path for f in task.delete_files} if task else None
+
+
+def _holds_rows_of(staged: StagedLoad, now: TableState, came: list[FileScanTask]) -> bool:
+    """Whether files hold rows that the load would have been planned upon."""
+    match staged.how:
+        case Append(on_rerun="append"):
+            return False
+        case Append(partition=partition) | Replace(partition=partition):
+            if partition is None or PARTITION_DATE_COLUMN not in now.schema.column_names:
+                return True
+            rows = now.relation(came, columns=[PARTITION_DATE_COLUMN])
+            return _finds(staged, now, rows, partition_predicate(partition))
+        case Merge(key=key):
+            rows = now.relation(came, columns=key)
+            met = sql(
+                "EXISTS (SELECT 1 FROM {load} AS l WHERE {same})",
+                load=_LOAD,
+                same=same_values("s", "l", key),
+            )
+            return _finds(staged, now, rows, met)
+
+
+def _finds(staged: StagedLoad, now: TableState, rows: Sql, condition: Sql) -> bool:
+    connection = connect()
+    try:
+        use_object_store(connection, now.io, now.metadata.location)
+        connection.register(_LOAD, staged.source)
+        found = connection.execute(
+            sql("SELECT 1 FROM ({rows}) AS s WHERE {c} LIMIT 1", rows=rows, c=condition)
+        )
+        return found.fetchone() is not None
+    finally:
+        connection.close()
+
+
+def _on_head(staged: StagedLoad, handle: Table) -> StagedLoad:
+    assert staged.snapshot is not None  # noqa: S101 - the caller looked
+    metadata = handle.metadata
+    builder = SnapshotBuilder(metadata, handle.io, metadata.current_snapshot(), staged.change)
+    snapshot = builder.build(own_entries(staged.snapshot))
+    moved = replace(staged, handle=handle, base=metadata, snapshot=snapshot)
+    return replace(moved, metadata=update_table_metadata(metadata, moved.snapshot_updates()))

@@ -1,0 +1,36 @@
+"""Functions of test modules in real processes of their own."""
+
+from __future__ import annotations
+
+import inspect
+import multiprocessing
+import runpy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def in_processes(
+    function: Callable[..., Any], arguments: Sequence[Sequence[Any]], *, preload: Sequence[str] = ()
+) -> list[Any]:
+    """Call a function in one process per set of arguments, all at once.
+
+    Args:
+        function: A module's function; each process loads its file.
+        arguments: One sequence per process, picklable.
+        preload: Modules that the processes find imported.
+
+    Returns:
+        What the calls returned, in the order of ``arguments``.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*preload, __name__])
+    calls = [(inspect.getfile(function), function.__name__, tuple(a)) for a in arguments]
+    with context.Pool(len(calls)) as pool:
+        return pool.starmap(call_in_file, calls, chunksize=1)
+
+
+def call_in_file(file: str, name: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    """Call a function by its file, since test modules have names of pytest's own making."""
+    return runpy.run_path(file)[name](*arguments)
