@@ -35,7 +35,7 @@ _MARKS = {
 def check(
     ctx: click.Context, table: str, partition: str | None, suggest: bool, as_json: bool
 ) -> None:
-    r"""Judge TABLE, as it is published, by all its suites; no run is recorded.
+    """Judge TABLE, as it is published, by all its suites; no run is recorded.
 
     The exit code is 1 where a check of severity error failed or could not run.
 
@@ -43,7 +43,7 @@ def check(
     phlo check bronze.events
     phlo check events --partition 2025-01-15
     phlo check bronze.events --suggest
-    """
+    """  # noqa: D301 - click reads the backspace
     project = load_project()
     name = TableName.parse(table, default_namespace="bronze")
     if suggest:

@@ -14,6 +14,7 @@ from phlo_quality import (
     AggregateSpec,
     ChecksumReconciliationCheck,
     CountCheck,
+    DistributionCheck,
     FreshnessCheck,
     KeyParityCheck,
     MultiAggregateConsistencyCheck,
@@ -121,6 +122,15 @@ def test_the_sql_of_an_audit_is_trinos(judge, lake, is_trino):
     results = judge(None, *failing_checks(), at={EVENTS: stage})
     assert {r.kind for r in results if r.status == "could_not_run"} == set()
     is_trino()
+
+
+def test_the_sql_of_distributions_is_trinos(judge, is_trino):
+    before = Partition.parse("2025-01-16")
+    rows = pa.concat_tables([ROWS, ROWS.set_column(3, "day", pa.array([before.date] * 3))])
+    checks = [DistributionCheck(c, partition_column="day", max_change=0) for c in (ODD, "id", "x")]
+    results = judge(rows, *checks, partition=before, partition_column="day")
+    assert [r.status for r in results] == ["passed"] * 3
+    assert is_trino() > 6
 
 
 def test_checksums_use_trinos_own_hash_there(judge, lake, is_trino, monkeypatch):

@@ -6,6 +6,7 @@ from phlo_quality.checks.accepted_values import AcceptedValuesCheck
 from phlo_quality.checks.base import QualityCheck, QueryCheck, RowCheck, SqlCheck
 from phlo_quality.checks.count import CountCheck
 from phlo_quality.checks.custom_sql import CustomSQLCheck
+from phlo_quality.checks.distribution import DistributionCheck
 from phlo_quality.checks.freshness import FreshnessCheck
 from phlo_quality.checks.null import NullCheck
 from phlo_quality.checks.pattern import PatternCheck
@@ -19,6 +20,7 @@ __all__ = [
     "AcceptedValuesCheck",
     "CountCheck",
     "CustomSQLCheck",
+    "DistributionCheck",
     "FreshnessCheck",
     "NullCheck",
     "PatternCheck",
