@@ -13,6 +13,7 @@ from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from phlo.asset_checks import to_asset_check_result
+from phlo.errors import PhloError, RetriableError
 from phlo.events import ChecksEvent, LoadEvent
 from phlo.lake import open_lake
 from phlo.plugins import notify
@@ -87,14 +88,23 @@ class DbtStep:
         from phlo_dbt.run import run_dbt
 
         variables = json.dumps(self.variables())
-        return run_dbt(
-            self.models.dbt,
-            self.lake,
-            ["build", *selection, "--vars", variables],
-            run_name=f"{self.context.run.run_id}-{self.context.op_execution_context.retry_number}",
-            judge=self._judge_staged,
-            on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
-        )
+        try:
+            return run_dbt(
+                self.models.dbt,
+                self.lake,
+                ["build", *selection, "--vars", variables],
+                run_name=f"{self.context.run.run_id}-{self._attempt}",
+                judge=self._judge_staged,
+                on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
+            )
+        except RetriableError:
+            raise
+        except PhloError as exc:  # would fail again the same way
+            raise Failure(description=str(exc), allow_retries=False) from exc
+
+    @property
+    def _attempt(self) -> int:
+        return self.context.op_execution_context.retry_number
 
     def selection(self) -> list[str] | None:
         """Dbt's options for the selected models and tests; ``None``: nothing for dbt to do."""

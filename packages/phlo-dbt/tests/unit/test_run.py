@@ -1,5 +1,8 @@
 import shutil
+import subprocess
+import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from dagster import AssetCheckKey, AssetKey
 from phlo.locks import locked
@@ -256,3 +259,71 @@ def test_checks_selected_alone_judge_the_published_table(dbt_project):
         (RANGE, True),
         ("unique_stg_events_id", True),
     ]
+
+
+MEDDLER = """
+import pyarrow as pa
+import pyarrow.dataset as ds
+from phlo.lake import open_lake
+from phlo.values import Append, TableName
+from phlo_quality import QualityCheck, QualityCheckResult, phlo_quality
+
+TABLE = TableName("silver", "days")
+calls = []
+
+
+class Meddle(QualityCheck):
+    '''Somebody else writes the table between the stage and the publish, once.'''
+
+    def execute(self, df, context):
+        calls.append(len(df))
+        if len(calls) == 1:
+            row = pa.table({"id": ["theirs"]})
+            rows, how = ds.dataset(row), Append(on_rerun="append")
+            store = open_lake().store
+            store.publish([store.stage(TABLE, rows, how, schema=row.schema)])
+        return QualityCheckResult(passed=True)
+
+
+@phlo_quality(table="silver.days", checks=[Meddle()])
+def meddled(): ...
+"""
+
+
+def test_a_table_that_moved_meanwhile_is_built_and_judged_anew(dbt_project):
+    dbt_project.write(
+        "models/silver/days.sql",
+        "{{ config(materialized='incremental', unique_key='id') }} select 'ours' as id",
+    )
+    assert dbt_project.materialize().success
+    dbt_project.project.write("workflows/quality/meddle.py", MEDDLER)
+    dbt_project.write(
+        "models/silver/days.sql",
+        "{{ config(materialized='incremental', unique_key='id') }} select 'new' as id",
+    )
+
+    result = dbt_project.materialize()
+
+    assert result.success
+    assert dbt_project.rows("silver.days", "id") == [("new",), ("ours",), ("theirs",)]
+    [check] = result.get_asset_check_evaluations()
+    assert check.passed
+
+
+def test_two_processes_from_a_cold_start_both_succeed_or_say_why(dbt_project):
+    for number in range(3):
+        dbt_project.write(f"models/gold/m{number}.sql", f"select {number} as n")
+    command = str(Path(sys.executable).parent / "phlo-dbt")
+    runs = [
+        subprocess.Popen(
+            [command, "build", "--select", *selected],
+            cwd=dbt_project.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for selected in (["m0"], ["m1", "m2"])
+    ]
+    outputs = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert [dbt_project.rows(f"gold.m{n}") for n in range(3)] == [[(0,)], [(1,)], [(2,)]]
