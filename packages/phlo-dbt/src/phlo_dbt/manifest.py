@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _CONFIG_OF_THE_DAY = re.compile(
     r"\{\{\s*config\((?:(?!\}\}).)*?\bvar\(\s*['\"](partition_date|min_date|max_date)\b", re.DOTALL
 )
+_THIS = re.compile(r"\bthis\b")
 _TABLE_KINDS = ("model", "seed")
 
 
@@ -68,6 +69,21 @@ class DbtProject:
         """The table of every model, seed and source, by unique id."""
         made = {node["unique_id"]: table_of(node) for node in table_nodes(self.manifest)}
         return {**made, **self.sources}
+
+    def tables_read_by(self, chosen: Iterable[str] | None) -> set[TableName]:
+        """The tables that a run has to find as they are published.
+
+        What the run builds anew need not be there before, unless a model reads itself.
+
+        Args:
+            chosen: Unique ids of the models and tests run; ``None``: all.
+        """
+        nodes, tables = self.manifest["nodes"], self.tables
+        running = set(nodes) if chosen is None else set(chosen)
+        above = {parent for uid in running for parent in _parents(uid, nodes)} - running
+        own = {uid for uid in running if _THIS.search(nodes[uid].get("raw_code") or "")}
+        own |= {u for u in running if nodes[u]["config"].get("materialized") == "incremental"}
+        return {tables[uid] for uid in above | own if uid in tables}
 
 
 def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
@@ -127,6 +143,16 @@ def _refuse_config_of_the_day(name: str, file: str, code: str) -> None:
             hint="Read it in the model's SQL instead.",
             variable=found[1],
         )
+
+
+def _parents(unique_id: str, nodes: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """What a node reads, through ephemeral models, which are part of its own SQL."""
+    found: set[str] = set()
+    for parent in nodes[unique_id]["depends_on"].get("nodes", []):
+        found.add(parent)
+        if parent in nodes and nodes[parent]["config"].get("materialized") == "ephemeral":
+            found |= _parents(parent, nodes)
+    return found
 
 
 def table_of(node: Mapping[str, Any]) -> TableName:

@@ -76,6 +76,7 @@ def run_dbt(
     arguments: Sequence[str],
     *,
     run_name: str,
+    chosen: Sequence[str] | None = None,
     judge: Judge | None = None,
     options: Sequence[str] = ("--log-level", "none", "--no-use-colors"),
     target_dir: Path | None = None,
@@ -88,6 +89,8 @@ def run_dbt(
         lake: Where tables are read from and published to.
         arguments: The command and its options, without folders and profile.
         run_name: Names the scratch folder, which is removed at the end.
+        chosen: Unique ids of the models and tests that ``arguments`` select; ``None``: unknown, so
+            that all tables are made readable.
         judge: Says which of the staged models must not be published, and why, by unique id.
         options: dbt's options before the command; by default it prints nothing.
         target_dir: Where dbt leaves its artifacts; ``None``: in the workspace.
@@ -106,7 +109,8 @@ def run_dbt(
                 on_event(event)
 
     with _ONE_AT_A_TIME, _scratch(project.workspace, run_name) as folder:
-        session = DbtSession(lake, folder, project.manifest["nodes"], set(project.tables.values()))
+        reads = set(project.tables.values()) if chosen is None else project.tables_read_by(chosen)
+        session = DbtSession(lake, folder, project.manifest["nodes"], reads)
         with open_session(session):
             folders = project.workspace.arguments(
                 profile_dir=folder, target_dir=target_dir or project.workspace.target_dir

@@ -75,8 +75,8 @@ class DbtStep:
 
     def run(self) -> Iterator[Any]:
         """Run what is selected of dbt in one process, then the suites selected alone."""
-        selection = self.selection()
-        outcome = self._run_dbt(selection) if selection is not None else None
+        chosen = self.chosen()
+        outcome = self._run_dbt(chosen) if chosen else None
         self._judge_published(outcome)
         if outcome is not None:
             yield from self._results(outcome)
@@ -84,15 +84,18 @@ class DbtStep:
         if outcome is not None:
             self._raise_failures(outcome)
 
-    def _run_dbt(self, selection: Sequence[str]) -> DbtOutcome:
+    def _run_dbt(self, chosen: Sequence[str]) -> DbtOutcome:
         from phlo_dbt.run import run_dbt
 
-        variables = json.dumps(self.variables())
+        # Tests that are no checks, on sources and of several models, run where all is run.
+        nodes = self.models.dbt.manifest["nodes"]
+        running = list(nodes) if self._is_everything(chosen) else chosen
         try:
             return run_dbt(
                 self.models.dbt,
                 self.lake,
-                ["build", *selection, "--vars", variables],
+                ["build", *self.selection(chosen), "--vars", json.dumps(self.variables())],
+                chosen=running,
                 run_name=f"{self.context.run.run_id}-{self._attempt}",
                 judge=self._judge_staged,
                 on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
@@ -106,22 +109,28 @@ class DbtStep:
     def _attempt(self) -> int:
         return self.context.op_execution_context.retry_number
 
-    def selection(self) -> list[str] | None:
-        """Dbt's options for the selected models and tests; ``None``: nothing for dbt to do."""
-        definition, nodes = self.context.assets_def, self.models.dbt.manifest["nodes"]
-        tests = {
-            key: (spec.metadata or {}).get(UNIQUE_ID)
-            for spec in definition.node_check_specs_by_output_name.values()
-            for key in [spec.key]
-        }
-        chosen = [uid for uid, key in self.models.keys.items() if key in self._selected_keys]
-        chosen += [uid for key, uid in tests.items() if uid and key in self._selected_checks]
-        if not chosen:
-            return None
-        if len(chosen) == len(self.models.keys) + sum(1 for uid in tests.values() if uid):
+    def chosen(self) -> list[str]:
+        """The unique ids of the selected models and tests."""
+        models = [uid for uid, key in self.models.keys.items() if key in self._selected_keys]
+        return models + [uid for key, uid in self._tests.items() if key in self._selected_checks]
+
+    def selection(self, chosen: Sequence[str]) -> list[str]:
+        """Dbt's options for models and tests; none where all are chosen."""
+        nodes = self.models.dbt.manifest["nodes"]
+        if self._is_everything(chosen):
             return []
         names = sorted(f"fqn:{'.'.join(nodes[uid]['fqn'])}" for uid in chosen)
         return ["--indirect-selection", "empty", "--select", *names]
+
+    def _is_everything(self, chosen: Sequence[str]) -> bool:
+        return len(chosen) == len(self.models.keys) + len(self._tests)
+
+    @cached_property
+    def _tests(self) -> dict[Any, str]:
+        """Unique ids of the tests that are checks, by check key."""
+        specs = self.context.assets_def.node_check_specs_by_output_name.values()
+        ids = {spec.key: (spec.metadata or {}).get(UNIQUE_ID) for spec in specs}
+        return {key: uid for key, uid in ids.items() if uid is not None}
 
     @cached_property
     def _selected_keys(self) -> set[AssetKey]:

@@ -183,3 +183,26 @@ def test_marts_x_is_the_model_x_wherever_it_stands(dbt_project):
     }
     assert parents["published"] == ["daily"]
     assert parents["published_too"] == ["daily"]
+
+
+def test_a_run_finds_what_it_does_not_build_and_what_reads_itself(dbt_project):
+    from phlo_dbt.manifest import DbtProject
+
+    dbt_project.write_guide()
+    dbt_project.write(
+        "models/silver/e.sql",
+        "{{ config(materialized='ephemeral') }} select * from {{ ref('events_cleaned') }}",
+    )
+    dbt_project.write("models/gold/a.sql", "select * from {{ ref('e') }}")
+    project = DbtProject.load(dbt_project.project.load())
+
+    def read_by(*names: str) -> set[str]:
+        return {str(t) for t in project.tables_read_by([f"model.shop.{n}" for n in names])}
+
+    assert read_by("daily_aggregates") == {"silver.events_cleaned"}
+    assert read_by("a") == {"silver.events_cleaned"}
+    assert read_by("stg_events") == {"bronze.events", "bronze.stg_events"}
+    assert read_by("events_cleaned", "daily_aggregates") == {
+        "bronze.stg_events",
+        "silver.events_cleaned",
+    }
