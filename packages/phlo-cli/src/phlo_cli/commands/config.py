@@ -136,7 +136,7 @@ def _unknown() -> list[str]:
     set_here = [n for n in dotenv_values(find_project_dir() / ".env") if n.startswith("PHLO_")]
     problems: list[str] = []
     for name in set_here:
-        if name.upper() not in {*known, "PHLO_PARTITION"}:
+        if name.upper() not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             problems.append(f"No installed plugin reads {name} (.env).{hint}")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 @click.option(
     "--partition",
     metavar="DATE",
-    envvar="PHLO_PARTITION",
-    show_envvar=True,
     help="Partition to make, YYYY-MM-DD; the newest where it is not given.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
