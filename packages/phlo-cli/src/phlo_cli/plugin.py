@@ -39,6 +39,7 @@ _COMMANDS = {
     "doctor": "Find out whether this project can work, and what to do where it cannot.",
     "init": "Write a new project.",
     "logs": "Show what runs logged.",
+    "maintain": "Join small files, drop old states, remove orphans.",
     "materialize": "Make assets: load, check, model, publish.",
     "plugin": "See what plugins are installed.",
     "quarantine": "See the rows that were not loaded, and why.",

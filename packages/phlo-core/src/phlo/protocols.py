@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CheckResult,
         How,
         LoadAccount,
+        MaintenanceReport,
         Partition,
         Published,
         Severity,
@@ -170,6 +171,18 @@ class TableStore(Protocol):
 
     def drop(self, table: TableName) -> None:
         """Take a table out of the catalog; ``maintain`` removes its files."""
+        ...
+
+    def maintain(self, table: TableName, *, dry_run: bool = False) -> MaintenanceReport:
+        """Keep the table small: join small files, drop old snapshots, remove orphans (R139).
+
+        Args:
+            table: The table.
+            dry_run: Only say what would be done.
+
+        Raises:
+            TableNotFoundError: The catalog does not have it.
+        """
         ...
 
     def statistics(

@@ -434,3 +434,38 @@ class ProjectTemplate:
     name: str
     description: str
     folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceReport:
+    """What maintenance did to a table, or would do (R139).
+
+    Attributes:
+        table: The table.
+        expired_snapshots: Ids of snapshots no longer kept.
+        removed_branches: Kept audits that were older than their age.
+        compacted_files: Data files that were written anew, with their deletes applied.
+        written_files: Files that took their place.
+        removed_files: Files deleted: what only expired snapshots held, and orphans.
+        removed_bytes: Their size.
+        is_dry_run: Whether nothing was changed.
+    """
+
+    table: TableName
+    expired_snapshots: tuple[int, ...] = ()
+    removed_branches: tuple[str, ...] = ()
+    compacted_files: tuple[str, ...] = ()
+    written_files: int = 0
+    removed_files: tuple[str, ...] = ()
+    removed_bytes: int = 0
+    is_dry_run: bool = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there was anything to do."""
+        return bool(
+            self.expired_snapshots
+            or self.removed_branches
+            or self.compacted_files
+            or self.removed_files
+        )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from phlo.plugins import hookimpl
 
 if TYPE_CHECKING:
+    from dagster import Definitions
     from phlo.config import Settings
+    from phlo.project import Project
     from phlo.protocols import QueryEngine, TableStore
     from pydantic_settings import BaseSettings
 
@@ -26,10 +28,23 @@ def phlo_provide_table_store(settings: Settings) -> TableStore | None:
     from phlo.config import load_settings
 
     from phlo_iceberg.catalog import open_catalog
+    from phlo_iceberg.maintenance import Policy
     from phlo_iceberg.settings import IcebergSettings
     from phlo_iceberg.store import IcebergStore
 
-    return IcebergStore(open_catalog(settings, load_settings(IcebergSettings)))
+    own = load_settings(IcebergSettings)
+    return IcebergStore(open_catalog(settings, own), Policy.of(own))
+
+
+@hookimpl
+def phlo_register_definitions(project: Project) -> Definitions:
+    """The daily maintenance, on by default."""
+    from phlo.config import load_settings
+
+    from phlo_iceberg.jobs import build_maintenance
+    from phlo_iceberg.settings import IcebergSettings
+
+    return build_maintenance(project.settings, load_settings(IcebergSettings))
 
 
 @hookimpl(trylast=True)

@@ -33,3 +33,18 @@ class IcebergSettings(BaseSettings):
     s3_region: str | None = Field(None, description="Region of the S3 service.")
     s3_access_key_id: str | None = Field(None, description="Access key of the S3 service.")
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key of S3.")
+    keep_snapshots: int = Field(
+        20, ge=1, description="Newest snapshots of a table that maintenance keeps."
+    )
+    keep_snapshot_days: float = Field(
+        5, ge=0, description="Days for which maintenance keeps every snapshot."
+    )
+    keep_audit_days: float = Field(
+        14, ge=0, description="Days for which a failed audit is kept as a branch."
+    )
+    orphan_hours: float = Field(
+        72, ge=1, description="Hours after which files of no snapshot are removed."
+    )
+    maintenance_cron: str = Field(
+        "17 3 * * *", description="When the daily maintenance runs; empty: never."
+    )

@@ -98,8 +98,12 @@ class SnapshotBuilder:
         self._count = 0
         self._removed = set(change.removed)
 
-    def build(self, summary: Mapping[str, str]) -> Snapshot:
+    def build(self, summary: Mapping[str, str], *, operation: Operation | None = None) -> Snapshot:
         """Write everything and return the snapshot, which no catalog knows yet.
+
+        Args:
+            summary: Further entries of its summary.
+            operation: What it is called; by default append or overwrite, by what it does.
 
         Raises:
             MovedHeadError: A file to remove is not live in ``parent`` any more.
@@ -121,7 +125,7 @@ class SnapshotBuilder:
             parent_snapshot_id=self._parent.snapshot_id if self._parent else None,
             manifest_list=path,
             sequence_number=sequence_number,
-            summary=self._summary(summary),
+            summary=self._summary(summary, operation),
             schema_id=self._metadata.current_schema_id,
         )
 
@@ -224,7 +228,7 @@ class SnapshotBuilder:
                 elif is_own:
                     yield entry
 
-    def _summary(self, extra: Mapping[str, str]) -> Summary:
+    def _summary(self, extra: Mapping[str, str], named: Operation | None) -> Summary:
         collector = SnapshotSummaryCollector()
         schema, specs = self._metadata.schema(), self._metadata.specs()
         for file in (*self._change.added, *self._change.deletes):
@@ -233,10 +237,12 @@ class SnapshotBuilder:
             collector.remove_file(file, schema=schema, partition_spec=specs[file.spec_id])
         is_append = not (self._removed or self._change.deletes)
         operation = Operation.APPEND if is_append else Operation.OVERWRITE
-        return update_snapshot_summaries(
+        built = update_snapshot_summaries(
             Summary(operation=operation, **collector.build(), **extra),
             self._parent.summary if self._parent else None,  # pyright: ignore[reportArgumentType]
         )
+        # pyiceberg counts the totals of these two alone; "replace" changes files, not rows.
+        return Summary(operation=named or operation, **built.additional_properties)
 
 
 def _by_spec(files: Iterable[DataFile]) -> dict[int, list[DataFile]]:

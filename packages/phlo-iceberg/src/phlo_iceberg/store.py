@@ -22,6 +22,7 @@ from pyiceberg.table.update import (
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.catalog import ensure_namespace
+from phlo_iceberg.maintenance import Policy, maintain_table
 from phlo_iceberg.publish import Commit, commit_all, commit_of
 from phlo_iceberg.rebase import rebase as rebase_stage
 from phlo_iceberg.scan import TableState
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
     from phlo.protocols import Staged
-    from phlo.values import How, TableStatistics
+    from phlo.values import How, MaintenanceReport, TableStatistics
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
@@ -107,10 +108,11 @@ class IcebergStore:
 
     Args:
         catalog: pyiceberg's catalog.
+        policy: What maintenance keeps.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, policy: Policy | None = None) -> None:
+        self.catalog, self._policy = catalog, policy or Policy()
 
     def exists(self, table: TableName) -> bool:
         """Whether the catalog has the table."""
@@ -294,6 +296,11 @@ class IcebergStore:
         """Take a table out of the catalog; its files stay until ``maintain``."""
         self._load(table)
         self.catalog.drop_table(_identifier(table))
+
+    def maintain(self, table: TableName, *, dry_run: bool = False) -> MaintenanceReport:
+        """Compact, expire and clean up (see the protocol)."""
+        self._load(table)
+        return maintain_table(self.catalog, table, self._policy, dry_run=dry_run)
 
     def statistics(
         self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None

@@ -1,0 +1,55 @@
+"""`phlo maintain`: keep tables small (R139)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from phlo_cli.output import output_options
+
+if TYPE_CHECKING:
+    from phlo.values import MaintenanceReport
+
+    from phlo_cli.output import Output
+
+
+@click.command(short_help="Join small files, drop old states, remove orphans.")
+@click.argument("table", required=False)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@output_options()
+def maintain(table: str | None, dry_run: bool, output: Output) -> None:
+    """Maintain TABLE, or all tables: a daily job does the same.
+
+    Small files and deletes are joined into whole files, snapshots older than five days are dropped
+    (the newest twenty stay), and files that no snapshot needs are removed once they are three days
+    old. `phlo config show` names the settings.
+    """
+    from phlo_cli.commands.catalog import find_table, open_store
+
+    store = open_store()
+    names = [find_table(store, table)] if table else store.list_tables()
+    reports = [store.maintain(name, dry_run=dry_run) for name in names]
+    output.rows(
+        [_row(report) for report in reports if output.as_json or report.has_work],
+        columns=("table", "snapshots_dropped", "files_joined", "files_removed", "megabytes"),
+        right=("snapshots_dropped", "files_joined", "files_removed", "megabytes"),
+        empty="Nothing to do.",
+    )
+    if dry_run and not output.as_json:
+        for path in (path for report in reports for path in report.removed_files):
+            output.line(f"would remove {path}")
+
+
+def _row(report: MaintenanceReport) -> dict[str, object]:
+    return {
+        "table": str(report.table),
+        "snapshots_dropped": len(report.expired_snapshots),
+        "branches_dropped": list(report.removed_branches),
+        "files_joined": len(report.compacted_files),
+        "files_written": report.written_files,
+        "files_removed": len(report.removed_files),
+        "removed": list(report.removed_files),
+        "megabytes": round(report.removed_bytes / 1e6, 1),
+        "dry_run": report.is_dry_run,
+    }

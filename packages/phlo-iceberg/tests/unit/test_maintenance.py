@@ -1,0 +1,192 @@
+"""Maintenance: what it joins, drops and removes, and what it must leave."""
+
+import os
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from phlo.errors import MovedHeadError
+from phlo.values import Append
+from phlo_iceberg import stage
+from phlo_iceberg.engine import DuckDBEngine
+from phlo_iceberg.maintenance import Policy
+from phlo_iceberg.store import IcebergStore
+from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
+from phlo_testing.stores import DAY_1, DAY_2, EVENTS, SCHEMA, merge
+from pyiceberg.catalog import load_catalog
+
+# Everything but the newest two snapshots is old at once; nothing is joined unless a test says so.
+EAGER = Policy(
+    keep_snapshots=2,
+    keep_age=timedelta(0),
+    audit_age=timedelta(0),
+    orphan_age=timedelta(hours=1),
+    min_small_files=10_000,
+    deleted_share=2.0,
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    catalog = load_catalog(
+        "lake",
+        type="sql",
+        uri=f"sqlite:///{tmp_path}/catalog.db",
+        warehouse=(tmp_path / "warehouse").as_uri(),
+    )
+    yield IcebergStore(catalog, EAGER)
+    catalog.engine.dispose()
+
+
+def stage_rows(store, pairs, how, extraction=0):
+    rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], how.partition, extraction)
+    return store.stage(
+        EVENTS, rows, how, schema=with_metadata(SCHEMA), partition_by=BY_PARTITION_DATE
+    )
+
+
+def load(store, pairs, how, extraction=0):
+    (published,) = store.publish([stage_rows(store, pairs, how, extraction)])
+    return published
+
+
+def read(store, snapshot_id=None) -> list[tuple]:
+    scan = store.catalog.load_table("bronze.events").scan(snapshot_id=snapshot_id)
+    rows = sorted((r["id"], r["value"]) for r in scan.to_arrow().to_pylist())
+    if snapshot_id is None:
+        engine = DuckDBEngine(store).query("SELECT id, value FROM bronze.events").read_all()
+        assert sorted((r["id"], r["value"]) for r in engine.to_pylist()) == rows
+    return rows
+
+
+def files(store) -> set[Path]:
+    folder = Path(store.load(EVENTS).location.removeprefix("file://"))
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def make_old(paths) -> None:
+    before = time.time() - 2 * 3600
+    for path in paths:
+        os.utime(path, (before, before))
+
+
+def test_old_snapshots_go_with_the_files_that_only_they_held(store):
+    for n in range(5):
+        load(store, [("a", n)], merge(DAY_1), n)
+    kept = [s.snapshot_id for s in store.history(EVENTS)][:2]
+    before = files(store)
+    report = store.maintain(EVENTS)
+    assert [s.snapshot_id for s in store.history(EVENTS)] == kept
+    assert len(report.expired_snapshots) == 3
+    assert {Path(p.removeprefix("file://")) for p in report.removed_files} == before - files(store)
+    assert sum(p.suffix == ".parquet" for p in files(store)) == 2
+    assert read(store) == [("a", 4)]
+    assert read(store, kept[1]) == [("a", 3)]
+
+
+def test_what_a_branch_holds_stays(store):
+    load(store, [("a", 0)], merge(DAY_1))
+    assert store.keep(stage_rows(store, [("a", 1)], merge(DAY_2), 1), "experiment")
+    assert store.keep(stage_rows(store, [("a", 2)], merge(DAY_2), 1), "audit/dlt_events/x/1")
+    for n in range(3, 6):
+        load(store, [("a", n)], merge(DAY_1), n)
+    report = store.maintain(EVENTS)
+    assert report.removed_branches == ("audit/dlt_events/x/1",)
+    table = store.catalog.load_table("bronze.events")
+    assert set(table.refs()) == {"main", "experiment"}
+    branch = table.scan().use_ref("experiment").to_arrow().to_pylist()
+    assert [(r["id"], r["value"]) for r in branch] == [("a", 1)]
+    assert read(store) == [("a", 5)]
+
+
+def test_a_dry_run_lists_and_changes_nothing(store):
+    for n in range(5):
+        load(store, [("a", n)], merge(DAY_1), n)
+    stray = Path(store.load(EVENTS).location.removeprefix("file://")) / "data" / "stray.parquet"
+    stray.write_bytes(b"x" * 10)
+    make_old([stray])
+    before = files(store)
+    report = store.maintain(EVENTS, dry_run=True)
+    assert (len(report.expired_snapshots), report.is_dry_run) == (3, True)
+    assert f"file://{stray}" in report.removed_files
+    assert files(store) == before
+    assert len(store.history(EVENTS)) == 5
+
+
+def test_orphans_go_when_they_are_old_and_a_running_stage_keeps_its_files(store):
+    load(store, [("a", 1)], merge(DAY_1))
+    killed = stage_rows(store, [("b", 2)], merge(DAY_1), 1)
+    make_old([Path(p.removeprefix("file://")) for p in killed.change.written])
+    running = stage_rows(store, [("c", 3)], merge(DAY_1), 1)
+    report = store.maintain(EVENTS)
+    assert set(report.removed_files) == set(killed.change.written)
+    store.publish([running])
+    assert read(store) == [("a", 1), ("c", 3)]
+
+
+def test_all_files_may_be_old_and_those_in_use_stay(store):
+    for n in range(3):
+        load(store, [(f"k{n}", n)], Append(DAY_1, on_rerun="append"), n)
+    make_old(files(store))
+    store.maintain(EVENTS)
+    assert read(store) == [("k0", 0), ("k1", 1), ("k2", 2)]
+
+
+def test_small_files_are_joined_and_rows_stay(store):
+    store._policy = replace(EAGER, min_small_files=3)
+    for n in range(6):
+        load(store, [(f"k{n}", n)], Append(DAY_1 if n < 5 else DAY_2, on_rerun="append"), n)
+    before = store.load(EVENTS).snapshot_id
+    report = store.maintain(EVENTS)
+    assert (len(report.compacted_files), report.written_files) == (5, 1)
+    assert store.history(EVENTS)[0].operation == "replace"
+    assert store.history(EVENTS)[0].parent_id == before
+    assert read(store) == [(f"k{n}", n) for n in range(6)]
+    assert store.load(EVENTS).row_count == 6
+    assert not store.maintain(EVENTS).compacted_files
+
+
+def test_deletes_are_written_into_the_files(store, monkeypatch):
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    store._policy = replace(EAGER, deleted_share=0.01)
+    load(store, [(f"k{n:02}", n) for n in range(40)], merge(DAY_1))
+    assert load(store, [("k07", -7)], merge(DAY_2), 1).strategy == "merge-on-read"
+    report = store.maintain(EVENTS)
+    assert len(report.compacted_files) == 1
+    tasks = list(store.catalog.load_table("bronze.events").scan().plan_files())
+    assert all(not task.delete_files for task in tasks)
+    assert store.history(EVENTS)[0].summary["total-delete-files"] == "0"
+    expected = [(f"k{n:02}", n if n != 7 else -7) for n in range(40)]
+    assert read(store) == expected
+
+
+def test_a_stage_planned_before_a_compaction_never_brings_a_row_back(store, monkeypatch):
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    store._policy = replace(EAGER, min_small_files=2)
+    for n in range(3):
+        pairs = [(f"k{n}-{m}", m) for m in range(20)]
+        load(store, pairs, Append(DAY_1, on_rerun="append"), n)
+    staged = stage_rows(store, [("k0-3", -3)], merge(DAY_2), 9)
+    assert staged.strategy == "merge-on-read"
+    assert store.maintain(EVENTS).written_files == 1
+    with pytest.raises(MovedHeadError):
+        store.publish([staged], rebase=True)
+    store.publish([stage_rows(store, [("k0-3", -3)], merge(DAY_2), 9)])
+    found = dict(read(store))
+    assert (len(found), found["k0-3"]) == (60, -3)
+
+
+def test_another_writers_table_is_maintained_too(store):
+    store.catalog.create_namespace("bronze")
+    table = store.catalog.create_table(
+        "bronze.events", pa.schema([("id", pa.string()), ("value", pa.int64())])
+    )
+    for n in range(4):
+        table.append(pa.table({"id": [f"k{n}"], "value": [n]}))
+    store._policy = replace(EAGER, min_small_files=2)
+    report = store.maintain(EVENTS)
+    assert report.written_files == 1
+    assert read(store) == [(f"k{n}", n) for n in range(4)]
