@@ -1,8 +1,8 @@
 """Keeping tables small: compaction, expiry, removal of orphans (R139).
 
 No file that a retained snapshot reaches is ever deleted: what is reachable is read from the
-metadata after the commit that drops snapshots. Files that belong to no snapshot may be those of a running
-stage, so they go only when they are old.
+metadata after the commit that drops snapshots. Files that belong to no snapshot may be those of a
+running stage, so they go only when they are old.
 """
 
 # pyright: reportCallIssue=false
