@@ -10,16 +10,18 @@ import warnings
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
+from pandera.api.dataframe.model_components import CHECK_KEY
 from phlo.contract_rules import FrameRule, Rule, compile_rules
 from phlo.contract_types import arrow_type
 from phlo.errors import ConfigurationError, InvalidNameError, UnsupportedTypeError
 from phlo.schemas import PhloSchema, is_underscored_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pandera.api.pandas.container import DataFrameSchema
     from pandera.pandas import DataFrameModel
@@ -124,7 +126,9 @@ def _contract_of(model: type[DataFrameModel]) -> Contract:
     schema = cast("DataFrameSchema", model.to_schema())
     _refuse_unsupported(model, schema)
     columns = tuple(_columns(model, schema))
-    rules, frame_rules = compile_rules(schema, columns, _value_patterns(model))
+    rules, frame_rules = compile_rules(
+        schema, columns, _value_patterns(model), _column_readers(model)
+    )
     return Contract(
         name=model.__name__,
         model=model,
@@ -210,6 +214,14 @@ def _unique_sets(
     declared = schema.unique or []
     together = [declared] if declared and isinstance(declared[0], str) else list(declared)
     return tuple(dict.fromkeys([*alone, *(tuple(names) for names in together)]))
+
+
+def _column_readers(model: type[DataFrameModel]) -> dict[str, Callable[..., Any]]:
+    """Checks of one column that read others as attributes of ``cls``, as the guide does."""
+    names = set(model.__fields__)
+    found = (info.check_fn for info in model._collect_check_infos(CHECK_KEY))  # noqa: SLF001
+    functions = {f.__name__: f for f in found if isinstance(f, FunctionType)}
+    return {n: f for n, f in functions.items() if names & set(f.__code__.co_names)}
 
 
 def _value_patterns(model: type[DataFrameModel]) -> dict[str, str]:

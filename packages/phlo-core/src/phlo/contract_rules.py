@@ -6,6 +6,7 @@ pass every rule but ``not_nullable``.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import re
@@ -58,6 +59,8 @@ class FrameRule:
         check: Pandera's check.
         column: The column it is about; ``None``: whole rows.
         schema: The contract's columns by name, for the types of the frame.
+        reader: The check's function, where it reads other columns as attributes of ``cls``; see
+            :class:`_ColumnsOfRows`.
     """
 
     name: str
@@ -65,12 +68,14 @@ class FrameRule:
     check: Check
     column: str | None
     schema: Mapping[str, ContractColumn]
+    reader: Callable[..., Any] | None = None
 
     def failing(self, rows: pa.Table) -> list[int]:
         """Positions of rows that break the rule.
 
         Args:
-            rows: Conformed rows with at least ``columns``; zero rows allowed.
+            rows: Conformed rows with ``columns``; zero rows allowed. A rule about whole rows
+                sees those that are there.
 
         Returns:
             Positions from 0, ascending. A check that answers with one verdict for all rows, or
@@ -78,7 +83,8 @@ class FrameRule:
         """
         if rows.num_rows == 0:
             return []
-        frame = to_frame(rows.select(list(self.columns)), self.schema)
+        present = [name for name in self.columns if name in rows.column_names]
+        frame = to_frame(rows.select(present), self.schema)
         return self._judge(frame)
 
     def _judge(self, frame: pd.DataFrame) -> list[int]:
@@ -100,13 +106,44 @@ class FrameRule:
     def _call(self, frame: pd.DataFrame) -> Any:  # noqa: ANN401 - Pandera's CheckResult
         if self.column is None:
             return self.check(frame)
-        return (
-            self.check(frame, self.column) if self.check.groupby else self.check(frame[self.column])
-        )
+        if self.check.groupby:
+            return self.check(frame, self.column)
+        check = self.check if self.reader is None else self._with_columns(self.reader, frame)
+        return check(frame[self.column])
+
+    def _with_columns(self, reader: Callable[..., Any], frame: pd.DataFrame) -> Check:
+        """The check with a ``cls`` that has the rows' columns."""
+
+        def judge(values: pd.Series) -> Any:  # noqa: ANN401
+            return reader(_ColumnsOfRows(frame.loc[values.index]), values)
+
+        copied = copy.copy(self.check)
+        copied._check_fn = judge  # noqa: SLF001 - what Pandera calls with the values
+        return copied
+
+
+class _ColumnsOfRows:
+    """Stands for a model in a check that compares a column with ``cls.other_column``.
+
+    In Pandera an attribute of the model is the column's name, so that such a check could never
+    pass; here it is the column, for the rows that are judged.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a column
+        try:
+            return self._frame[name]
+        except KeyError as exc:
+            raise AttributeError(name) from exc
 
 
 def compile_rules(
-    schema: DataFrameSchema, columns: Sequence[ContractColumn], patterns: Mapping[str, str]
+    schema: DataFrameSchema,
+    columns: Sequence[ContractColumn],
+    patterns: Mapping[str, str],
+    readers: Mapping[str, Callable[..., Any]],
 ) -> tuple[tuple[Rule, ...], tuple[FrameRule, ...]]:
     """Split a schema's checks into what SQL judges and what Pandera must.
 
@@ -114,6 +151,7 @@ def compile_rules(
         schema: Pandera's schema.
         columns: Its columns as the contract has them.
         patterns: Whole-value patterns by column (R50).
+        readers: Functions of checks that read other columns from ``cls``, by their name.
 
     Returns:
         The rules for SQL, and the others. Checks with ``raise_warning`` are no rules.
@@ -125,7 +163,7 @@ def compile_rules(
         rules.extend(_nullability(column))
         checks = [*schema.columns[column.name].checks, *_pattern_check(patterns.get(column.name))]
         for check in checks:
-            _sort_in(check, column, by_name, rules, frame_rules)
+            _sort_in(check, column, by_name, rules, frame_rules, readers.get(str(check.name)))
     for check in schema.checks or []:
         if not check.raise_warning:
             name = _check_name(check)
@@ -139,6 +177,7 @@ def _sort_in(
     by_name: Mapping[str, ContractColumn],
     rules: list[Rule],
     frame_rules: list[FrameRule],
+    reader: Callable[..., Any] | None,
 ) -> None:
     if check.raise_warning:
         return
@@ -147,8 +186,9 @@ def _sort_in(
     if predicate is not None:
         rules.append(Rule(name, (column.name,), predicate))
         return
-    needed = tuple(by_name) if check.groupby else (column.name,)
-    frame_rules.append(FrameRule(name, needed, check, column.name, by_name))
+    is_alone = not check.groupby and reader is None
+    needed = (column.name,) if is_alone else tuple(by_name)
+    frame_rules.append(FrameRule(name, needed, check, column.name, by_name, reader))
 
 
 def _nullability(column: ContractColumn) -> Iterable[Rule]:

@@ -223,6 +223,22 @@ def test_functions_groups_and_lookaround_are_judged_by_pandera():
     }
 
 
+def test_a_check_may_read_other_columns_from_its_class_as_the_guide_does():
+    class Model(pa.DataFrameModel):
+        start_date: Series[datetime]
+        end_date: Series[datetime] = pa.Field(nullable=True)
+
+        @pa.check("end_date")
+        def end_after_start(cls, series):
+            return series >= cls.start_date
+
+    days = [datetime(2025, 1, day) for day in (1, 2, 3)]
+    columns = {"start_date": [days[1]] * 4, "end_date": [*days, None]}
+    rows = pyarrow.table(columns).cast(Contract.of(Model).arrow_schema)
+
+    assert failing(Contract.of(Model), rows) == {"end_date: end_after_start": [0]}
+
+
 def test_a_check_that_raises_fails_every_row():
     class Model(pa.DataFrameModel):
         value: float

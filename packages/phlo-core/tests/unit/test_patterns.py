@@ -25,7 +25,7 @@ FUNCTIONS = {"start": re.match, "anywhere": re.search, "whole": re.fullmatch}
 @pytest.mark.parametrize("where", FUNCTIONS)
 @pytest.mark.parametrize("pattern", PATTERNS)
 @given(st.text(alphabet="ab1@.&]^[ _\n\x0bé٣\u2003", max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
 def test_a_rewritten_pattern_matches_what_python_matches(pattern, where, text):
     rewritten = to_sql_pattern(pattern, where)

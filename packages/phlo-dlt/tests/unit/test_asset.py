@@ -127,6 +127,27 @@ def test_the_guides_conditional_function_may_take_the_context_alone(events):
     assert events.load(None).success
 
 
+DOWNSTREAM = """
+    from dagster import asset
+
+    @asset(deps=["dlt_events"])
+    def downstream():
+        pass
+"""
+
+
+def test_what_is_downstream_runs_only_where_there_is_data(events):
+    events.project.write("workflows/downstream.py", DOWNSTREAM)
+    events.declare(partitions=None)
+
+    skipped = events.load(None, None)
+    loaded = events.load([], None)
+
+    assert skipped.success
+    assert not skipped.asset_materializations_for_node("downstream")
+    assert loaded.asset_materializations_for_node("downstream")
+
+
 def test_a_source_that_hangs_is_stopped_and_nothing_of_it_is_visible(events):
     events.declare(max_runtime_seconds=1)
     seen = []
