@@ -46,7 +46,12 @@ class Profile:
 
     @property
     def looks_unique(self) -> bool:
-        """Whether every row may have a value of its own; ``distinct`` is off by some percent."""
+        """Whether every row may have a value of its own; ``distinct`` is off by some percent.
+
+        Measurements are no keys, however rarely they repeat.
+        """
+        if isinstance(self.smallest, float):
+            return False
         return self.present == self.row_count > 1 and self.distinct > 0.7 * self.row_count
 
     @property

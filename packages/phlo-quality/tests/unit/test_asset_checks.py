@@ -232,8 +232,14 @@ def test_a_suite_for_a_table_that_nothing_makes_is_refused_with_suggestions(proj
 def test_a_suite_for_an_external_asset_names_its_key(project):
     text = SUITES.replace('table="bronze.events"', 'table="raw.feed", asset_key="up/feed"')
     project.write("workflows/quality/api.py", text)
-    found = specs(project.definitions())
-    assert {s.asset_key for s in found.values()} == {AssetKey(["up", "feed"])}
+    definitions = project.definitions()
+    assert {s.asset_key for s in specs(definitions).values()} == {AssetKey(["up", "feed"])}
+    stage = open_lake().store.stage(
+        TableName("raw", "feed"), ds.dataset(ROWS), Replace(), schema=ROWS.schema
+    )
+    open_lake().store.publish([stage])
+    found, _ = run_checks(definitions, key=["up", "feed"])
+    assert found["events_quality__CountCheck"].metadata["row_count"].value == 3
 
 
 def test_two_suites_whose_checks_share_names_are_refused(project):

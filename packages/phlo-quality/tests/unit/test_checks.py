@@ -251,3 +251,22 @@ def test_a_pattern_that_sql_does_not_know_is_judged_by_python(judge, pattern, fa
     result = judge(rows, PatternCheck("c", pattern))
     assert {row["c"] for row in result.sample} == failing
     assert result.failed_count == sum(value in failing for value in rows["c"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*) FROM read_csv('/etc/hostname')",
+        "SELECT count(*) FROM '/etc/hostname'",
+        "SELECT count(*) FROM read_parquet('https://example.org/x.parquet')",
+        "SELECT getenv('HOME')",
+        "DELETE FROM bronze.events",
+        "SELECT 0; DROP TABLE bronze.events",
+        "COPY bronze.events TO '/tmp/out.csv'",
+    ],
+)
+def test_custom_sql_reaches_nothing_but_tables_and_only_reads(judge, lake, query):
+    result = judge({"value": [1, 2]}, CustomSQLCheck(query, 0))
+    assert result.status is CheckStatus.COULD_NOT_RUN
+    assert result.blocks
+    assert lake.store.load(TableName("bronze", "events")).row_count == 2
