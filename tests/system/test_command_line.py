@@ -57,6 +57,17 @@ def test_a_backfill_of_one_process_makes_one_snapshot_each_and_a_rerun_none(proj
     assert (state["rows"], state["state"], state["freshness"]) == (300, "ok", "fresh")
 
 
+def test_processes_that_write_one_table_at_once_all_land(project):
+    days = ("--start-date", "2025-02-01", "--end-date", "2025-02-06")
+    ended = answer(project, "backfill", "orders", *days, "--parallel", "3")
+    assert sorted(ended["done"]) == [f"2025-02-0{day}" for day in range(1, 7)]
+    statement = (
+        "SELECT count(*) AS n, count(DISTINCT id) AS ids FROM bronze.orders "
+        "WHERE _phlo_partition_date >= DATE '2025-02-01'"
+    )
+    assert answer(project, "query", statement) == [{"n": 600, "ids": 600}]
+
+
 def test_bad_rows_fail_the_run_by_message_and_stand_in_quarantine(project):
     source = project / "workflows/ingestion/shop/orders.py"
     good = source.read_text()
