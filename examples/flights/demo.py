@@ -48,7 +48,7 @@ def main() -> int:
 def materialize(location: Location, output: Output, *names: str) -> list[RunSummary]:
     """`phlo materialize`."""
     option = "--select " if ":" in names[0] else ""
-    output.console.rule(f"[bold]phlo materialize {option}{' '.join(names)}", align="left")
+    heading(output, f"phlo materialize {option}{' '.join(names)}")
     plan = build_plan(location, select(location, names), partition=LAST_DAY)
     with show_progress(output.console) as observer:
         run = materialize_assets(location, plan, observer)
@@ -60,7 +60,7 @@ def materialize(location: Location, output: Output, *names: str) -> list[RunSumm
 def backfill(location: Location, output: Output, *names: str) -> list[RunSummary]:
     """`phlo backfill`."""
     dates = f"--start-date {FIRST_DAY} --end-date {LAST_DAY}"
-    output.console.rule(f"[bold]phlo backfill {' '.join(names)} {dates}", align="left")
+    heading(output, f"phlo backfill {' '.join(names)} {dates}")
     planned = plan_backfill(location, select(location, names), start=FIRST_DAY, end=LAST_DAY)
     runs: list[RunSummary] = []
 
@@ -74,9 +74,14 @@ def backfill(location: Location, output: Output, *names: str) -> list[RunSummary
     return runs
 
 
+def heading(output: Output, text: str) -> None:
+    """A line that begins a part."""
+    output.console.print(f"\n[bold cyan]{text}[/]")
+
+
 def report(output: Output, runs: list[RunSummary], seconds: float) -> None:
     """What there is now, and what to try next."""
-    output.console.rule("[bold]What there is now", align="left")
+    heading(output, "What there is now")
     output.rows(
         tables(runs),
         columns=("table", "rows", "snapshot", "written"),
@@ -91,7 +96,7 @@ def report(output: Output, runs: list[RunSummary], seconds: float) -> None:
         output.line("Published marts were up to date.")
     output.line(f"Checks: {', '.join(checks(runs))}")
     output.line(f"{len(runs)} runs in {seconds:.0f} s")
-    output.line("\nTry next, in examples/flights:")
+    output.line("\nTry next, in examples/flights (phlo is in .venv/bin of the repository):")
     for command in (
         'phlo query "SELECT * FROM marts.mrt_daily_carrier_punctuality LIMIT 10"',
         "phlo catalog history bronze.flights",
