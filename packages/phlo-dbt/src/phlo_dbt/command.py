@@ -79,9 +79,8 @@ def _run(arguments: Sequence[str]) -> bool:
         options=(),
         target_dir=Path(given).absolute() if given else None,
     )
-    for unique_id, reason in outcome.withheld.items():
-        name = project.manifest["nodes"][unique_id]["name"]
-        click.echo(f"{name} was not published: {reason}.", err=True)
+    for line in outcome.withheld_lines(project.manifest["nodes"]):
+        click.echo(line, err=True)
     return not (outcome.failures or outcome.withheld)
 
 

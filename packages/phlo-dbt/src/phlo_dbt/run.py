@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from dbt_common.events.functions import msg_to_dict
+from phlo.errors import MovedHeadError
 from phlo.locks import locked
 
 from phlo_dbt.manifest import held_manifest, point_sources
@@ -49,13 +50,23 @@ class DbtOutcome:
         events: The result of every node as dbt told it, in order.
         published: What was published, by unique id.
         withheld: Why a model was built and not published, by unique id.
+        kept: Branches on which withheld models stand, by unique id.
         failures: One line for each node that failed, and for dbt itself.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
     published: dict[str, Published] = field(default_factory=dict)
     withheld: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+
+    def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """One sentence for each model that was withheld."""
+        return [
+            f"{nodes[uid]['name']} was not published: {reason}."
+            + (f" It is kept as branch {self.kept[uid]!r}." if uid in self.kept else "")
+            for uid, reason in self.withheld.items()
+        ]
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -171,8 +182,24 @@ def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> N
         passed = {uid: s for uid, s in staged.items() if uid not in outcome.withheld}
         vetoes = judge(passed)
         outcome.withheld = withheld_models(list(staged), nodes, outcome.statuses, vetoes)
-    for unique_id in outcome.withheld:
-        session.lake.store.discard(staged[unique_id])
     ready = {uid: s for uid, s in staged.items() if uid not in outcome.withheld}
-    published = session.lake.store.publish(list(ready.values()))
+    store = session.lake.store
+    try:
+        published = store.publish(list(ready.values()))
+    except MovedHeadError:
+        for stage in staged.values():
+            store.discard(stage)
+        raise
     outcome.published = dict(zip(ready, published, strict=True))
+    _keep_withheld(session, outcome)
+
+
+def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:
+    """Keep what was withheld as branches, to look into (R45); where that cannot be, let it go."""
+    store = session.lake.store
+    for unique_id in outcome.withheld:
+        branch = f"audit/{session.nodes[unique_id]['name']}/table/{session.folder.name}"
+        if store.keep(session.staged[unique_id], branch):
+            outcome.kept[unique_id] = branch
+        else:
+            store.discard(session.staged[unique_id])

@@ -96,7 +96,7 @@ class DbtStep:
                 self.lake,
                 ["build", *self.selection(chosen), "--vars", json.dumps(self.variables())],
                 chosen=running,
-                run_name=f"{self.context.run.run_id}-{self._attempt}",
+                run_name=f"{self.context.run.run_id[:8]}-{self._attempt}",
                 judge=self._judge_staged,
                 on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
             )
@@ -241,13 +241,15 @@ class DbtStep:
 
     def _raise_failures(self, outcome: DbtOutcome) -> None:
         nodes = self.models.dbt.manifest["nodes"]
-        withheld = {nodes[uid]["name"]: why for uid, why in outcome.withheld.items()}
-        lines = [f"{name} was not published: {why}." for name, why in withheld.items()]
+        lines = outcome.withheld_lines(nodes)
         for line in lines:
             self.context.log.error(line)
-        if outcome.failures or withheld:
+        if outcome.failures or lines:
             raise Failure(
                 description="\n".join(["dbt failed.", *outcome.failures, *lines]),
-                metadata={"withheld": sorted(withheld), "failures": outcome.failures},
+                metadata={
+                    "withheld": sorted(nodes[uid]["name"] for uid in outcome.withheld),
+                    "failures": outcome.failures,
+                },
                 allow_retries=False,
             )

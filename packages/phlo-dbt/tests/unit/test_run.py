@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dagster import AssetCheckKey, AssetKey
 from phlo.locks import locked
+from phlo.values import TableName
 
 
 def at(hour: int) -> datetime:
@@ -76,6 +77,26 @@ def test_a_failing_test_withholds_its_model_and_what_reads_it(dbt_project):
     assert check.asset_key.to_user_string() == "events_cleaned"
     materialized = {m.asset_key.to_user_string() for m in _materializations(result)}
     assert materialized == {"stg_events"}
+
+
+def test_a_withheld_model_is_kept_as_a_branch_to_look_into(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.project.write("workflows/quality/cleaned.py", SUITE)
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    assert dbt_project.materialize().success
+    dbt_project.load_events(("b", 2, 99.0, "x"))
+
+    result = dbt_project.materialize()
+
+    branch = f"audit/events_cleaned/table/{result.run_id[:8]}-0"
+    description = result.failure_data_for_node("dbt_models").user_failure_data.description
+    assert f"It is kept as branch '{branch}'." in description
+    rows = dbt_project.project.lake.engine.query(
+        "SELECT id FROM silver.events_cleaned ORDER BY id",
+        at={TableName("silver", "events_cleaned"): branch},
+    )
+    assert rows.read_all().to_pydict() == {"id": ["a", "b"]}
+    assert dbt_project.rows("silver.events_cleaned", "id") == [("a",)]
 
 
 def test_a_test_that_only_warns_withholds_nothing(dbt_project):
