@@ -176,6 +176,8 @@ def _import_hint(exc: Exception) -> str | None:
         return f"Import or define {exc.name!r} in the file."
     if isinstance(exc, ModuleNotFoundError):
         return f"Install the package that brings {exc.name!r}, or correct the import."
+    if type(exc).__name__ == "DagsterDbtManifestNotFoundError":
+        return "`phlo dbt parse` writes target/manifest.json."
     if isinstance(exc, TypeError) and re.match(r"asset\b.* keyword argument 'group'", str(exc)):
         return "Dagster's @asset takes group_name=, not group=."
     return None if getattr(exc, "hint", None) else "Correct the file; `phlo doctor` checks it anew."

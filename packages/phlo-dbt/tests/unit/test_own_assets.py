@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from phlo.errors import WorkflowImportError
 
 GUIDE = """
 from pathlib import Path
@@ -67,6 +68,12 @@ def test_the_guides_module_replaces_the_automatic_assets_and_publishes(own):
     keys = {e.asset_key.to_user_string() for e in result.get_asset_materialization_events()}
     assert keys == {"stg_events", "events_cleaned", "daily_aggregates"}
     assert own.rows("silver.events_cleaned", "id", "value") == [("a", 10.0), ("b", 20.0)]
+
+
+def test_a_missing_manifest_names_the_command_that_writes_it(own):
+    own.project.write("workflows/transform/dbt.py", GUIDE)
+    with pytest.raises(WorkflowImportError, match="`phlo dbt parse` writes target/manifest.json"):
+        own.project.load()
 
 
 def test_dbt_by_hand_publishes_what_it_builds(own):
