@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from dagster import (
     AssetExecutionContext,
@@ -222,7 +222,7 @@ def _materialize(
     _warn(context, spec, account)
     yield from _check_results(context, spec, account)
     if error is not None:
-        raise _as_dagster_sees_it(error, account) from error
+        _raise(error, account)
     if not has_data:
         yield AssetObservation(AssetKey([spec.asset_name]), metadata={"status": "no_data"})
         return
@@ -311,16 +311,16 @@ def _tell(
         )
 
 
-def _as_dagster_sees_it(error: Exception, account: Account) -> Exception:
-    """What would fail again the same way is not tried again (R31)."""
+def _raise(error: Exception, account: Account) -> NoReturn:
+    """Raise it as it is, or, where it would fail again the same way, without retries (R31)."""
     if not isinstance(error, PhloError) or isinstance(error, RetriableError):
-        return error
+        raise error
     rejected = account.rows.as_rejected().as_dict()
-    return Failure(
+    raise Failure(
         description=str(error),
         metadata={"error": type(error).__name__, **rejected},
         allow_retries=False,
-    )
+    ) from error
 
 
 def _metadata(account: Account, seconds: float) -> dict[str, Any]:

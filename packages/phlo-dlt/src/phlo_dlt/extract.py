@@ -22,6 +22,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from phlo.errors import ConfigurationError, PhloError, SourceError
 
 from phlo_dlt.conform import Conformer, are_dicts, batches_of
+from phlo_dlt.redact import redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,19 +246,26 @@ def _run(pipeline: dlt.Pipeline, data: DltSource | DltResource, name: str) -> st
     try:
         info = pipeline.extract(data)
     except PipelineStepFailed as exc:
-        raise _as_source_error(exc, name) from exc
+        error, has_secret = _as_source_error(exc, name)
+        raise error from (None if has_secret else exc)
     return str(info.loads_ids[0]) if info.loads_ids else ""
 
 
-def _as_source_error(exc: PipelineStepFailed, name: str) -> PhloError:
-    """Phlo's own error where there is one in the chain, else a source error."""
+def _as_source_error(exc: PipelineStepFailed, name: str) -> tuple[PhloError, bool]:
+    """The error to raise: one of phlo's where the chain has one, else a source error.
+
+    Returns:
+        The error, and whether the chain's messages hold a secret, so that it must be cut.
+    """
     cause: BaseException | None = exc
     last: BaseException = exc
     while cause is not None:
         if isinstance(cause, PhloError):
-            return cause
+            return cause, False
         last, cause = cause, cause.__cause__ or cause.__context__
-    return SourceError(
-        f"The source of {name!r} failed: {type(last).__name__}: {last}",
+    text = f"{type(last).__name__}: {last}"
+    error = SourceError(
+        f"The source of {name!r} failed: {redact(text)}",
         hint="Correct the source, or raise max_retries where it fails now and then.",
     )
+    return error, redact(text) != text

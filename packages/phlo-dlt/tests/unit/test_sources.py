@@ -186,6 +186,32 @@ def test_a_transformer_is_loaded_with_its_parent(events):
     assert sorted(events.values()) == ["a", "b"]
 
 
+def test_a_failing_source_is_named_with_its_cause(events):
+    events.declare()
+
+    def rows():
+        yield events.row("a")
+        raise OSError("the line is down")
+
+    error = events.load(lambda _: rows()).failure_data_for_node("dlt_events").error.cause
+
+    assert "The source of 'events' failed: OSError: the line is down" in error.message
+    assert "the line is down" in error.cause.to_string()
+
+
+def test_secrets_in_the_address_of_a_failing_source_are_not_told(events):
+    events.declare()
+
+    def rows():
+        yield events.row("a")
+        raise OSError("401 for https://me:hush@host/events?api_key=hush&day=1")
+
+    error = events.load(lambda _: rows()).failure_data_for_node("dlt_events").error.cause
+
+    assert "https://***@host/events?api_key=***&day=1" in error.message
+    assert "hush" not in error.to_string()
+
+
 def test_a_failing_source_is_tried_again(events):
     events.declare(max_retries=2, retry_delay_seconds=0)
     answers = iter([OSError("down"), [events.row("a")]])
