@@ -52,9 +52,10 @@ def evaluate(
     try:
         run = _prepare(suite, engine, store, partition=partition, at=at, staged=staged)
     except Exception as exc:  # noqa: BLE001 - whatever keeps checks from running is their result
-        results, label = {c.name: _could_not_run(exc) for c in checks}, "none"
+        answers, label = {c.name: _could_not_run(exc) for c in checks}, "none"
     else:
-        results, label = run.all(checks, context), run.rows.label
+        answers, label = run.all(checks, context), run.rows.label
+    results = {c.name: _about(c, answers[c.name], suite.table) for c in checks}
     return [
         results[c.name].to_check_result(
             name=c.name,
@@ -111,7 +112,7 @@ class _Run:
         for declared in checks:
             if declared.name not in results:
                 results[declared.name] = _timed(partial(self._alone, declared, context))
-        return {c.name: _about(c, results[c.name], self.rows) for c in checks}
+        return results
 
     def _without_columns(self, checks: Sequence[DeclaredCheck]) -> Results:
         results: Results = {}
@@ -222,11 +223,11 @@ def _could_not_run(exc: BaseException) -> QualityCheckResult:
 
 
 def _about(
-    declared: DeclaredCheck, result: QualityCheckResult, rows: JudgedRows
+    declared: DeclaredCheck, result: QualityCheckResult, table: TableName
 ) -> QualityCheckResult:
     return replace(
         result,
         check_name=type(declared.check).__name__,
-        table=str(rows.table),
+        table=str(table),
         columns=tuple(result.columns) or declared.check.columns,
     )

@@ -77,7 +77,7 @@ def test_a_table_that_is_not_there_could_not_be_judged(judge):
     result = judge(None, CountCheck(min_count=0))
     assert result.status is CheckStatus.COULD_NOT_RUN
     assert "bronze.events" in result.message
-    assert result.scope == "none"
+    assert (result.scope, result.kind) == ("none", "CountCheck")
 
 
 def test_a_result_tells_how_long_the_check_took(judge):
