@@ -5,7 +5,6 @@ extract -> conform -> judge -> deduplicate -> stage -> audit -> publish -> accou
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from phlo_dlt.settings import DltSettings
     from phlo_dlt.spec import IngestionSpec
 
-logger = logging.getLogger(__name__)
 STATE_PROPERTY = "phlo.dlt-state"
 
 
