@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 RESULT_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 _LOCK = ".lock"
+_BUILT = ("model", "seed", "snapshot")
 _BROKEN = ("error", "fail", "runtime error")
 # dbt keeps its flags, adapter and event handlers per process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -177,6 +178,7 @@ def _failures(result: dbtRunnerResult) -> list[str]:
 
 def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
     staged, nodes = session.staged, session.nodes
+    outcome.failures += _lost(session, outcome)
     outcome.withheld = withheld_models(list(staged), nodes, outcome.statuses, {})
     if judge is not None:
         passed = {uid: s for uid, s in staged.items() if uid not in outcome.withheld}
@@ -192,6 +194,18 @@ def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> N
         raise
     outcome.published = dict(zip(ready, published, strict=True))
     _keep_withheld(session, outcome)
+
+
+def _lost(session: DbtSession, outcome: DbtOutcome) -> list[str]:
+    """What dbt built by a way that does not land: it would be gone with the scratch database."""
+    built = [uid for uid, status in outcome.statuses.items() if status == "success"]
+    nodes = [session.nodes[uid] for uid in built if uid in session.nodes]
+    return [
+        f"{node['name']}: the materialization {node['config']['materialized']!r} does not land in "
+        "Iceberg; use table, view or incremental."
+        for node in nodes
+        if node["resource_type"] in _BUILT and node["unique_id"] not in session.staged
+    ]
 
 
 def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:

@@ -225,3 +225,19 @@ def test_seeds_land_too_and_models_read_them(dbt_project):
     assert dbt_project.rows("silver.names") == [("Anna",), ("Bert",)]
     assert dbt_project.materialize("names").success
     assert dbt_project.rows("silver.names") == [("Anna",), ("Bert",)]
+
+
+def test_what_does_not_land_fails_instead_of_being_lost(days):
+    days.write("models/gold/one.sql", "select 1 as a")
+    days.write(
+        "snapshots/bronze/history.sql",
+        """
+        {% snapshot history %}
+        {{ config(unique_key='day', strategy='check', check_cols='all') }}
+        select * from {{ source('raw', 'events') }}
+        {% endsnapshot %}
+        """,
+    )
+    message = failure_of(days.materialize())
+    assert "history: the materialization 'snapshot' does not land in Iceberg" in message
+    assert days.rows("gold.one") == [(1,)]
