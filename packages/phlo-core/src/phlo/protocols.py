@@ -265,6 +265,14 @@ class SuiteCheck(Protocol):
         """Whether it takes part in audits (``FreshnessCheck`` does not, R78)."""
         ...
 
+    @property
+    def is_row_rule(self) -> bool:
+        """Whether in partition scope it judges nothing but the rows delivered.
+
+        Then a load stays judged when another load's commit moves the table's head (R43).
+        """
+        ...
+
 
 @runtime_checkable
 class CheckSuite(Protocol):

@@ -41,6 +41,11 @@ class DeclaredCheck:
         """Whether it takes part in audits (R78)."""
         return self.check.audits
 
+    @property
+    def is_row_rule(self) -> bool:
+        """Whether it judges nothing but the rows delivered (R43)."""
+        return self.check.is_row_rule
+
 
 @dataclass(frozen=True)
 class Suite:

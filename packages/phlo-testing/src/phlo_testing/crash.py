@@ -21,6 +21,7 @@ from phlo_testing.processes import call_in_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerContext
 
 _CHANGES = {
     "os.remove",
@@ -89,7 +90,7 @@ def kill_points(
 
 
 def _run(
-    context: multiprocessing.context.ForkServerContext,
+    context: ForkServerContext,
     function: Callable[..., object],
     arguments: Sequence[object],
     kill_at: int | None,

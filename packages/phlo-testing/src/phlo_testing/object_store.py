@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ACCESS_KEY, SECRET_KEY = "phlo-test", "phlo-test-secret"  # noqa: S105 - of a throw-away server
 _PORTS = (
@@ -81,7 +82,7 @@ def run_object_store(folder: Path) -> Iterator[ObjectStore]:
 
     Needs ``pip install "phlo-testing[s3]"``.
     """
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports: dict[str, int] = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
     store = ObjectStore(
         f"http://127.0.0.1:{ports['s3.port']}", f"http://127.0.0.1:{ports['s3.port.iceberg']}"
     )
@@ -96,7 +97,7 @@ def run_object_store(folder: Path) -> Iterator[ObjectStore]:
             process.wait(timeout=20)
 
 
-def _command(folder: Path, ports: dict[str, int]) -> list[str]:
+def _command(folder: Path, ports: Mapping[str, int]) -> list[str]:
     program = Path(sys.executable).parent / "weed"
     config = folder / "s3.json"
     identity = {

@@ -39,6 +39,8 @@ class AcceptedValuesCheck(RowCheck):
         InvalidArgumentError: No values, a bare text, or values of several kinds.
     """
 
+    is_row_rule = True
+
     verb = "have a value that is not accepted"
 
     def __init__(

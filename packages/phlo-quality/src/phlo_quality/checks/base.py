@@ -46,6 +46,9 @@ class QualityCheck:
         severity: What a failure means; ``None`` takes the suite's.
         description: One sentence for people.
         audits: Whether it takes part in audits, before a load is visible (R78).
+        is_row_rule: Whether it judges nothing but the rows in scope, and reads no other rows of
+            the table or of others: then a load need not be judged anew when another load was
+            published meanwhile (R43).
 
     Source: developer guide, "Advanced Quality Checks".
     """
@@ -55,6 +58,7 @@ class QualityCheck:
     severity: Severity | None = None
     description: str = ""
     audits: bool = True
+    is_row_rule: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - as Python hands them
         super().__init_subclass__(**options)

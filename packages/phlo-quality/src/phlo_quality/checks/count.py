@@ -31,6 +31,8 @@ class CountCheck(SqlCheck):
     Source: developer guide, "Built-in Checks".
     """
 
+    is_row_rule = True
+
     def __init__(
         self,
         min_count: int | None = None,

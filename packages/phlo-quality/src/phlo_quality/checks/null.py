@@ -35,6 +35,8 @@ class NullCheck(RowCheck):
     Source: developer guide, "Built-in Checks".
     """
 
+    is_row_rule = True
+
     verb = "lack a value"
 
     def __init__(

@@ -37,6 +37,8 @@ class PatternCheck(RowCheck):
         'zip'
     """
 
+    is_row_rule = True
+
     verb = "do not match the pattern"
 
     def __init__(

@@ -41,6 +41,8 @@ class RangeCheck(RowCheck):
     Source: developer guide, "Built-in Checks".
     """
 
+    is_row_rule = True
+
     verb = "lie outside of the range"
 
     def __init__(
