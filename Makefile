@@ -4,6 +4,8 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 BIN := .venv/bin
 READY := .venv/.ready
 export DAGSTER_DISABLE_TELEMETRY := yes
+# Many short processes import large libraries: their bytecode is kept.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo test test-slow lint types fmt docs bench build pins clean help
 
@@ -17,7 +19,7 @@ setup: $(READY)  ## Make a ready .venv (the other targets call this)
 	.venv/bin/python -m pip install --quiet uv
 
 $(READY): pyproject.toml $(wildcard packages/*/pyproject.toml) | $(UV)
-	$(UV) sync --quiet --all-packages --all-groups --python $(PYTHON)
+	$(UV) sync --quiet --compile-bytecode --all-packages --all-groups --python $(PYTHON)
 	@touch $@
 
 demo: $(READY)  ## Load, check, model and publish the flights example

@@ -253,16 +253,23 @@ def _contract_error(spec: IngestionSpec, account: Account) -> ContractError:
 
 def describe(found: Verdict, spec: IngestionSpec) -> str:
     """What is wrong, with counts by rule and a few rows with their keys (R40)."""
-    rules = "; ".join(f"{rule} ({count} rows)" for rule, count in list(found.by_rule.items())[:10])
+    rules = "; ".join(
+        f"{rule} ({_rows(count)})" for rule, count in list(found.by_rule.items())[:10]
+    )
     rows = "; ".join(
         ", ".join(f"{k}={v!r}" for k, v in row["key"].items())
         + f" breaks {', '.join(row['rules'])}"
         for row in found.sample
     )
+    verb = "breaks" if found.row_count == 1 else "break"
     return (
-        f"{found.row_count} rows of {spec.table} break {spec.contract.name} "
+        f"{_rows(found.row_count)} of {spec.table} {verb} {spec.contract.name} "
         f"({spec.defined_at}): {rules}. First of them: {rows}."
     )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _select_rows(attempt: Attempt, load_id: str) -> str:
@@ -391,7 +398,7 @@ def _refuse_failed_audit(attempt: Attempt, staged: Staged, account: Account) -> 
     if attempt.lake.store.keep(staged, attempt.audit_branch):
         account.kept_branch = attempt.audit_branch
     where = f" It is kept as branch {account.kept_branch!r}." if account.kept_branch else ""
-    reasons = "; ".join(f"{r.check}: {r.message or r.status.value}" for r in blocking)
+    reasons = "; ".join(f"{r.check}: {(r.message or r.status.value).rstrip('.')}" for r in blocking)
     raise AuditError(
         f"Blocking checks did not pass on the load of {attempt.spec.table}: {reasons}. "
         f"Nothing was published.{where}",

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.contract_types import TIMESTAMP
 from phlo.sql import Identifier, Sql, identifiers, sql
-from phlo.values import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, RUN_ID_COLUMN, Replace
+from phlo.values import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, Replace
 
 from phlo_dlt.conform import ORIGINAL
 from phlo_dlt.judge import BROKEN, EXCLUDED
@@ -30,10 +30,11 @@ SCHEMA = pa.schema(
             pa.bool_(),
             metadata={"doc": "Whether it was loaded all the same (invalid_rows='keep')."},
         ),
+        # Content, unlike _phlo_run_id: the same rows found by another run are written anew.
+        pa.field("run_id", pa.string(), metadata={"doc": "Dagster's run that found it."}),
         pa.field("attempt", pa.int32(), metadata={"doc": "Attempt of the run, from 0."}),
         pa.field(INGESTED_AT_COLUMN, TIMESTAMP),
         pa.field(PARTITION_DATE_COLUMN, pa.date32()),
-        pa.field(RUN_ID_COLUMN, pa.string()),
     ]
 )
 
@@ -49,7 +50,7 @@ def select_broken(attempt: Attempt) -> Sql:
         "json_merge_patch(to_json({row}), coalesce(r.{original}, '{{}}')) AS \"row\", "
         "r.{n} NOT IN (SELECT {n} FROM {excluded}) AND {is_kept} AS is_loaded, "
         "CAST({attempt} AS INTEGER) AS attempt, {began} AS {began_name}, "
-        "CAST({partition} AS DATE) AS {partition_name}, {run} AS {run_name} "
+        "CAST({partition} AS DATE) AS {partition_name}, {run} AS run_id "
         "FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {broken} "
         "GROUP BY {n}) b ON r.{n} = b.{n}",
         key=_struct(spec.unique_key),
@@ -64,7 +65,6 @@ def select_broken(attempt: Attempt) -> Sql:
         partition=attempt.partition.date if attempt.partition else None,
         partition_name=Identifier(PARTITION_DATE_COLUMN),
         run=attempt.run_id,
-        run_name=Identifier(RUN_ID_COLUMN),
         rows=ROWS,
         broken=BROKEN,
     )

@@ -42,6 +42,16 @@ def test_an_invalid_row_fails_the_run_at_once_and_leaves_the_table_as_it_was(eve
     assert broken["is_loaded"] is False
 
 
+def test_the_same_broken_rows_found_again_stand_under_the_later_run(events):
+    events.declare()
+    first = events.load([events.row("c", 500.0)])
+    second = events.load([events.row("c", 500.0)])
+
+    assert not first.success
+    assert [r["run_id"] for r in events.quarantined()] == [second.run_id]
+    assert "1 row of bronze.events breaks EventSchema" in events.failure(second).description
+
+
 def returned_kinds():
     row = {"id": "a", "timestamp": "2025-01-15T10:00:00Z", "value": 1.0}
     frame = pd.DataFrame([row]).assign(timestamp=lambda f: pd.to_datetime(f["timestamp"]))

@@ -92,7 +92,7 @@ def _counts(lake: Lake, table: TableName) -> list[dict[str, Any]]:
     counted_rows = _query(
         lake,
         sql(
-            'SELECT _phlo_partition_date AS "partition", _phlo_run_id AS run_id, '
+            'SELECT _phlo_partition_date AS "partition", run_id, '
             "count(*) AS row_count, CAST(count_if(is_loaded) AS BIGINT) AS loaded "
             "FROM {t} GROUP BY 1, 2 "
             "ORDER BY 1, 2",
@@ -136,7 +136,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "row": json.loads(row["row"]),
         "is_loaded": row["is_loaded"],
         "attempt": row["attempt"],
-        "run_id": row["_phlo_run_id"],
+        "run_id": row["run_id"],
     }
 
 
