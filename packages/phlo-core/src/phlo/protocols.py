@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
 
     import pandas as pd
@@ -145,7 +145,9 @@ class TableStore(Protocol):
 
         Args:
             staged: Stages of different tables.
-            reads: Snapshots of other tables that checks relied on; asserted too.
+            reads: Snapshots of other tables that checks relied on (``None``: the table has no
+                rows yet); asserted in the same commit. A catalog that commits one table at a time
+                cannot hold them: there they are compared right before the commit.
             rebase: Whether a stage may be moved onto a head that moved, where what came since
                 holds none of its rows. Right only where its checks judged nothing but the rows
                 delivered.
@@ -232,6 +234,18 @@ class QueryEngine(Protocol):
 
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
         """Names and types of a table's columns, in order."""
+        ...
+
+    def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
+        """The tables of the store that a SELECT reads, whether or not they exist.
+
+        Args:
+            sql: As ``query`` takes it; it is not run.
+            relations: Bare names that are no tables.
+
+        Raises:
+            QueryError: ``query`` would refuse it unread.
+        """
         ...
 
 

@@ -30,6 +30,7 @@ from phlo_dlt.conform import Conformer
 from phlo_dlt.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
+from phlo_dlt.pinning import PinningEngine
 from phlo_dlt.publishing import until_head_rests
 from phlo_dlt.quarantine import publish_quarantine, select_broken
 from phlo_dlt.workspace import ROW_NUMBER, Workspace
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phlo.lake import Lake
-    from phlo.protocols import CheckSuite, Staged
+    from phlo.protocols import CheckSuite, QueryEngine, Staged
     from phlo.values import CheckResult, Partition, Published
 
     from phlo_dlt.limits import Deadline
@@ -320,9 +321,10 @@ def table_schema(spec: IngestionSpec) -> pa.Schema:
 def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -> None:
     with account.timed("stage"):
         staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows))
+    engine = PinningEngine(attempt.lake, staged.table)
     try:
         with account.timed("audit"):
-            account.checks = attempt.deadline.run(lambda: audit(attempt, staged))
+            account.checks = attempt.deadline.run(lambda: audit(attempt, staged, engine))
         _refuse_failed_audit(attempt, staged, account)
         publish_quarantine(attempt, prepared.quarantine)
     except BaseException:
@@ -332,7 +334,7 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
     try:
         with account.timed("publish"):
             (account.published,) = attempt.lake.store.publish(
-                [staged], rebase=_stays_judged(attempt.suites)
+                [staged], reads=engine.reads, rebase=_stays_judged(attempt.suites)
             )
     except MovedHeadError:
         # Only this error says that nothing landed; after any other the files may be in use.
@@ -376,13 +378,19 @@ def _is_partitioned(attempt: Attempt) -> bool:
     return attempt.spec.add_metadata_columns and attempt.partition is not None
 
 
-def audit(attempt: Attempt, staged: Staged) -> list[CheckResult]:
-    """Judge the staged state by every blocking suite of the table."""
+def audit(attempt: Attempt, staged: Staged, engine: QueryEngine) -> list[CheckResult]:
+    """Judge the staged state by every blocking suite of the table.
+
+    Args:
+        attempt: The load.
+        staged: What it would make of the table.
+        engine: Answers the suites' SQL.
+    """
     return [
         result
         for suite in attempt.suites
         for result in suite.evaluate(
-            attempt.lake.engine,
+            engine,
             attempt.lake.store,
             partition=attempt.partition,
             at={attempt.spec.table: staged},

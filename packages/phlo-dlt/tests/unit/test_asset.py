@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from dagster import AssetKey, DagsterInstance, DefaultScheduleStatus
 from phlo.errors import InvalidArgumentError
+from phlo.values import Replace, TableName
 from phlo_dlt import schedule
 
 KEY = AssetKey("dlt_events")
@@ -332,3 +334,82 @@ def test_a_tick_of_an_unpartitioned_asset_names_no_partition():
     now = datetime(2025, 1, 3, tzinfo=UTC)
 
     assert schedule.keys_of_tick(None, "0 0 * * *", now) == [None]
+
+
+PARTNERS = """
+    from phlo_quality import (
+        CustomSQLCheck, QualityCheck, QualityCheckResult, RelationshipCheck, phlo_quality
+    )
+
+    rival = None
+
+    class Rival(QualityCheck):
+        def execute(self, df, context):
+            rival()
+            return QualityCheckResult(passed=True)
+
+    @phlo_quality(table="bronze.events", checks=[OTHER, Rival()])
+    def events_quality():
+        pass
+"""
+KNOWN = TableName("ref", "known")
+BY_RELATION = 'RelationshipCheck("id", "ref.known", "id")'
+BY_SQL = (
+    'CustomSQLCheck("SELECT count(*) FROM bronze.events '
+    'WHERE id NOT IN (SELECT id FROM lake.ref.known)", 0)'
+)
+
+
+def write_known(events, *ids):
+    store, rows = events.project.lake.store, pa.table({"id": pa.array(ids, pa.string())})
+    store.publish([store.stage(KNOWN, ds.dataset(rows), Replace(), schema=rows.schema)])
+
+
+@pytest.fixture(params=[BY_RELATION, BY_SQL], ids=["relation", "sql"])
+def partners(events, request):
+    """Events must stand in ``ref.known``; ``partners.rival`` runs once, after that was judged."""
+    events.project.write("workflows/quality/api.py", PARTNERS.replace("OTHER", request.param))
+    events.declare()
+    module = importlib.import_module("workflows.quality.api")
+    module.calls = []
+
+    def rival_once():
+        module.calls.append(1)
+        if len(module.calls) == 1:
+            module.act()
+
+    module.rival = rival_once
+    return module
+
+
+def test_a_load_whose_partners_went_during_the_audit_is_judged_anew(events, partners):
+    write_known(events, "a", "b")
+    partners.act = lambda: write_known(events, "a")
+
+    result = events.load([events.row("b")])
+
+    assert not result.success
+    assert "did not pass" in events.failure(result).description
+    assert len(partners.calls) == 2
+    assert not events.project.lake.store.exists(TableName("bronze", "events"))
+
+
+def test_a_load_whose_partners_moved_and_stayed_lands_at_the_second_audit(events, partners):
+    write_known(events, "a", "b")
+    partners.act = lambda: write_known(events, "a", "b", "c")
+
+    result = events.load([events.row("a"), events.row("b", 2.0)])
+
+    assert result.success, events.failure(result).description
+    assert len(partners.calls) == 2
+    assert events.values() == {"a": 1.0, "b": 2.0}
+
+
+def test_a_load_whose_partners_rest_is_audited_once(events, partners):
+    write_known(events, "a")
+    partners.act = lambda: None
+
+    assert events.load([events.row("a")]).success
+
+    assert len(partners.calls) == 1
+    assert events.values() == {"a": 1.0}

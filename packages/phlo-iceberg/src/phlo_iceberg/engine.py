@@ -16,7 +16,7 @@ from sqlglot.optimizer.scope import traverse_scope
 from phlo_iceberg.scan import TableState, allow_only, connect, duckdb_path, use_object_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -75,6 +75,10 @@ class DuckDBEngine:
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
         """Names and types of a table's columns, in order."""
         return self._store.state(table, at).arrow_schema
+
+    def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:  # noqa: A002
+        """The tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
+        return find_tables(parse_select(sql), set(relations), self._catalog_name)
 
     def register(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from phlo.errors import ConfigurationError, MovedHeadError
@@ -82,7 +83,7 @@ def commit_all(
 
     Args:
         catalog: An SQL catalog does it in one database transaction; another one takes a single
-            table.
+            table, and only compares ``reads`` right before: one of them may move in between.
         commits: One per table.
         reads: Snapshots of other tables that must still be their heads.
 
@@ -94,15 +95,17 @@ def commit_all(
         if isinstance(catalog, SqlCatalog):
             _commit_in_database(catalog, ordered, reads)
         else:
-            _commit_alone(ordered, reads)
+            _commit_alone(catalog, ordered, reads)
     except (CommitFailedException, NoSuchTableError, TableAlreadyExistsError) as exc:
         raise MovedHeadError(
             f"{', '.join(str(c.name) for c in ordered)}: another writer was first. {exc}"
         ) from exc
 
 
-def _commit_alone(commits: Sequence[Commit], reads: Mapping[TableName, int | None]) -> None:
-    if len(commits) != 1 or reads:
+def _commit_alone(
+    catalog: Catalog, commits: Sequence[Commit], reads: Mapping[TableName, int | None]
+) -> None:
+    if len(commits) != 1:
         raise ConfigurationError(
             "This catalog commits one table at a time, so several tables cannot be published "
             "together.",
@@ -110,7 +113,19 @@ def _commit_alone(commits: Sequence[Commit], reads: Mapping[TableName, int | Non
             expected="one table",
             hint="Use an SQL catalog (PHLO_ICEBERG_CATALOG_TYPE=sql).",
         )
+    if reads:
+        _warn_of_reads()
+    for name, snapshot_id in reads.items():
+        _assert_head(catalog, name, snapshot_id)
     commits[0].handle._do_commit(commits[0].updates, commits[0].requirements)
+
+
+@cache
+def _warn_of_reads() -> None:
+    logger.warning(
+        "This catalog commits one table at a time: a table that a check read may move between the "
+        "last look at it and the commit. An SQL catalog (PHLO_ICEBERG_CATALOG_TYPE=sql) holds it."
+    )
 
 
 def _commit_in_database(
@@ -187,9 +202,13 @@ def _assert_unmoved(
     for name in sorted(reads):
         query = select(IcebergTables.metadata_location).where(*_row_of(catalog, name))
         session.execute(query.with_for_update())
-        head = catalog.load_table((name.namespace, name.name)).metadata.current_snapshot_id
-        if head != reads[name]:
-            raise CommitFailedException(f"{name}, which a check read, was changed meanwhile")
+        _assert_head(catalog, name, reads[name])
+
+
+def _assert_head(catalog: Catalog, name: TableName, snapshot_id: int | None) -> None:
+    head = catalog.load_table((name.namespace, name.name)).metadata.current_snapshot_id
+    if head != snapshot_id:
+        raise CommitFailedException(f"{name}, which a check read, was changed meanwhile")
 
 
 def _has_landed(catalog: SqlCatalog, commit: Commit) -> bool:

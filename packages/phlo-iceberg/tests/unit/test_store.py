@@ -119,3 +119,12 @@ class TestIcebergStore(TableStoreConformance):
 def data_files(store) -> set[str]:
     table = store.catalog.load_table("bronze.events")
     return {task.file.file_path for task in table.scan().plan_files()}
+
+
+def test_the_engine_names_the_tables_that_a_query_reads(phlo_environment):
+    found = open_lake().engine.tables(
+        'WITH few AS (SELECT id FROM Bronze_Events) SELECT * FROM lake.gold."Facts" AS f '
+        "WHERE f.id IN (SELECT id FROM silver.s) OR f.id IN (SELECT id FROM few)",
+        relations=["Bronze_Events"],
+    )
+    assert found == {TableName("gold", "Facts"), TableName("silver", "s")}

@@ -38,6 +38,9 @@ class Lake:
     def columns(self, table, *, at=None):
         return self._engine.columns(table, at=at)
 
+    def tables(self, sql, *, relations=()):
+        return self._engine.tables(sql, relations=relations)
+
 
 @pytest.fixture
 def lake(phlo_environment):
