@@ -1,5 +1,6 @@
 """Checks of a third party: found by entry point, and conforming like the built-in ones (R80)."""
 
+import importlib
 import shutil
 import sys
 import tomllib
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from phlo.plugins import list_plugins, plugin_manager, reset_plugins
+from phlo.errors import PluginError
+from phlo.plugins import hookimpl, list_plugins, plugin_manager, reset_plugins
 from phlo_quality import CountCheck, NullCheck, PatternCheck, UniqueCheck
 from phlo_testing.checks import CheckConformance
 
@@ -42,10 +44,23 @@ def test_a_distribution_with_an_entry_point_registers_its_checks(example_checks)
     (info,) = [p for p in list_plugins() if p.name == "example-checks"]
     assert (info.distribution, info.version) == ("phlo-example-checks", "1.2.3")
     assert info.hooks == ("phlo_register_checks",)
+    assert info.checks == ("MedianCheck", "WeekdayCheck")
     groups = plugin_manager().hook.phlo_register_checks()
     found = {check.__name__ for group in groups for check in group}
     assert {"WeekdayCheck", "MedianCheck", "NullCheck", "KeyParityCheck"} <= found
     assert not {"QualityCheck", "SqlCheck", "RowCheck", "QueryCheck"} & found
+
+
+def test_a_plugin_that_cannot_hand_over_its_checks_is_named(example_checks, monkeypatch):
+    @hookimpl
+    def phlo_register_checks():
+        raise ImportError("No module named 'scipy'")
+
+    plugin = importlib.import_module("phlo_example_checks.plugin")
+    monkeypatch.setattr(plugin, "phlo_register_checks", phlo_register_checks)
+    with pytest.raises(PluginError, match=r"phlo-example-checks 1\.2\.3 cannot .*'scipy'") as error:
+        list_plugins()
+    assert "PHLO_DISABLED_PLUGINS=example-checks" in str(error.value.hint)
 
 
 class OfExample(CheckConformance):

@@ -88,6 +88,15 @@ def test_plugin_list_shows_versions_and_hooks(phlo):
     assert rows["cli"]["distribution"] == "phlo-cli"
     assert rows["cli"]["hooks"] == ["phlo_register_commands", "phlo_register_templates"]
     assert rows["core"]["is_enabled"] is True
+    assert rows["cli"]["checks"] == []
+
+
+def test_plugin_list_shows_the_check_classes_of_a_plugin(phlo):
+    (quality,) = [r for r in phlo("plugin", "list", "--json").json if r["name"] == "quality"]
+    assert {"NullCheck", "KeyParityCheck"} <= set(quality["checks"])
+    assert quality["checks"] == sorted(quality["checks"])
+    (line,) = [t for t in phlo("plugin", "list").out.splitlines() if t.startswith("quality ")]
+    assert ", ".join(quality["checks"]) in line
 
 
 def test_plugin_list_shows_what_is_switched_off(phlo, monkeypatch):
@@ -95,3 +104,4 @@ def test_plugin_list_shows_what_is_switched_off(phlo, monkeypatch):
     rows = {row["name"]: row for row in phlo("plugin", "list", "--json").json}
     assert rows["quality"]["is_enabled"] is False
     assert rows["quality"]["hooks"] == []
+    assert rows["quality"]["checks"] == []

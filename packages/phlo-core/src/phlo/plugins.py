@@ -30,6 +30,7 @@ class PluginInfo:
         module: What is imported.
         hooks: Names of the hooks it answers; empty while it is disabled.
         is_enabled: Whether it is loaded.
+        checks: Names of the check classes it registers, sorted; empty while it is disabled.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PluginInfo:
     module: str
     hooks: tuple[str, ...]
     is_enabled: bool
+    checks: tuple[str, ...] = ()
 
 
 @cache
@@ -60,7 +62,11 @@ def reset_plugins() -> None:
 
 
 def list_plugins() -> list[PluginInfo]:
-    """All installed plugins, disabled ones too, by name."""
+    """All installed plugins, disabled ones too, by name.
+
+    Raises:
+        PluginError: A plugin cannot be loaded, or cannot hand over its check classes.
+    """
     manager = plugin_manager()
     return [
         PluginInfo(
@@ -70,6 +76,7 @@ def list_plugins() -> list[PluginInfo]:
             module=entry.value,
             hooks=_hooks(manager, entry.name),
             is_enabled=manager.has_plugin(entry.name),
+            checks=_checks(manager, entry),
         )
         for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
     ]
@@ -149,6 +156,24 @@ def _hooks(manager: pluggy.PluginManager, name: str) -> tuple[str, ...]:
     plugin = manager.get_plugin(name)
     callers = (manager.get_hookcallers(plugin) if plugin else None) or []
     return tuple(sorted(caller.name for caller in callers))
+
+
+def _checks(manager: pluggy.PluginManager, entry: EntryPoint) -> tuple[str, ...]:
+    registered: list[Any] = [
+        implementation.function
+        for implementation in manager.hook.phlo_register_checks.get_hookimpls()
+        if implementation.plugin_name == entry.name
+    ]
+    try:
+        return tuple(sorted(kind.__name__ for register in registered for kind in register()))
+    except Exception as exc:  # a third party's code may fail in any way
+        raise PluginError(
+            f"Plugin {entry.name!r} of {_distribution(entry)} {_version(entry)} cannot hand over "
+            f"its checks: {type(exc).__name__}: {exc}",
+            hint=f"Repair it with `pip install --upgrade {_distribution(entry)}`, "
+            f"or switch it off with PHLO_DISABLED_PLUGINS={entry.name}.",
+            plugin=entry.name,
+        ) from exc
 
 
 def _distribution(entry: EntryPoint) -> str:

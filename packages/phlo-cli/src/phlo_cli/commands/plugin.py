@@ -24,13 +24,13 @@ def plugin() -> None:
 @plugin.command("list")
 @output_options()
 def list_command(output: Output) -> None:
-    """List installed plugins with their versions and the hooks they answer.
+    """List installed plugins with their versions, the hooks they answer and their check classes.
 
     PHLO_DISABLED_PLUGINS switches plugins off by name; they are listed as not enabled.
     """
     output.rows(
         [_row(info, as_json=output.as_json) for info in list_plugins()],
-        columns=("name", "distribution", "version", "enabled", "hooks"),
+        columns=("name", "distribution", "version", "enabled", "hooks", "checks"),
         empty="No plugin is installed.",
     )
 
