@@ -13,12 +13,13 @@ REPLACE = Replace()
 
 
 class Lake:
-    """The project's lake, with a record of the queries it was asked."""
+    """The project's lake, with a record of the queries it was asked and the rows they gave."""
 
     def __init__(self):
         self.store, self._engine = open_lake().store, open_lake().engine
         self.dialect = self._engine.dialect
         self.queries: list[str] = []
+        self.fetched_rows = 0
 
     def stage(self, table, rows, how=REPLACE):
         rows = rows if isinstance(rows, pa.Table) else pa.table(rows)
@@ -33,7 +34,9 @@ class Lake:
 
     def query(self, sql, **options):
         self.queries.append(sql)
-        return self._engine.query(sql, **options)
+        rows = self._engine.query(sql, **options).read_all()
+        self.fetched_rows += len(rows)
+        return rows.to_reader()
 
     def columns(self, table, *, at=None):
         return self._engine.columns(table, at=at)

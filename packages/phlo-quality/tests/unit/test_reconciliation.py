@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from phlo.errors import InvalidArgumentError, InvalidNameError
 from phlo.values import CheckStatus, Partition, TableName
@@ -337,15 +338,43 @@ def test_columns_of_different_kinds_cannot_be_compared(reconcile):
     assert "Column 'a' cannot be compared" in result.message
 
 
-def test_one_difference_in_many_rows_is_found_with_few_rows_fetched(reconcile, lake):
-    count = 300_000
-    numbers = pa.array(range(count), pa.int64())
-    source = pa.table({"id": numbers, "v": numbers})
-    changed = [*range(123_456), -1, *range(123_457, count)]
-    target = pa.table({"id": numbers, "v": pa.array(changed, pa.int64())})
-    result = reconcile(source, target, checksum())
-    assert (result.failed_count, result.row_count) == (1, 2 * count)
+MILLION = pa.array(range(1_000_000), pa.int64())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["xxhash64", "md5", "sha256"])
+def test_one_changed_value_among_a_million_is_found_with_few_rows_fetched(
+    reconcile, lake, algorithm
+):
+    changed = pc.if_else(pc.equal(MILLION, 123_456), -1, MILLION)
+    result = reconcile(
+        pa.table({"id": MILLION, "v": MILLION}),
+        pa.table({"id": MILLION, "v": changed}),
+        checksum(hash_algorithm=algorithm),
+    )
+    assert (result.status, result.failed_count, result.row_count) == ("failed", 1, 2_000_000)
     assert [row["id"] for row in result.sample] == [123_456]
+    assert lake.fetched_rows <= 20
+
+
+@pytest.mark.slow
+def test_one_missing_key_among_a_million_is_found_with_few_rows_fetched(reconcile, lake):
+    target = pa.table({"id": MILLION.filter(pc.not_equal(MILLION, 654_321))})
+    check = KeyParityCheck("silver.stg", key_columns=["id"])
+    result = reconcile(pa.table({"id": MILLION}), target, check)
+    assert (result.status, result.failed_count) == ("failed", 1)
+    assert [(r["id"], r["source_rows"], r["target_rows"]) for r in result.sample] == [
+        (654_321, 1, 0)
+    ]
+    assert lake.fetched_rows <= 20
+
+
+def test_all_rows_differing_fetches_no_more_than_the_sample(reconcile, lake):
+    source = pa.table({"id": range(1000), "v": range(1000)})
+    target = pa.table({"id": range(1000), "v": range(1, 1001)})
+    result = reconcile(source, target, checksum())
+    assert (result.failed_count, len(result.sample)) == (1000, 20)
+    assert lake.fetched_rows <= 25
 
 
 # -- arguments and the guide
