@@ -12,13 +12,14 @@ from dagster import (
     TimeWindowPartitionsDefinition,
     multi_asset_check,
 )
+from phlo.assembly import build_definitions as build_project_definitions
 from phlo.asset_checks import check_specs, to_asset_check_result
-from phlo.errors import DuplicateAssetError
+from phlo.errors import DuplicateAssetError, InvalidPartitionError
 from phlo.events import ChecksEvent
 from phlo.lake import open_lake
 from phlo.plugins import notify
 from phlo.project import Project
-from phlo.values import CheckResult, Partition
+from phlo.values import CheckResult, Partition, TableName
 
 from phlo_quality.suite import Suite
 
@@ -108,6 +109,40 @@ def _partition(asset_key: tuple[str, ...], context: AssetCheckExecutionContext) 
     definition = context.job_def.asset_layer.get(AssetKey(asset_key)).partitions_def
     if not context.has_partition_key or not isinstance(definition, TimeWindowPartitionsDefinition):
         return None
-    window = definition.time_window_for_partition_key(context.partition_key)
+    return _partition_of(definition, context.partition_key)
+
+
+def named_partition(key: str, table: TableName, project: Project) -> Partition:
+    """A partition of a table, as long as the asset that makes the table has it.
+
+    Args:
+        key: The first day of the partition, ``YYYY-MM-DD``.
+        table: A table that no asset makes, or one without partitions, is cut in days.
+        project: Knows the asset.
+
+    Raises:
+        InvalidPartitionError: The key is no date, or no first day of a partition.
+    """
+    partition, made_by = Partition.parse(key), project.tables.get(table)
+    if made_by is None:
+        return partition
+    graph = build_project_definitions(project).resolve_asset_graph()
+    definition = graph.get(AssetKey(made_by.asset_key)).partitions_def
+    if not isinstance(definition, TimeWindowPartitionsDefinition):
+        return partition
+    found = _partition_of(definition, key)
+    if found.date != partition.date:
+        raise InvalidPartitionError(
+            f"No partition of {'/'.join(made_by.asset_key)!r} begins on {key}.",
+            got=repr(key),
+            expected="the first day of a partition",
+            hint=f"The next one is --partition {found}.",
+            table=table,
+        )
+    return found
+
+
+def _partition_of(definition: TimeWindowPartitionsDefinition, key: str) -> Partition:
+    window = definition.time_window_for_partition_key(key)
     first = window.start.date()
     return Partition(first, (window.end.date() - first).days)

@@ -10,13 +10,13 @@ import click
 from phlo.errors import ConfigurationError
 from phlo.lake import open_lake
 from phlo.project import load_project
-from phlo.values import CheckStatus, Partition, Severity, TableName
+from phlo.values import CheckStatus, Severity, TableName
 
 from phlo_quality.suggest import suggest_suite
 
 if TYPE_CHECKING:
     from phlo.project import Project
-    from phlo.values import CheckResult
+    from phlo.values import CheckResult, Partition
 
 _MARKS = {
     CheckStatus.PASSED: ("ok", "green"),
@@ -28,7 +28,9 @@ _MARKS = {
 
 @click.command(short_help="Judge a table by its checks, or propose some.")
 @click.argument("table")
-@click.option("--partition", "-p", metavar="DATE", help="Judge this partition alone.")
+@click.option(
+    "--partition", "-p", metavar="DATE", help="Judge this partition alone, by its first day."
+)
 @click.option("--suggest", is_flag=True, help="Print a suite that the table as it is passes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -49,10 +51,18 @@ def check(
     if suggest:
         click.echo(suggest_suite(name, open_lake()))
         return
-    results = _judge(name, project, None if partition is None else Partition.parse(partition))
+    results = _judge(name, project, _partition(partition, name, project))
     _show(results, as_json=as_json)
     if any(_is_bad(result) for result in results):
         ctx.exit(1)
+
+
+def _partition(key: str | None, table: TableName, project: Project) -> Partition | None:
+    if key is None:
+        return None
+    from phlo_quality.asset_checks import named_partition  # Dagster; the whole table needs none
+
+    return named_partition(key, table, project)
 
 
 def _judge(table: TableName, project: Project, partition: Partition | None) -> list[CheckResult]:

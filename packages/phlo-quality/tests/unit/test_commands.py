@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from click.testing import CliRunner
-from phlo.errors import ConfigurationError, TableNotFoundError
+from phlo.errors import ConfigurationError, InvalidPartitionError, TableNotFoundError
 from phlo.lake import open_lake
 from phlo.specs import spec_of
 from phlo.values import Replace, TableName
@@ -66,6 +66,40 @@ def test_a_failed_check_is_shown_with_its_rows_and_ends_with_one(run):
 def test_a_partition_is_judged_alone(run):
     done = run("events", "--partition", "2025-01-14")
     assert (done.exit_code, done.output.count("[partition 2025-01-14]")) == (0, 2)
+
+
+MONTHLY = """
+    from pandera.typing import Series
+    from phlo.schemas import PhloSchema
+    from phlo_dlt import phlo_ingestion
+
+    class EventSchema(PhloSchema):
+        id: Series[str]
+
+    @phlo_ingestion(
+        table_name="events", unique_key="id", validation_schema=EventSchema, group="api",
+        partitions="monthly", start_date="2025-01-01",
+    )
+    def api_events(partition_date: str):
+        return []
+"""
+
+
+def test_a_partition_is_as_long_as_the_asset_has_it(run, phlo_project):
+    phlo_project.write("workflows/ingestion/api/events.py", MONTHLY)
+    done = run("events", "--partition", "2025-01-01", "--json")
+    found = json.loads(done.output)
+    assert [(r["status"], r["row_count"]) for r in found] == [("passed", 3), ("failed", 3)]
+    assert found[1]["sample"] == [{"id": "c", "value": 10, "day": "2025-01-15"}]
+
+
+def test_a_day_on_which_no_partition_begins_is_refused(run, phlo_project):
+    phlo_project.write("workflows/ingestion/api/events.py", MONTHLY)
+    with pytest.raises(
+        InvalidPartitionError, match="No partition of 'dlt_events' begins on"
+    ) as error:
+        run("events", "--partition", "2025-01-14")
+    assert "--partition 2025-02-01" in error.value.hint
 
 
 def test_a_failed_warning_ends_with_zero(run):
