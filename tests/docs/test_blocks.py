@@ -73,7 +73,7 @@ def test_python_of_a_page_runs(page, phlo_project, monkeypatch):
     monkeypatch.chdir(phlo_project.root)
     if any(b.file.startswith("workflows") for b in blocks):
         phlo_project.definitions()
-        assert phlo_project.lake.store.list_tables() == []
+    assert phlo_project.lake.store.list_tables() == []  # the catalog that the page may open
     namespace: dict = {"__name__": "page"}
     for block in loose:
         code = compile("\n" * block.line + block.text, str(page), "exec")

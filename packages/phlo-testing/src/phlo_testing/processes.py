@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import runpy
+from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def in_processes(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload, __name__])
     calls = [(inspect.getfile(function), function.__name__, tuple(a)) for a in arguments]
-    with context.Pool(len(calls)) as pool:
-        return pool.starmap(call_in_file, calls, chunksize=1)
+    # Not a multiprocessing.Pool: its end can hang, and it waits for ever for a killed process.
+    with ProcessPoolExecutor(len(calls), mp_context=context) as pool:
+        return list(pool.map(call_in_file, *zip(*calls, strict=True)))
 
 
 def call_in_file(file: str, name: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import re
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,9 @@ def _follow(
 ) -> None:
     from phlo_cli.logs import follow_lines
 
+    # Dagster turns SIGTERM into an exception, which can be lost inside a callback; a reader may
+    # just end.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(KeyboardInterrupt):
         for line in follow_lines(instance, wanted, limit):
             _print(line, full or output.verbose, output)
