@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
@@ -58,8 +59,7 @@ class DuckDBEngine:
         parameters: Sequence[Any] | None = None,
     ) -> pa.RecordBatchReader:
         """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
-        statement = parse_select(sql)
-        tables = find_tables(statement, set(relations or {}), self._catalog_name)
+        text, tables = translate(sql, frozenset(relations or ()), self._catalog_name)
         connection = connect()
         states = self.register(
             connection, {t: (at or {}).get(t) for t in tables}, relations=relations
@@ -67,7 +67,7 @@ class DuckDBEngine:
         connection.execute("SET integer_division = true")
         allow_only(connection, sorted({duckdb_path(s.metadata.location) for s in states}))
         try:
-            result = connection.execute(statement.sql(dialect="duckdb"), parameters or None)
+            result = connection.execute(text, parameters or None)
         except duckdb.Error as exc:
             raise QueryError(f"The query failed: {exc}", got=sql, expected="valid SQL") from exc
         return result.to_arrow_reader(BATCH_ROWS)
@@ -78,7 +78,7 @@ class DuckDBEngine:
 
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:  # noqa: A002
         """The tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
-        return find_tables(parse_select(sql), set(relations), self._catalog_name)
+        return set(translate(sql, frozenset(relations), self._catalog_name)[1])
 
     def register(
         self,
@@ -115,6 +115,20 @@ class DuckDBEngine:
         )
 
 
+@lru_cache(maxsize=64)  # an audit asks for the tables of each query that it runs
+def translate(
+    text: str, relations: frozenset[str], catalog: str
+) -> tuple[str, frozenset[TableName]]:
+    """DuckDB's text of one SELECT in Trino's dialect, and the tables that it reads.
+
+    Raises:
+        QueryError: It cannot be parsed, is no SELECT, or reads what is no table of the catalog.
+    """
+    statement = parse_select(text)
+    tables = find_tables(statement, relations, catalog)
+    return statement.sql(dialect="duckdb"), frozenset(tables)
+
+
 def parse_select(text: str) -> exp.Query:
     """Parse one SELECT in Trino's dialect.
 
@@ -134,7 +148,7 @@ def parse_select(text: str) -> exp.Query:
     return statements[0]
 
 
-def find_tables(statement: exp.Query, relations: set[str], catalog: str) -> set[TableName]:
+def find_tables(statement: exp.Query, relations: frozenset[str], catalog: str) -> set[TableName]:
     """The tables a statement reads; their catalog part is taken off in place.
 
     Raises:
@@ -149,7 +163,7 @@ def find_tables(statement: exp.Query, relations: set[str], catalog: str) -> set[
     return found
 
 
-def _is_local(source: exp.Table, sources: Mapping[str, object], relations: set[str]) -> bool:
+def _is_local(source: exp.Table, sources: Mapping[str, object], relations: frozenset[str]) -> bool:
     if isinstance(source.this, exp.Func | exp.Anonymous):
         raise QueryError(
             f"A query reads tables of the catalog, not {source.this.sql(dialect='trino')}.",
