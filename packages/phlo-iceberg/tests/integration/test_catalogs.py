@@ -4,9 +4,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from phlo.values import TableName
+from phlo_iceberg import publish
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.stores import TableStoreConformance
+from phlo_testing.stores import DAY_1, DAY_2, TableStoreConformance, merge
 from pyiceberg.catalog import load_catalog
 from tenacity import retry, stop_after_delay, wait_fixed
 
@@ -65,6 +67,16 @@ class TestRestCatalog(Conformance):
         for table in store.list_tables():
             store.drop(table)
         return store
+
+    def test_that_tables_read_are_not_held_is_said_once(self, store, caplog):
+        publish._warn_of_reads.cache_clear()
+        other = TableName("silver", "other")
+        read = self.load(store, [{"id": "z", "value": 9}], merge(DAY_1), table=other)
+        for day in (DAY_1, DAY_2):
+            staged = self.stage(store, [{"id": str(day), "value": 1}], merge(day))
+            store.publish([staged], reads={other: read.snapshot_id})
+        assert self.contents(store) == [(str(DAY_1), 1, 1), (str(DAY_2), 1, 2)]
+        assert caplog.text.count("commits one table at a time") == 1
 
 
 @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2))
