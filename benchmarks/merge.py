@@ -10,7 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from phlo.values import Append, Merge, Partition, TableName
 from phlo_iceberg.store import IcebergStore
 from pyiceberg.catalog import load_catalog
@@ -36,16 +38,28 @@ def open_store(folder: str) -> IcebergStore:
 
 
 def build(folder: str, days: int) -> None:
-    """A table of so many days."""
+    """A table of so many days, and the loads as files, so that making them costs no one."""
     store = open_store(folder)
     for day in range(days):
-        publish(store, day_rows(day), Append(Partition(day_of(day)), on_rerun="append"))
+        publish(store, ds.dataset(day_rows(day)), Append(Partition(day_of(day)), on_rerun="append"))
+    last, following = day_rows(days - 1), day_rows(days)
+    half = ROWS_PER_DAY // 2
+    save(folder, "next_day", following)
+    save(folder, "two_days", pa.concat_tables([changed(last, 0.5, days), following[:half]]))
+    save(folder, "same_day", changed(last, 1.0, days - 1))
+    save(folder, "nothing", last)
+    spread = [changed(day_rows(n), 1 / days, days) for n in range(days)]
+    save(folder, "spread", pa.concat_tables(spread))
 
 
-def publish(store: IcebergStore, rows, how) -> None:
+def save(folder: str, name: str, rows: pa.Table) -> None:
+    pq.write_table(rows, f"{folder}/{name}.parquet")
+
+
+def publish(store: IcebergStore, rows: ds.Dataset, how) -> None:
     staged = store.stage(
         TABLE,
-        ds.dataset(rows),
+        rows,
         how,
         schema=SCHEMA,
         partition_by=[("_phlo_partition_date", "identity")],
@@ -66,47 +80,35 @@ def _copy(folder: str) -> IcebergStore:
     )
 
 
-def _two_days(days: int):
-    """Half of a day's rows with another amount, and as many new ones of the next."""
-    import pyarrow as pa
-
-    half = changed(day_rows(days - 1), 0.5, days)
-    return pa.concat_tables([half, day_rows(days, ROWS_PER_DAY // 2)])
+def _load(folder: str, name: str, how):
+    store, rows = _copy(folder), ds.dataset(f"{folder}/{name}.parquet")
+    return lambda: publish(store, rows, how)
 
 
 def append(folder: str, days: int):
-    store, rows = _copy(folder), day_rows(days)
-    return lambda: publish(store, rows, Append(Partition(day_of(days)), on_rerun="append"))
+    return _load(folder, "next_day", Append(Partition(day_of(days)), on_rerun="append"))
 
 
-def merge(folder: str, days: int, scope: str = "table"):
-    store, rows = _copy(folder), _two_days(days)
-    how = Merge(("id",), Partition(day_of(days)), key_scope=scope)
-    return lambda: publish(store, rows, how)
+def merge(folder: str, days: int):
+    return _load(folder, "two_days", Merge(("id",), Partition(day_of(days))))
 
 
 def merge_confined(folder: str, days: int):
-    store, rows = _copy(folder), changed(day_rows(days - 1), 1.0, days - 1)
     how = Merge(("id",), Partition(day_of(days - 1)), key_scope="partition")
-    return lambda: publish(store, rows, how)
+    return _load(folder, "same_day", how)
 
 
 def merge_spread(folder: str, days: int):
-    import pyarrow as pa
-
-    store, share = _copy(folder), 1 / days
-    rows = pa.concat_tables([changed(day_rows(n), share, days) for n in range(days)])
-    return lambda: publish(store, rows, Merge(("id",), Partition(day_of(days))))
+    return _load(folder, "spread", Merge(("id",), Partition(day_of(days))))
 
 
 def merge_nothing(folder: str, days: int):
-    store, rows = _copy(folder), day_rows(days - 1)
-    return lambda: publish(store, rows, Merge(("id",), Partition(day_of(days - 1))))
+    return _load(folder, "nothing", Merge(("id",), Partition(day_of(days - 1))))
 
 
 def upsert(folder: str, days: int):
     table = _copy(folder).catalog.load_table("bronze.orders")
-    rows = _two_days(days).cast(table.schema().as_arrow())
+    rows = pq.read_table(f"{folder}/two_days.parquet").cast(table.schema().as_arrow())
     return lambda: table.upsert(rows, join_cols=["id"])
 
 

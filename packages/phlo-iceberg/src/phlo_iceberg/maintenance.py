@@ -34,7 +34,7 @@ from phlo_iceberg.files import DataFileWriter
 from phlo_iceberg.publish import Commit, commit_all
 from phlo_iceberg.scan import TableState, connect, use_object_store
 from phlo_iceberg.snapshot import Change, SnapshotBuilder
-from phlo_iceberg.stage import BATCH_ROWS, snapshot_updates
+from phlo_iceberg.stage import BATCH_ROWS, row_count_entry, snapshot_updates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -152,7 +152,8 @@ def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[Fil
     change = Change(added, [*removed, *_dangling_deletes(state, removed)], (), written)
     parent = handle.metadata.current_snapshot()
     builder = SnapshotBuilder(handle.metadata, handle.io, parent, change)
-    snapshot = builder.build({"phlo.maintenance": "compaction"}, operation=Operation.REPLACE)
+    entries = {"phlo.maintenance": "compaction", **row_count_entry(state, 0)}
+    snapshot = builder.build(entries, operation=Operation.REPLACE)
     commit = Commit(
         name=state.name,
         handle=handle,

@@ -17,7 +17,7 @@ from pyiceberg.table.update import update_table_metadata
 
 from phlo_iceberg.scan import TableState, connect, use_object_store
 from phlo_iceberg.snapshot import SnapshotBuilder
-from phlo_iceberg.stage import own_entries
+from phlo_iceberg.stage import own_entries, row_count_entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def rebase(staged: StagedLoad, handle: Table) -> StagedLoad | None:
     before = TableState(staged.table, staged.base, handle.io, staged.base_snapshot_id)
     if not _is_independent(staged, before.tasks(), now):
         return None
-    return _on_head(staged, handle)
+    return _on_head(staged, handle, now)
 
 
 def _is_independent(staged: StagedLoad, before: Sequence[FileScanTask], now: TableState) -> bool:
@@ -104,10 +104,11 @@ def _finds(staged: StagedLoad, now: TableState, rows: Sql, condition: Sql) -> bo
         connection.close()
 
 
-def _on_head(staged: StagedLoad, handle: Table) -> StagedLoad:
+def _on_head(staged: StagedLoad, handle: Table, now: TableState) -> StagedLoad:
     assert staged.snapshot is not None  # noqa: S101 - the caller looked
     metadata = handle.metadata
     builder = SnapshotBuilder(metadata, handle.io, metadata.current_snapshot(), staged.change)
-    snapshot = builder.build(own_entries(staged.snapshot))
+    entries = own_entries(staged.snapshot) | row_count_entry(now, staged.row_delta)
+    snapshot = builder.build(entries)
     moved = replace(staged, handle=handle, base=metadata, snapshot=snapshot)
     return replace(moved, metadata=update_table_metadata(metadata, moved.snapshot_updates()))

@@ -22,6 +22,7 @@ from pyiceberg.table.update import (
     update_table_metadata,
 )
 
+from phlo_iceberg.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.files import DataFileWriter, write_position_deletes
 from phlo_iceberg.merge import INCOMING, Plan, Planner
 from phlo_iceberg.scan import FILE, POSITION, TableState, connect, duckdb_path, use_object_store
@@ -64,6 +65,7 @@ class StagedLoad:
         source: The load as handed over.
         how: How it is written.
         touched: Paths of the data files that lose rows.
+        row_delta: Rows by which the table grows.
     """
 
     table: TableName
@@ -79,6 +81,7 @@ class StagedLoad:
     source: ds.Dataset = field(repr=False)
     how: How
     touched: frozenset[str] = field(repr=False)
+    row_delta: int = 0
 
     @property
     def has_changes(self) -> bool:
@@ -195,6 +198,7 @@ def stage_load(
         touched=frozenset(
             t.file.file_path for t in plan.tasks if duckdb_path(t.file.file_path) in plan.removed
         ),
+        row_delta=_row_delta(plan),
     )
 
 
@@ -205,7 +209,17 @@ def _snapshot(
         return None
     parent = target.metadata.current_snapshot() if target.base else None
     builder = SnapshotBuilder(target.metadata, target.handle.io, parent, change)
-    return builder.build({**_account_summary(plan.account), **summary})
+    entries = {**_account_summary(plan.account), **summary}
+    return builder.build(entries | row_count_entry(target.state, _row_delta(plan)))
+
+
+def _row_delta(plan: Plan) -> int:
+    return plan.new_row_count - sum(map(len, plan.removed.values()))
+
+
+def row_count_entry(before: TableState, delta: int) -> dict[str, str]:
+    """The summary's entry of how many rows there are after a load."""
+    return {ROW_COUNT_ENTRY: str(count_rows(before) + delta)}
 
 
 def _changed_properties(

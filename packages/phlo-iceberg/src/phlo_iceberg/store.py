@@ -22,6 +22,7 @@ from pyiceberg.table.update import (
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.catalog import ensure_namespace
+from phlo_iceberg.counts import count_rows
 from phlo_iceberg.maintenance import Policy, maintain_table
 from phlo_iceberg.publish import Commit, commit_all, commit_of
 from phlo_iceberg.rebase import rebase as rebase_stage
@@ -368,30 +369,6 @@ def _published(load: StagedLoad) -> Published:
         removed_files=len(load.change.removed),
         strategy=load.strategy,
     )
-
-
-def count_rows(state: TableState) -> int:
-    """Rows of a table, deletes applied; from the summary where that is exact."""
-    snapshot = state.metadata.snapshot_by_id(state.snapshot_id) if state.snapshot_id else None
-    if snapshot is None:
-        return 0
-    summary = snapshot.summary.additional_properties if snapshot.summary else {}
-    if summary.get("total-delete-files") == "0" and "total-records" in summary:
-        return int(summary["total-records"])
-    return _scanned_rows(state)
-
-
-def _scanned_rows(state: TableState) -> int:
-    from phlo.sql import sql
-
-    from phlo_iceberg.scan import connect, use_object_store
-
-    connection = connect()
-    use_object_store(connection, state.io, state.metadata.location)
-    rows = state.relation(state.tasks(), columns=[], with_position=True)
-    found = connection.execute(sql("SELECT count(*) FROM ({r})", r=rows)).fetchone()
-    connection.close()
-    return found[0] if found else 0
 
 
 def _identifier(table: TableName) -> tuple[str, str]:

@@ -190,3 +190,16 @@ def test_another_writers_table_is_maintained_too(store):
     report = store.maintain(EVENTS)
     assert report.written_files == 1
     assert read(store) == [(f"k{n}", n) for n in range(4)]
+
+
+def test_rows_are_counted_without_reading_them_and_right_after_foreign_deletes(store, monkeypatch):
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    load(store, [(f"k{n:02}", n) for n in range(40)], merge(DAY_1))
+    assert load(store, [("k07", -7), ("new", 1)], merge(DAY_2), 1).row_count == 41
+    staged = stage_rows(store, [("other", 2)], merge(DAY_2), 2)
+    load(store, [("more", 3)], merge(DAY_2), 3)
+    (published,) = store.publish([staged], rebase=True)
+    assert published.row_count == len(read(store)) == 43
+    store.catalog.load_table("bronze.events").delete("id = 'new'")
+    assert store.load(EVENTS).row_count == len(read(store)) == 42
+    assert load(store, [("last", 4)], merge(DAY_2), 4).row_count == len(read(store)) == 43
