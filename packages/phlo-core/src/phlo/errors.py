@@ -138,6 +138,10 @@ class MovedHeadError(RetriableError):
     """The table moved since the stage was planned; plan and audit anew."""
 
 
+class MovedCursorError(RetriableError):
+    """Another load moved the source's cursor since this one was extracted; extract anew."""
+
+
 class SourceError(RetriableError):
     """The source of an asset failed."""
 

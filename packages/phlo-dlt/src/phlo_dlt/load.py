@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from phlo.config import get_settings
 from phlo.contract_types import TIMESTAMP
-from phlo.errors import AuditError, ContractError, MovedHeadError
+from phlo.errors import AuditError, ContractError, MovedCursorError, MovedHeadError
+from phlo.locks import locked
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import (
     INGESTED_AT_COLUMN,
@@ -130,11 +132,13 @@ class Prepared:
             the load.
         quarantine: Broken rows, or ``None`` where there are none.
         state: dlt's state to publish with them.
+        seed: dlt's state that the extraction went on from.
     """
 
     rows: ds.Dataset | None
     quarantine: ds.Dataset | None
     state: str | None
+    seed: str | None = None
 
 
 def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bool:
@@ -153,7 +157,23 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
         AuditError: A blocking check did not pass on the staged state.
         LoadTimeoutError: The attempt took longer than ``max_runtime_seconds``.
         SourceError: The source failed.
+        MovedCursorError: Another first load of the table published its cursor meanwhile.
     """
+    with _cursor_held(attempt):
+        return _run_load(attempt, call, account)
+
+
+@contextmanager
+def _cursor_held(attempt: Attempt) -> Iterator[None]:
+    """Let loads that go on from one cursor run one at a time; the others run at once."""
+    if _published_state(attempt) is None:
+        yield
+        return
+    with locked(get_settings().state_dir / "locks" / f"{attempt.spec.asset_name}.cursor"):
+        yield
+
+
+def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bool:
     prepared = attempt.deadline.run(lambda: _prepare(attempt, call, account))
     if prepared is None:
         return False
@@ -171,7 +191,8 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         returned = call()
         if returned is None:
             return None
-        extraction = _extract(attempt, returned)
+        seed = _published_state(attempt)
+        extraction = _extract(attempt, returned, seed)
     account.rows = LoadAccount(extracted=extraction.row_count)
     account.dropped = extraction.dropped
     account.ignored_hints = extraction.ignored_hints
@@ -180,19 +201,20 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         with account.timed("judge"):
             _judge(attempt, work, extraction, account)
         with account.timed("write"):
-            return _write(attempt, work, extraction, account)
+            prepared = _write(attempt, work, extraction, account)
+            return replace(prepared, seed=seed)
     finally:
         work.close()
 
 
-def _extract(attempt: Attempt, returned: Any) -> Extraction:  # noqa: ANN401
+def _extract(attempt: Attempt, returned: Any, state: str | None) -> Extraction:  # noqa: ANN401
     spec = attempt.spec
     return extract(
         returned,
         name=spec.table.name,
         contract=spec.contract,
         folder=attempt.folder,
-        state=_published_state(attempt),
+        state=state,
     )
 
 
@@ -318,7 +340,16 @@ def table_schema(spec: IngestionSpec) -> pa.Schema:
     return pa.schema([*spec.contract.arrow_schema, *own])
 
 
+def _refuse_moved_cursor(attempt: Attempt, prepared: Prepared) -> None:
+    if prepared.state is not None and _published_state(attempt) != prepared.seed:
+        raise MovedCursorError(
+            f"Another load of {attempt.spec.table} moved its source's cursor meanwhile; "
+            "this one published nothing and starts again from there."
+        )
+
+
 def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -> None:
+    _refuse_moved_cursor(attempt, prepared)
     with account.timed("stage"):
         staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows))
     engine = PinningEngine(attempt.lake, staged.table)
@@ -334,7 +365,9 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
     try:
         with account.timed("publish"):
             (account.published,) = attempt.lake.store.publish(
-                [staged], reads=engine.reads, rebase=_stays_judged(attempt.suites)
+                [staged],
+                reads=engine.reads,
+                rebase=prepared.state is None and _stays_judged(attempt.suites),
             )
     except MovedHeadError:
         # Only this error says that nothing landed; after any other the files may be in use.

@@ -1,5 +1,8 @@
 """Loads from the function to the published table."""
 
+import threading
+import time
+
 import dlt
 import pandas as pd
 import polars as pl
@@ -251,3 +254,56 @@ def test_the_cursor_of_dlt_moves_only_with_a_published_load(events):
 
     assert events.facts(result)["extracted"] == 2
     assert events.values() == {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
+
+
+def follow(events, delivered, meanwhile):
+    """A source with a cursor, during whose first extraction something else happens."""
+    calls = []
+
+    def source(_):
+        calls.append(None)
+        is_first = len(calls) == 1
+
+        @dlt.resource(name="events")
+        def rows(value=dlt.sources.incremental("value")):  # noqa: B008 - dlt's way
+            if is_first:
+                meanwhile(source)
+            yield [events.row(k, v) for k, v in delivered.items()]
+
+        return rows()
+
+    return source
+
+
+APPENDED = {"merge_strategy": "append", "merge_config": {"on_rerun": "append"}}
+
+
+def test_a_first_load_whose_cursor_another_one_published_is_extracted_anew(events):
+    events.declare(**APPENDED, max_retries=1, retry_delay_seconds=0)
+    delivered = {"a": 1.0, "b": 2.0}
+
+    def meanwhile(source):
+        assert events.load(source, "2025-01-16").success
+        delivered["c"] = 3.0
+
+    assert events.load(follow(events, delivered, meanwhile)).success
+    assert [r["id"] for r in events.rows()] == ["a", "b", "c"]
+
+
+def test_loads_that_go_on_from_a_cursor_run_one_at_a_time(events):
+    events.declare(**APPENDED)
+    delivered = {"a": 1.0}
+    assert events.load(follow(events, delivered, lambda _: None)).success
+    delivered["b"] = 2.0
+    results, threads = [], []
+
+    def meanwhile(source):
+        other = threading.Thread(target=lambda: results.append(events.load(source, "2025-01-17")))
+        threads.append(other)
+        other.start()
+        time.sleep(1)  # it would be done by now, were it not made to wait
+
+    assert events.load(follow(events, delivered, meanwhile), "2025-01-16").success
+    threads[0].join()
+    assert [events.facts(r)["extracted"] for r in results] == [0]
+    assert [r["id"] for r in events.rows()] == ["a", "b"]
