@@ -210,7 +210,7 @@ class CheckResult:
 class LoadAccount:
     """Where every row of a load went (R41), in rows.
 
-    ``extracted = inserted + updated + unchanged + deduplicated + quarantined + deleted_requests``
+    ``extracted = inserted + updated + unchanged + deduplicated + quarantined + deleted``
     for a load that was published; ``rejected = extracted`` for one that failed.
 
     Attributes:
@@ -251,11 +251,6 @@ class LoadAccount:
             + self.deleted
             + self.rejected
         )
-
-    @property
-    def changes(self) -> int:
-        """Rows by which the table differs from before."""
-        return self.inserted + self.updated + self.removed
 
     def plus(self, **counts: int) -> LoadAccount:
         """This account with the given counts added.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from dagster import (
     DefaultScheduleStatus,
     Definitions,
-    OpExecutionContext,
     ScheduleDefinition,
     job,
     op,
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 @op(name="phlo_maintain_tables")
 def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotations that are text
     """Maintain every table; one that fails does not keep the others from it."""
-    log, failed = _log(context), []
+    log, failed = context.log, []
     store = open_lake().store
     for table in store.list_tables():
         try:
@@ -42,10 +41,6 @@ def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotati
             )
     if failed:
         raise RuntimeError(f"Maintenance failed for {', '.join(failed)}; see the log above.")
-
-
-def _log(context: OpExecutionContext):  # noqa: ANN202 - Dagster's log manager
-    return context.log
 
 
 @job(name="phlo_maintenance", description="Compacts tables and drops old states, every day.")

@@ -233,15 +233,3 @@ def _fits(narrow: IcebergType, wide: IcebergType) -> bool:
         case (DecimalType(), DecimalType()):
             return narrow.scale == wide.scale and narrow.precision <= wide.precision
     return False
-
-
-def needs_change(current: Schema, wanted: pa.Schema) -> bool:
-    """Whether :func:`evolve` would change anything."""
-    target = {f.name: f for f in arrow_to_iceberg(wanted, "the load").fields}
-    for name, field in target.items():
-        old = next((f for f in current.fields if f.name == name), None)
-        if old is None or (old.required and field.optional):
-            return True
-        if old.field_type != field.field_type and not _fits(field.field_type, old.field_type):
-            return True
-    return any(f.required and f.name not in target for f in current.fields)
