@@ -164,7 +164,12 @@ def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[Fil
         ),
         snapshot_id=snapshot.snapshot_id,
     )
-    commit_all(catalog, [commit], {})
+    try:
+        commit_all(catalog, [commit], {})
+    except MovedHeadError:
+        for path in written:
+            _delete_file(handle, path)
+        raise
     return len(added)
 
 

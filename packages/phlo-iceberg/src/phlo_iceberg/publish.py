@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from functools import cache
@@ -128,54 +129,87 @@ def _warn_of_reads() -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Swap:
+    """A table's next metadata, to take the place of the present one."""
+
+    commit: Commit
+    current: Table | None
+    new: StagedTable
+
+
 def _commit_in_database(
     catalog: SqlCatalog, commits: Sequence[Commit], reads: Mapping[TableName, int | None]
 ) -> None:
-    staged = [(commit, *_write_metadata(catalog, commit)) for commit in commits]
+    swaps: list[_Swap] = []
     try:
-        with Session(catalog.engine) as session:
-            for commit, current, new in staged:
-                _swap(catalog, session, commit, current, new)
-            _assert_unmoved(catalog, session, reads)
-            session.commit()
-    except SQLAlchemyError as exc:
-        # The outcome is unknown: the database may have committed before it failed to say so.
-        if not all(_has_landed(catalog, commit) for commit in commits):
-            raise MovedHeadError(
-                f"The catalog did not take the commit: {type(exc).__name__}."
-            ) from exc
-    for _, current, new in staged:
-        if current is not None:
-            _delete_old_metadata(catalog, current, new)
+        for commit in commits:
+            swaps.append(_next_metadata(catalog, commit))
+            catalog._write_metadata(
+                swaps[-1].new.metadata, swaps[-1].new.io, swaps[-1].new.metadata_location
+            )
+    except BaseException:
+        _delete_unused(swaps)
+        raise
+    try:
+        _swap_all(catalog, swaps, reads)
+    except (CommitFailedException, MovedHeadError):
+        _delete_unused(swaps)
+        raise
+    for swap in swaps:
+        if swap.current is not None:
+            _delete_old_metadata(catalog, swap.current, swap.new)
 
 
-def _write_metadata(catalog: SqlCatalog, commit: Commit) -> tuple[Table | None, StagedTable]:
+def _next_metadata(catalog: SqlCatalog, commit: Commit) -> _Swap:
     identifier = (commit.name.namespace, commit.name.name)
     try:
         current = catalog.load_table(identifier)
     except NoSuchTableError:
         current = None
     new = catalog._update_and_stage_table(current, identifier, commit.requirements, commit.updates)
-    catalog._write_metadata(new.metadata, new.io, new.metadata_location)
-    return current, new
+    return _Swap(commit, current, new)
 
 
-def _swap(
-    catalog: SqlCatalog, session: Session, commit: Commit, current: Table | None, new: StagedTable
+def _swap_all(
+    catalog: SqlCatalog, swaps: Sequence[_Swap], reads: Mapping[TableName, int | None]
 ) -> None:
+    try:
+        with Session(catalog.engine) as session:
+            for swap in swaps:
+                _swap(catalog, session, swap)
+            _assert_unmoved(catalog, session, reads)
+            session.commit()
+    except SQLAlchemyError as exc:
+        # The outcome is unknown: the database may have committed before it failed to say so. A
+        # connection that failed may still show its own uncommitted rows: a new one is asked.
+        catalog.engine.dispose()
+        if not all(_has_landed(catalog, swap.commit) for swap in swaps):
+            raise MovedHeadError(
+                f"The catalog did not take the commit: {type(exc).__name__}."
+            ) from exc
+
+
+def _delete_unused(swaps: Sequence[_Swap]) -> None:
+    """Delete metadata that no catalog will name: whoever looks for the newest must not find it."""
+    for swap in swaps:
+        with contextlib.suppress(OSError):
+            swap.new.io.delete(swap.new.metadata_location)
+
+
+def _swap(catalog: SqlCatalog, session: Session, swap: _Swap) -> None:
+    name, current, new = swap.commit.name, swap.current, swap.new
     if current is None:
-        row = catalog._create_table_row(
-            commit.name.namespace, commit.name.name, new.metadata_location
-        )
+        row = catalog._create_table_row(name.namespace, name.name, new.metadata_location)
         try:
             session.execute(insert(IcebergTables).values(**row))
         except IntegrityError as exc:
-            raise CommitFailedException(f"{commit.name} was made by another process") from exc
+            raise CommitFailedException(f"{name} was made by another process") from exc
         return
     moved = session.execute(
         update(IcebergTables)
         .where(
-            *_row_of(catalog, commit.name),
+            *_row_of(catalog, name),
             IcebergTables.metadata_location == current.metadata_location,
         )
         .values(
@@ -184,7 +218,7 @@ def _swap(
         )
     )
     if moved.rowcount != 1:  # pyright: ignore[reportAttributeAccessIssue] - a cursor result
-        raise CommitFailedException(f"{commit.name} was changed by another process")
+        raise CommitFailedException(f"{name} was changed by another process")
 
 
 def _row_of(catalog: SqlCatalog, name: TableName) -> tuple:

@@ -106,9 +106,17 @@ def _finds(staged: StagedLoad, now: TableState, rows: Sql, condition: Sql) -> bo
 
 def _on_head(staged: StagedLoad, handle: Table, now: TableState) -> StagedLoad:
     assert staged.snapshot is not None  # noqa: S101 - the caller looked
-    metadata = handle.metadata
+    metadata, superseded = handle.metadata, _manifests(staged)
     builder = SnapshotBuilder(metadata, handle.io, metadata.current_snapshot(), staged.change)
     entries = own_entries(staged.snapshot) | row_count_entry(now, staged.row_delta)
     snapshot = builder.build(entries)
+    staged.delete_written(superseded)
     moved = replace(staged, handle=handle, base=metadata, snapshot=snapshot)
     return replace(moved, metadata=update_table_metadata(metadata, moved.snapshot_updates()))
+
+
+def _manifests(staged: StagedLoad) -> list[str]:
+    """What was written for the stage besides rows and deletes."""
+    change = staged.change
+    kept = {file.file_path for file in (*change.added, *change.deletes)}
+    return [path for path in change.written if path not in kept]

@@ -117,10 +117,15 @@ class StagedLoad:
         return snapshot_updates(self.snapshot, ref)
 
     def delete_files(self) -> None:
-        """Delete what was written; a file that cannot be deleted is left to ``maintain``."""
-        for path in self.change.written:
+        """Delete what was written."""
+        self.delete_written(list(self.change.written))
+
+    def delete_written(self, paths: Sequence[str]) -> None:
+        """Delete some of what was written; what cannot be deleted is left to ``maintain``."""
+        for path in paths:
             with contextlib.suppress(OSError):
                 self.handle.io.delete(path)
+            self.change.written.remove(path)
 
 
 def snapshot_updates(snapshot: Snapshot, ref: str) -> tuple[TableUpdate, ...]:
@@ -173,14 +178,13 @@ def stage_load(
         plan = Planner(connection, target.state, rows, account).plan(how)
         change, strategy = _write(connection, target, plan, written)
         delivered = _delivered(connection, rows, how, plan)
+        snapshot = _snapshot(target, plan, change, summary)
     except BaseException:
         _remove(target, written)
         raise
     finally:
         connection.close()
     properties = {**properties, STRATEGY_PROPERTY: type(how).__name__.lower()}
-    updates = (*target.updates, *_changed_properties(target, properties))
-    snapshot = _snapshot(target, plan, change, summary)
     added = snapshot_updates(snapshot, MAIN_BRANCH) if snapshot else ()
     return StagedLoad(
         table=target.name,
@@ -189,7 +193,7 @@ def stage_load(
         handle=target.handle,
         base=target.base,
         metadata=update_table_metadata(target.metadata, added),
-        updates=updates,
+        updates=(*target.updates, *_changed_properties(target, properties)),
         change=change,
         snapshot=snapshot,
         delivered=delivered,

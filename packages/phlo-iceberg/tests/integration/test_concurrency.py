@@ -128,6 +128,17 @@ class TestRebase:
         assert read(store) == [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
         assert published.row_count == 4
 
+    def test_what_a_rebase_writes_anew_does_not_stay_twice(self, store):
+        staged = stage_rows(store, [("c", 3)], merge(DAY_2))
+        store.publish([stage_rows(store, [("d", 4)], merge(DAY_2), 1)])
+        store.publish([staged], rebase=True)
+        folder = Path(store.load(EVENTS).location.removeprefix("file://"), "metadata")
+        table = store.catalog.load_table("bronze.events")
+        in_use = {s.manifest_list for s in table.snapshots()} | {
+            m.manifest_path for s in table.snapshots() for m in s.manifests(table.io)
+        }
+        assert {path.as_uri() for path in folder.glob("*.avro")} == in_use
+
     def test_a_row_of_the_same_key_means_planning_anew(self, store):
         staged = stage_rows(store, [("c", 3)], merge(DAY_2))
         store.publish([stage_rows(store, [("c", 4)], merge(DAY_2), 1)])

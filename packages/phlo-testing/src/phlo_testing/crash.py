@@ -1,20 +1,21 @@
-"""Killing a process where it touches disk or catalog.
+"""Killing a process, or failing a call of it, where it touches disk or catalog.
 
 The points are found by instrumenting the calls, not picked by hand: files opened for writing,
-renamed and removed (Python's audit hooks), files written through pyiceberg, and statements and
-commits of databases (SQLAlchemy's events). A run without a kill counts them; one run per point then
-proves what a kill there leaves behind.
+renamed and removed (Python's audit hooks), files read, written and deleted through pyiceberg, and
+statements and commits of databases (SQLAlchemy's events). A run without a blow counts them; one run
+per point then shows what a blow there leaves behind.
 """
 
 from __future__ import annotations
 
+import errno
 import inspect
 import multiprocessing
 import os
 import signal
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from phlo_testing.processes import call_in_file
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext
+
+    from sqlalchemy.pool import PoolProxiedConnection
 
 _CHANGES = {
     "os.remove",
@@ -36,20 +39,53 @@ _CHANGES = {
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
+def kill() -> NoReturn:
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nothing runs after SIGKILL")
+
+
+def fill_disk() -> NoReturn:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def lose_database() -> NoReturn:
+    """Fail as a database does whose connection broke."""
+    from sqlalchemy.exc import OperationalError
+
+    raise OperationalError("", None, Exception("the connection broke"))
+
+
+@dataclass(frozen=True)
+class _Blow:
+    """What happens at a point; a kill while something is read shows nothing new."""
+
+    on_files: Callable[[], NoReturn]
+    on_databases: Callable[[], NoReturn]
+    strikes_reads: bool
+
+
+_KILL = _Blow(kill, kill, strikes_reads=False)
+_FAULT = _Blow(fill_disk, lose_database, strikes_reads=True)
+
+
 @dataclass
 class _Points:
-    """Counts touches, and kills this process at one of them."""
+    """Counts touches, and strikes at one of them."""
 
-    kill_at: int | None
+    strike_at: int | None
+    blow: _Blow
     names: list[str] = field(default_factory=list)
     is_armed: bool = False
 
-    def touch(self, name: str) -> None:
+    def touch(self, name: str, *, is_database: bool = False) -> None:
         if not self.is_armed:
             return
         self.names.append(name)
-        if len(self.names) == self.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if len(self.names) == self.strike_at:
+            strike = self.blow.on_databases if is_database else self.blow.on_files
+            strike()
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _CHANGES:
@@ -77,54 +113,101 @@ def kill_points(
         What the child was about to do when it was killed; the caller then looks at what is left.
         The run that counts the points comes first and is not yielded.
     """
+    for name, outcome in _blows(function, arguments, preload, prepare, _KILL):
+        assert outcome is None, f"a killed child answered at {name}"  # noqa: S101 - a test's own
+        yield name
+
+
+def fault_points(
+    function: Callable[..., object],
+    arguments: Sequence[object],
+    *,
+    preload: Sequence[str] = (),
+    prepare: Callable[[], None],
+) -> Iterator[tuple[str, str]]:
+    """Run a function in a child process once per point, where the call fails.
+
+    Files fail as on a full disk, databases as by a broken connection; a commit fails both before
+    and after the database has taken it.
+
+    Args:
+        function: As in :func:`kill_points`.
+        arguments: As in :func:`kill_points`.
+        preload: As in :func:`kill_points`.
+        prepare: As in :func:`kill_points`.
+
+    Yields:
+        What failed, and what the function raised; the empty text where it came to its end all
+        the same.
+    """
+    for name, outcome in _blows(function, arguments, preload, prepare, _FAULT):
+        assert outcome is not None, f"the child died at {name}"  # noqa: S101 - a test's own
+        yield name, outcome[1]
+
+
+def _blows(
+    function: Callable[..., object],
+    arguments: Sequence[object],
+    preload: Sequence[str],
+    prepare: Callable[[], None],
+    blow: _Blow,
+) -> Iterator[tuple[str, tuple[list[str], str] | None]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload, __name__])
     prepare()
-    names = _run(context, function, arguments, None)
-    assert names, "the function touches neither disk nor catalog"  # noqa: S101 - a test's own
+    counted = _run(context, function, arguments, None, blow)
+    names, error = counted or ([], "it was killed")
+    assert not error, f"the first run failed: {error}"  # noqa: S101 - a test's own
+    assert names, "the function touches neither disk nor catalog"  # noqa: S101
     for number, name in enumerate(names, start=1):
         prepare()
-        left = _run(context, function, arguments, number)
-        assert left is None, f"point {number} was not reached: {name}"  # noqa: S101
-        yield f"{number}/{len(names)}: {name}"
+        outcome = _run(context, function, arguments, number, blow)
+        yield f"{number}/{len(names)}: {name}", outcome
 
 
 def _run(
     context: ForkServerContext,
     function: Callable[..., object],
     arguments: Sequence[object],
-    kill_at: int | None,
-) -> list[str] | None:
+    strike_at: int | None,
+    blow: _Blow,
+) -> tuple[list[str], str] | None:
+    """The points passed and the error raised; ``None`` of a child that was killed."""
     receiver, sender = context.Pipe(duplex=False)
     target = (inspect.getfile(function), function.__name__, tuple(arguments))
-    process = context.Process(target=_child, args=(sender, kill_at, *target))
+    process = context.Process(target=_child, args=(sender, strike_at, blow, *target))
     process.start()
     sender.close()
     try:
-        names = receiver.recv()
+        answer = receiver.recv()
     except EOFError:
-        names = None
+        answer = None
     process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
         raise AssertionError(f"the child failed with exit code {process.exitcode}")
-    return names
+    return answer
 
 
 def _child(
     sender: Connection,
-    kill_at: int | None,
+    strike_at: int | None,
+    blow: _Blow,
     file: str,
     name: str,
     arguments: tuple[object, ...],
 ) -> None:
-    points = _Points(kill_at)
+    points = _Points(strike_at, blow)
     sys.addaudithook(points.audit)
     _watch_pyiceberg(points)
     _watch_databases(points)
     points.is_armed = True
-    call_in_file(file, name, arguments)
+    error = ""
+    try:
+        call_in_file(file, name, arguments)
+    except Exception as exc:  # noqa: BLE001 - the caller looks at it
+        error = f"{type(exc).__name__}: {exc}"
     points.is_armed = False
-    sender.send(points.names)
+    sender.send((points.names, error))
 
 
 def _watch_pyiceberg(points: _Points) -> None:
@@ -133,7 +216,7 @@ def _watch_pyiceberg(points: _Points) -> None:
     except ImportError:
         return
 
-    def before(owner: type, method: str) -> None:
+    def watch(owner: type, method: str) -> None:
         original = getattr(owner, method)
 
         def watched(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -145,19 +228,31 @@ def _watch_pyiceberg(points: _Points) -> None:
 
         setattr(owner, method, watched)
 
-    before(PyArrowFile, "create")
-    before(PyArrowFileIO, "delete")
+    watch(PyArrowFile, "create")
+    if points.blow.strikes_reads:
+        watch(PyArrowFile, "open")
+    watch(PyArrowFileIO, "delete")
 
 
 def _watch_databases(points: _Points) -> None:
     try:
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
+        from sqlalchemy.engine.default import DefaultDialect
     except ImportError:
         return
     event.listen(
         Engine,
         "before_cursor_execute",
-        lambda conn, cursor, statement, *rest: points.touch(f"sql {statement[:60]}"),
+        lambda conn, cursor, statement, *rest: points.touch(
+            f"sql {statement[:60]}", is_database=True
+        ),
     )
-    event.listen(Engine, "commit", lambda conn: points.touch("commit"))
+    commit = DefaultDialect.do_commit
+
+    def watched(self: DefaultDialect, dbapi_connection: PoolProxiedConnection) -> None:
+        points.touch("commit", is_database=True)
+        commit(self, dbapi_connection)
+        points.touch("after commit", is_database=True)
+
+    DefaultDialect.do_commit = watched

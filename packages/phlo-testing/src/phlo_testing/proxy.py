@@ -1,0 +1,114 @@
+"""A proxy before a real HTTP service that fails from a chosen request on."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
+
+
+class FaultyProxy(ThreadingHTTPServer):
+    """Hands requests on unchanged, until it refuses all that follow.
+
+    Args:
+        upstream: Address of the service. The client's ``Host`` is kept, so that signatures hold.
+
+    Attributes:
+        url: Where it listens.
+        requests: The requests seen, such as ``GET /bucket/key``.
+        fail_from: Number of the first request that is refused, counted from 1; ``None``: none is.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = urlparse(upstream)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self._lock = threading.Lock()
+        self.reset(None)
+
+    def reset(self, fail_from: int | None) -> None:
+        """Count anew, and refuse from another request on."""
+        with self._lock:
+            self.requests: list[str] = []
+            self.fail_from = fail_from
+
+    def admits(self, request: str) -> bool:
+        """Note a request; whether it is to be handed on."""
+        with self._lock:
+            self.requests.append(request)
+            return self.fail_from is None or len(self.requests) < self.fail_from
+
+
+@contextmanager
+def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
+    """Run a proxy while the block runs."""
+    proxy = FaultyProxy(upstream)
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultyProxy  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def _handle(self) -> None:
+        body = self._body()
+        if self.server.admits(f"{self.command} {self.path}"):
+            self._hand_on(body)
+        else:
+            # Clients do not try a refusal again, as they would a failure of the server.
+            self._answer(403, {}, b"")
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle  # noqa: N815 - http.server's names
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks: list[bytes] = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(chunks)
+
+    def _hand_on(self, body: bytes) -> None:
+        upstream = self.server.upstream
+        connection = http.client.HTTPConnection(str(upstream.hostname), upstream.port, timeout=60)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        self._answer(answer.status, dict(answer.getheaders()), content)
+        connection.close()
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        lengths = {k.lower(): v for k, v in headers.items()}
+        length = lengths.get("content-length", "0") if self.command == "HEAD" else len(content)
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in _HOP_BY_HOP:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Say nothing."""
