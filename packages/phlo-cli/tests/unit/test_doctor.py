@@ -30,3 +30,61 @@ def test_a_switched_off_plugin_is_noted_and_what_it_provided_is_missed(phlo_proj
     assert "switched off: iceberg" in answer.out
     assert "✗ tables" in answer.out
     assert "pip install phlo-iceberg" in answer.out
+
+
+ORDERS = """
+    from phlo_dlt import phlo_ingestion
+    import pandera.pandas as pa
+    from phlo.schemas import PhloSchema
+
+
+    class Orders(PhloSchema):
+        id: int
+        value: int
+
+
+    @phlo_ingestion(
+        table_name="orders", unique_key="id", validation_schema=Orders, group="shop",
+        partitions=None,
+    )
+    def orders():
+        return [{"id": 1, "value": 10}, {"id": 2, "value": 20}]
+"""
+
+
+def test_a_moved_project_is_found_and_fixed(phlo_project, phlo_process, monkeypatch, tmp_path):
+    phlo_project.write("workflows/orders.py", ORDERS)
+    assert phlo_process("materialize", "orders").code == 0
+    moved = tmp_path / "moved"
+    phlo_project.root.rename(moved)
+    phlo_project.root.mkdir()  # where the command is started; the project is elsewhere
+    monkeypatch.setenv("PHLO_PROJECT_DIR", str(moved))
+    query = ("query", "SELECT id, value FROM bronze.orders ORDER BY id", "--json")
+
+    refused = phlo_process(*query)
+    assert refused.code == 1
+    assert "The metadata of bronze.orders is not where the catalog says" in refused.err
+    assert "phlo doctor --fix" in refused.err
+    found = findings(phlo_process("doctor", "--json"))["tables"]
+    assert (found["status"], "phlo doctor --fix" in found["hint"]) == ("failed", True)
+
+    fixed = phlo_process("doctor", "--fix")
+    assert fixed.code == 0
+    assert "✓ repaired   bronze.orders (moved) from file://" in fixed.out
+    assert phlo_process(*query).json == [{"id": 1, "value": 10}, {"id": 2, "value": 20}]
+    again = phlo_process("materialize", "orders")
+    assert (again.code, "2 unchanged" in again.out) == (0, True)
+
+
+def test_a_lost_catalog_is_found_and_rebuilt(phlo_project, phlo_process):
+    phlo_project.write("workflows/orders.py", ORDERS)
+    assert phlo_process("materialize", "orders").code == 0
+    (phlo_project.root / ".phlo" / "catalog.db").unlink()
+
+    found = findings(phlo_process("doctor", "--json"))["tables"]
+    assert found["message"] == (
+        "the catalog is empty, but the warehouse holds 1 table: bronze.orders"
+    )
+    assert "(lost) from file://" in phlo_process("doctor", "--fix").out
+    query = phlo_process("query", "SELECT id, value FROM bronze.orders ORDER BY id", "--json")
+    assert query.json == [{"id": 1, "value": 10}, {"id": 2, "value": 20}]

@@ -80,6 +80,12 @@ class TableNotFoundError(ConfigurationError, KeyError):
     __str__ = PhloError.__str__
 
 
+class UnreadableTableError(ConfigurationError, FileNotFoundError):
+    """The catalog names a table whose metadata is not where it says."""
+
+    __str__ = PhloError.__str__
+
+
 class AssetNotFoundError(ConfigurationError, KeyError):
     """No asset has the name asked for, or makes the table asked for."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MaintenanceReport,
         Partition,
         Published,
+        Repair,
         Severity,
         Snapshot,
         TableName,
@@ -184,6 +185,20 @@ class TableStore(Protocol):
 
         Raises:
             TableNotFoundError: The catalog does not have it.
+        """
+        ...
+
+    def repair(self, *, dry_run: bool = False) -> list[Repair]:
+        """Find tables again whose folder was moved, or whose catalog was lost (R139).
+
+        Nothing may be loading meanwhile. A table that was dropped while its files are still there
+        comes back when a lost catalog is rebuilt.
+
+        Args:
+            dry_run: Only say what would be repaired.
+
+        Returns:
+            One value per table repaired, sorted; none where all tables can be opened.
         """
         ...
 

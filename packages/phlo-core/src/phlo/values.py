@@ -464,3 +464,19 @@ class MaintenanceReport:
             or self.compacted_files
             or self.removed_files
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A table that the catalog could not open, and could be found again (R139).
+
+    Attributes:
+        table: The table.
+        problem: ``moved``: its folder stands elsewhere than its metadata says; ``lost``: the
+            catalog does not know it.
+        found: Address of the metadata it is restored from.
+    """
+
+    table: TableName
+    problem: Literal["moved", "lost"]
+    found: str

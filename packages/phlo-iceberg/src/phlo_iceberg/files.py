@@ -1,4 +1,4 @@
-"""Writing data files and position-delete files."""
+"""Writing data files and position-delete files, and listing what is there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.fs import FileSelector, FileType
 from pyiceberg.io.fileformat import FileFormatFactory
-from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey, PartitionSpec
 from pyiceberg.schema import Schema, sanitize_column_names
@@ -19,8 +21,9 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from pyarrow.fs import FileInfo
     from pyiceberg.io import FileIO, OutputFile
     from pyiceberg.io.fileformat import DataFileStatistics, FileFormatWriter
     from pyiceberg.table.metadata import TableMetadata
@@ -202,23 +205,38 @@ def write_position_deletes(
     for file, positions in removed:
         groups[(file.spec_id, file.partition)].append((file, positions))
     return [
-        _write_delete_file(metadata, io, spec_id, partition, group, written)
+        write_delete_file(metadata, io, spec_id, partition, _positions(group), written)
         for (spec_id, partition), group in groups.items()
     ]
 
 
-def _write_delete_file(
+def _positions(
+    removed: Sequence[tuple[DataFile, Sequence[int]]],
+) -> list[tuple[str, int]]:
+    ordered = sorted(removed, key=lambda pair: pair[0].file_path)
+    return [(file.file_path, position) for file, found in ordered for position in found]
+
+
+def write_delete_file(
     metadata: TableMetadata,
     io: FileIO,
     spec_id: int,
     partition: Record,
-    removed: Sequence[tuple[DataFile, Sequence[int]]],
+    positions: Sequence[tuple[str, int]],
     written: list[str],
 ) -> DataFile:
-    ordered = sorted(removed, key=lambda pair: pair[0].file_path)
-    paths = [file.file_path for file, positions in ordered for _ in positions]
-    positions = [position for _, found in ordered for position in found]
-    table = pa.table([paths, positions], schema=schema_to_pyarrow(_DELETE_SCHEMA))
+    """Write one file of position deletes.
+
+    Args:
+        metadata: Properties and location of the table.
+        io: Writes the file.
+        spec_id: The partition spec of the data files.
+        partition: Their partition.
+        positions: Pairs of data file and position, sorted.
+        written: Collects the path.
+    """
+    columns = [list(column) for column in zip(*positions, strict=True)] or [[], []]
+    table = pa.table(columns, schema=schema_to_pyarrow(_DELETE_SCHEMA))
     locations = load_location_provider(metadata.location, metadata.properties)
     path = locations.new_data_location(f"{uuid.uuid4()}-deletes.parquet")
     written.append(path)
@@ -227,3 +245,15 @@ def _write_delete_file(
     writer = model.create_writer(output, _DELETE_SCHEMA, metadata.properties)
     writer.write(table)
     return _data_file(DataFileContent.POSITION_DELETES, output, partition, spec_id, writer.close())
+
+
+def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:
+    """Every file below a folder, as the address by which Iceberg names it."""
+    assert isinstance(io, PyArrowFileIO)  # noqa: S101 - what load_catalog chooses
+    scheme, netloc, path = PyArrowFileIO.parse_location(location)
+    filesystem = io.fs_by_scheme(scheme, netloc)
+    prefix = location.removesuffix(urlparse(location).path) if scheme == "file" else f"{scheme}://"
+    selector = FileSelector(path, recursive=True, allow_not_found=True)
+    for info in filesystem.get_file_info(selector):
+        if info.type == FileType.File:
+            yield f"{prefix}{info.path}", info

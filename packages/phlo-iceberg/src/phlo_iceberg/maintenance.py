@@ -15,12 +15,9 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from phlo.errors import MovedHeadError
 from phlo.values import MaintenanceReport, TableName
-from pyarrow.fs import FileSelector, FileType
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import (
@@ -30,7 +27,7 @@ from pyiceberg.table.update import (
     RemoveSnapshotsUpdate,
 )
 
-from phlo_iceberg.files import DataFileWriter
+from phlo_iceberg.files import DataFileWriter, list_files
 from phlo_iceberg.publish import Commit, commit_all
 from phlo_iceberg.scan import TableState, connect, use_object_store
 from phlo_iceberg.snapshot import Change, SnapshotBuilder
@@ -282,16 +279,10 @@ def _remove_orphans(
 
 def _files_older_than(handle: Table, before: datetime) -> dict[str, int]:
     """Files below the table's folder by path, with their size."""
-    assert isinstance(handle.io, PyArrowFileIO)  # noqa: S101 - what load_catalog chooses
-    location = handle.metadata.location
-    scheme, netloc, path = PyArrowFileIO.parse_location(location)
-    filesystem = handle.io.fs_by_scheme(scheme, netloc)
-    prefix = location.removesuffix(urlparse(location).path) if scheme == "file" else f"{scheme}://"
-    infos = filesystem.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
     return {
-        f"{prefix}{info.path}": info.size or 0
-        for info in infos
-        if info.type == FileType.File and info.mtime is not None and info.mtime < before
+        path: info.size or 0
+        for path, info in list_files(handle.io, handle.metadata.location)
+        if info.mtime is not None and info.mtime < before
     }
 
 

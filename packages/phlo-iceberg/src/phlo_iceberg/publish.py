@@ -209,7 +209,7 @@ def _swap(catalog: SqlCatalog, session: Session, swap: _Swap) -> None:
     moved = session.execute(
         update(IcebergTables)
         .where(
-            *_row_of(catalog, name),
+            *row_of(catalog, name),
             IcebergTables.metadata_location == current.metadata_location,
         )
         .values(
@@ -221,7 +221,8 @@ def _swap(catalog: SqlCatalog, session: Session, swap: _Swap) -> None:
         raise CommitFailedException(f"{name} was changed by another process")
 
 
-def _row_of(catalog: SqlCatalog, name: TableName) -> tuple:
+def row_of(catalog: SqlCatalog, name: TableName) -> tuple:
+    """The condition for a table's row in the catalog's database."""
     return (
         IcebergTables.catalog_name == catalog.name,
         IcebergTables.table_namespace == name.namespace,
@@ -229,12 +230,36 @@ def _row_of(catalog: SqlCatalog, name: TableName) -> tuple:
     )
 
 
+def metadata_location(catalog: SqlCatalog, name: TableName) -> str:
+    """Where the catalog says that a table's metadata is, without reading it."""
+    with Session(catalog.engine) as session:
+        query = select(IcebergTables.metadata_location).where(*row_of(catalog, name))
+        return str(session.execute(query).scalar_one())
+
+
+def point_at(catalog: SqlCatalog, name: TableName, old: str, new: str) -> None:
+    """Let the catalog name other metadata of a table.
+
+    Raises:
+        MovedHeadError: It names other metadata than ``old`` meanwhile.
+    """
+    with Session(catalog.engine) as session:
+        moved = session.execute(
+            update(IcebergTables)
+            .where(*row_of(catalog, name), IcebergTables.metadata_location == old)
+            .values(metadata_location=new, previous_metadata_location=None)
+        )
+        if moved.rowcount != 1:  # pyright: ignore[reportAttributeAccessIssue] - a cursor result
+            raise MovedHeadError(f"{name} was changed by another process.")
+        session.commit()
+
+
 def _assert_unmoved(
     catalog: SqlCatalog, session: Session, reads: Mapping[TableName, int | None]
 ) -> None:
     """Hold the rows of tables that were read, in name order, and compare their heads."""
     for name in sorted(reads):
-        query = select(IcebergTables.metadata_location).where(*_row_of(catalog, name))
+        query = select(IcebergTables.metadata_location).where(*row_of(catalog, name))
         session.execute(query.with_for_update())
         _assert_head(catalog, name, reads[name])
 

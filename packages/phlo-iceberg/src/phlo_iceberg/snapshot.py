@@ -23,6 +23,7 @@ from pyiceberg.manifest import (
     ManifestEntryStatus,
     ManifestFile,
     ManifestWriter,
+    ManifestWriterV1,
     ManifestWriterV2,
     write_manifest_list,
 )
@@ -38,7 +39,7 @@ from pyiceberg.table.snapshots import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pyiceberg.io import FileIO
+    from pyiceberg.io import FileIO, OutputFile
     from pyiceberg.table.metadata import TableMetadata
 
 MIN_MANIFESTS_TO_MERGE = 10
@@ -76,6 +77,35 @@ class _DeleteManifestWriter(ManifestWriterV2):
     @property
     def _meta(self) -> dict[str, str]:
         return {**super()._meta, "content": "deletes"}
+
+
+def manifest_writer(
+    metadata: TableMetadata,
+    spec_id: int,
+    content: ManifestContent,
+    output: OutputFile,
+    snapshot_id: int | None,
+) -> ManifestWriter:
+    """Opens a manifest of data files or of delete files.
+
+    Args:
+        metadata: Schema and specs of the table.
+        spec_id: The partition spec of the files.
+        content: What the files are.
+        output: Where it is written.
+        snapshot_id: The snapshot that adds it.
+    """
+    if content == ManifestContent.DELETES:
+        kind = _DeleteManifestWriter
+    else:
+        kind = ManifestWriterV1 if metadata.format_version == 1 else ManifestWriterV2
+    return kind(
+        spec=metadata.specs()[spec_id],
+        schema=metadata.schema(),
+        output_file=output,
+        snapshot_id=snapshot_id,  # pyright: ignore[reportArgumentType] - old tables may lack it
+        avro_compression="deflate",
+    )
 
 
 class SnapshotBuilder:
@@ -135,16 +165,10 @@ class SnapshotBuilder:
         return path
 
     def _writer(self, spec_id: int, content: ManifestContent) -> ManifestWriter:
-        kind = ManifestWriterV2 if content == ManifestContent.DATA else _DeleteManifestWriter
         name = f"{self._uuid}-m{self._count}.avro"
         self._count += 1
-        return kind(
-            spec=self._metadata.specs()[spec_id],
-            schema=self._metadata.schema(),
-            output_file=self._io.new_output(self._new_path(name)),
-            snapshot_id=self._id,
-            avro_compression="deflate",
-        )
+        output = self._io.new_output(self._new_path(name))
+        return manifest_writer(self._metadata, spec_id, content, output, self._id)
 
     def _added_manifests(self) -> list[ManifestFile]:
         return [

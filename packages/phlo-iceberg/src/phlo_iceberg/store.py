@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from phlo.errors import MovedHeadError, SchemaChangeError, TableNotFoundError
+from phlo.errors import (
+    MovedHeadError,
+    SchemaChangeError,
+    TableNotFoundError,
+    UnreadableTableError,
+)
 from phlo.values import LoadAccount, Published, Snapshot, TableName
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.update import (
@@ -26,6 +31,7 @@ from phlo_iceberg.counts import count_rows
 from phlo_iceberg.maintenance import Policy, maintain_table
 from phlo_iceberg.publish import Commit, commit_all, commit_of
 from phlo_iceberg.rebase import rebase as rebase_stage
+from phlo_iceberg.repair import repair
 from phlo_iceberg.scan import TableState
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
 from phlo_iceberg.snapshot import SnapshotBuilder
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
     from phlo.protocols import Staged
-    from phlo.values import How, MaintenanceReport, TableStatistics
+    from phlo.values import How, MaintenanceReport, Repair, TableStatistics
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
@@ -117,7 +123,11 @@ class IcebergStore:
 
     def exists(self, table: TableName) -> bool:
         """Whether the catalog has the table."""
-        return self.catalog.table_exists(_identifier(table))
+        try:
+            self._open(table)
+        except NoSuchTableError:
+            return False
+        return True
 
     def list_tables(self) -> list[TableName]:
         """All tables, sorted."""
@@ -145,9 +155,20 @@ class IcebergStore:
             return TableState(table, metadata, handle.io, metadata.current_snapshot_id)
         return TableState(table, metadata, handle.io, _snapshot_of(metadata, table, str(at)))
 
-    def _load(self, table: TableName) -> Table:
+    def _open(self, table: TableName) -> Table:
         try:
             return self.catalog.load_table(_identifier(table))
+        except FileNotFoundError as exc:
+            raise UnreadableTableError(
+                f"The metadata of {table} is not where the catalog says. {exc}",
+                hint="If the project's folder was moved, `phlo doctor --fix` finds its tables "
+                "again.",
+                table=table,
+            ) from exc
+
+    def _load(self, table: TableName) -> Table:
+        try:
+            return self._open(table)
         except NoSuchTableError as exc:
             known = [str(t) for t in self.list_tables()]
             near = difflib.get_close_matches(str(table), known, n=3, cutoff=0.5)
@@ -191,7 +212,7 @@ class IcebergStore:
         on_schema_change: str,
     ) -> Target:
         try:
-            handle = self.catalog.load_table(_identifier(table))
+            handle = self._open(table)
         except NoSuchTableError:
             return self._new_target(table, schema, partition_by)
         transaction = handle.transaction()
@@ -302,6 +323,10 @@ class IcebergStore:
         """Compact, expire and clean up (see the protocol)."""
         self._load(table)
         return maintain_table(self.catalog, table, self._policy, dry_run=dry_run)
+
+    def repair(self, *, dry_run: bool = False) -> list[Repair]:
+        """Find tables again (see the protocol)."""
+        return repair(self.catalog, dry_run=dry_run)
 
     def statistics(
         self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None

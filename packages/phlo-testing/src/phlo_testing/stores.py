@@ -189,6 +189,11 @@ class TableStoreConformance:
         with pytest.raises(TableNotFoundError, match=r"bronze\.events"):
             store.load(TableName("bronze", "event"))
 
+    def test_tables_that_can_be_opened_are_not_repaired(self, store: TableStore) -> None:
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        assert store.repair() == []
+        assert self.contents(store) == [("a", 1, 1)]
+
     # -- merge
 
     def test_merge_inserts_updates_and_leaves_unchanged_rows(self, store: TableStore) -> None:

@@ -14,7 +14,9 @@ from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from phlo.values import Repair
 
     from phlo_cli.output import Output
 
@@ -37,12 +39,21 @@ class Finding:
 
 
 @click.command(short_help="Find out whether this project can work.")
+@click.option(
+    "--fix", is_flag=True, help="Find tables again whose folder was moved or whose catalog is lost."
+)
 @output_options()
 @click.pass_context
-def doctor(ctx: click.Context, output: Output) -> None:
-    """Examine the installation and this project, and say what to do about what is wrong."""
+def doctor(ctx: click.Context, fix: bool, output: Output) -> None:
+    """Examine the installation and this project, and say what to do about what is wrong.
+
+    With --fix, tables of a project that was moved or copied are rewritten for where they stand now,
+    and a lost catalog is rebuilt from the warehouse. Nothing may be running meanwhile.
+    """
     with output.busy("Examining"):
+        repaired = _repair() if fix else []
         findings = [_examine(subject, look) for subject, look in _EXAMINATIONS.items()]
+    findings = [*repaired, *findings]
     if output.as_json:
         output.json([asdict(finding) for finding in findings])
     else:
@@ -68,6 +79,18 @@ def _print(finding: Finding, output: Output) -> None:
     output.console.print(f"{mark} {finding.subject:<10} {escape(finding.message)}", soft_wrap=True)
     if finding.hint:
         output.line(f"             {finding.hint}", style="dim")
+
+
+def _repair() -> list[Finding]:
+    from phlo.lake import open_lake
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    return [
+        Finding("repaired", "ok", f"{repair.table} ({repair.problem}) from {repair.found}")
+        for repair in open_lake().store.repair()
+    ]
 
 
 def _python() -> str:
@@ -117,17 +140,34 @@ def _runs() -> str:
         return f"{counted(instance.get_runs_count(), 'run')} kept in {instance.root_directory}"
 
 
-def _store() -> str:
+def _store() -> Finding | str:
     from phlo.lake import open_lake
 
     from phlo_cli.location import require_project
 
     require_project()
     store = open_lake().store
+    if displaced := store.repair(dry_run=True):
+        return _displaced(displaced)
     tables = store.list_tables()
     for table in tables:
         store.load(table)
     return f"{counted(len(tables), 'table')} can be read"
+
+
+def _displaced(repairs: Sequence[Repair]) -> Finding:
+    names = ", ".join(str(repair.table) for repair in repairs[:5])
+    names += ", ..." if len(repairs) > 5 else ""
+    if repairs[0].problem == "lost":
+        text = f"the catalog is empty, but the warehouse holds {counted(len(repairs), 'table')}"
+    else:
+        text = f"{counted(len(repairs), 'table')} of a project that was moved or copied"
+    return Finding(
+        "tables",
+        "failed",
+        f"{text}: {names}",
+        "Stop whatever is running, and let `phlo doctor --fix` find them again.",
+    )
 
 
 def _engine() -> str:
