@@ -45,11 +45,18 @@ def rebase(staged: StagedLoad, handle: Table) -> StagedLoad | None:
         return None
     if handle.metadata.default_spec_id != staged.base.default_spec_id:
         return None
+    if _is_expired(staged.base_snapshot_id, handle):
+        return None
     now = TableState(staged.table, handle.metadata, handle.io, handle.metadata.current_snapshot_id)
     before = TableState(staged.table, staged.base, handle.io, staged.base_snapshot_id)
     if not _is_independent(staged, before.tasks(), now):
         return None
     return _on_head(staged, handle, now)
+
+
+def _is_expired(snapshot_id: int | None, handle: Table) -> bool:
+    """Whether what the stage was planned on is not kept any more, so nothing can be compared."""
+    return snapshot_id is not None and handle.metadata.snapshot_by_id(snapshot_id) is None
 
 
 def _is_independent(staged: StagedLoad, before: Sequence[FileScanTask], now: TableState) -> bool:

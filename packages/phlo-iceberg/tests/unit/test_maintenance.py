@@ -179,6 +179,18 @@ def test_a_stage_planned_before_a_compaction_never_brings_a_row_back(store, monk
     assert (len(found), found["k0-3"]) == (60, -3)
 
 
+def test_a_stage_whose_base_has_expired_is_planned_anew(store):
+    load(store, [("a", 0)], merge(DAY_1))
+    staged = stage_rows(store, [("a", 9), ("b", 9)], merge(DAY_2), 9)
+    for n in (1, 2, 3):
+        load(store, [("a", n)], merge(DAY_1), n)
+    store.maintain(EVENTS)
+    with pytest.raises(MovedHeadError):
+        store.publish([staged], rebase=True)
+    load(store, [("a", 9), ("b", 9)], merge(DAY_2), 9)
+    assert read(store) == [("a", 9), ("b", 9)]
+
+
 def test_another_writers_table_is_maintained_too(store):
     store.catalog.create_namespace("bronze")
     table = store.catalog.create_table(

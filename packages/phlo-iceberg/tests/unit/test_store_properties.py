@@ -3,19 +3,22 @@
 import math
 import tempfile
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pyarrow as pa
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from phlo.errors import FatalRunError
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from phlo.errors import FatalRunError, MovedHeadError
 from phlo.values import Append, LoadAccount, Merge, Partition, Replace, TableName
 from phlo_iceberg import stage
 from phlo_iceberg.engine import DuckDBEngine
+from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from pyiceberg.catalog import load_catalog
+from pyiceberg.expressions import EqualTo
 
 TABLE = TableName("bronze", "things")
 DAYS = [Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3)]
@@ -42,8 +45,47 @@ class Row:
 
     key: tuple
     content: tuple
+    day: int | None  # None: another writer's, who knows nothing of partitions
+    extraction: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load to merge: its rows, and how they compete."""
+
+    keys: list
+    values: list
+    gone: list
     day: int
     extraction: int
+    method: str
+    by_value: bool
+    has_deletes: bool
+    rewrites: bool
+
+    @property
+    def how(self) -> Merge:
+        return Merge(
+            ("k", "level"),
+            DAYS[self.day],
+            method=self.method,
+            order_by="value" if self.by_value else None,
+            delete_column="gone" if self.has_deletes else None,
+        )
+
+
+LOADS = st.builds(
+    Load,
+    keys=st.lists(KEYS, max_size=6, unique_by=repr),
+    values=st.lists(st.tuples(VALUES, RATIOS), min_size=6, max_size=6),
+    gone=st.lists(st.sampled_from([False, False, False, True]), min_size=6, max_size=6),
+    day=st.integers(0, 2),
+    extraction=st.integers(0, 5),
+    method=METHODS,
+    by_value=st.booleans(),
+    has_deletes=st.booleans(),
+    rewrites=st.booleans(),
+)
 
 
 def same(left, right):
@@ -52,7 +94,7 @@ def same(left, right):
 
 
 def is_later(stored: Row, day: int, extraction: int) -> bool:
-    return (stored.day, stored.extraction) > (day, extraction)
+    return stored.day is not None and (stored.day, stored.extraction) > (day, extraction)
 
 
 def stored_wins(stored: Row, new: Row, method: str, *, by_value: bool) -> bool:
@@ -78,7 +120,9 @@ class MergeMachine(RuleBasedStateMachine):
             "uri": f"sqlite:///{self.folder.name}/catalog.db",
             "warehouse": Path(self.folder.name, "warehouse").as_uri(),
         }
-        self.store = IcebergStore(load_catalog("lake", **self.properties))
+        # Maintenance joins whatever it can, and drops all but the newest snapshot.
+        policy = Policy(1, timedelta(0), min_small_files=2, deleted_share=0)
+        self.store = IcebergStore(load_catalog("lake", **self.properties), policy)
         self.engine = DuckDBEngine(self.store)
         self.rows: dict[str, Row] = {}
         self.schema = SCHEMA
@@ -95,33 +139,11 @@ class MergeMachine(RuleBasedStateMachine):
         if EXTRA not in self.schema:
             self.schema = self.schema.append(EXTRA)
 
-    @rule(
-        keys=st.lists(KEYS, max_size=6, unique_by=repr),
-        values=st.lists(st.tuples(VALUES, RATIOS), min_size=6, max_size=6),
-        gone=st.lists(st.sampled_from([False, False, False, True]), min_size=6, max_size=6),
-        day=st.integers(0, 2),
-        extraction=st.integers(0, 5),
-        method=METHODS,
-        by_value=st.booleans(),
-        has_deletes=st.booleans(),
-        rewrites=st.booleans(),
-    )
-    def merge(self, keys, values, gone, day, extraction, method, by_value, has_deletes, rewrites):
-        how = Merge(
-            ("k", "level"),
-            DAYS[day],
-            method=method,
-            order_by="value" if by_value else None,
-            delete_column="gone" if has_deletes else None,
-        )
-        stage.REWRITE_ROWS = 250_000 if rewrites else 0
-        deletes = [bool(has_deletes and g) for g in gone]
-        new = [
-            Row(k, (v, r, f"x{v}" if EXTRA in self.schema else None), day, extraction)
-            for k, (v, r) in zip(keys, values, strict=False)
-        ]
-        expected = self._apply(new, deletes, method, by_value=by_value)
-        published = self._load(new, deletes, how, has_deletes=has_deletes)
+    @rule(load=LOADS)
+    def merge(self, load):
+        new, deletes = self._rows_of(load)
+        expected = self._apply(new, deletes, load.method, by_value=load.by_value)
+        (published,) = self.store.publish([self._stage(load)])
         account = published.account
         assert account.is_balanced
         found = LoadAccount(**{n: getattr(account, n) for n in expected})
@@ -129,7 +151,92 @@ class MergeMachine(RuleBasedStateMachine):
         changed = expected["inserted"] + expected["updated"] + expected["removed"]
         self.snapshots += bool(changed)
         assert len(self.store.history(TABLE)) == self.snapshots
-        self._compare(published.row_count)
+        assert published.row_count == len(self.rows)
+        self._compare()
+
+    @precondition(lambda self: self.exists)
+    @rule(first=LOADS, second=LOADS)
+    def two_writers(self, first, second):
+        """One load is published while another stands staged; that one follows or plans anew."""
+        staged = self._stage(second)
+        before = dict(self.rows)
+        self._apply_load(second)
+        self._apply_load(first)
+        second_first = self.rows
+        self.rows = before
+        self._apply_load(first)
+        self.store.publish([self._stage(first)])
+        self._apply_load(second)
+        try:
+            (published,) = self.store.publish([staged], rebase=True)
+            # Moved onto the other load's state, it stands as if it had come before or after.
+            if self._stored() != self._expected():
+                self.rows = second_first
+        except MovedHeadError:
+            (published,) = self.store.publish([self._stage(second)])
+        assert published.account.is_balanced
+        self.snapshots = len(self.store.history(TABLE))
+        self._compare()
+
+    @precondition(lambda self: self.exists)
+    @rule(load=LOADS)
+    def a_maintenance_while_a_load_stands_staged(self, load):
+        staged = self._stage(load)
+        self.store.maintain(TABLE)
+        self._apply_load(load)
+        try:
+            (published,) = self.store.publish([staged], rebase=True)
+        except MovedHeadError:
+            (published,) = self.store.publish([self._stage(load)])
+        self.snapshots = len(self.store.history(TABLE))
+        self._compare()
+
+    @precondition(lambda self: self.exists)
+    @rule()
+    def maintain(self):
+        self.store.maintain(TABLE)
+        self.snapshots = len(self.store.history(TABLE))
+        self._compare()
+
+    @precondition(lambda self: self.exists)
+    @rule(key=KEYS, value=VALUES)
+    def another_writer_appends(self, key, value):
+        if repr(key) in self.rows:
+            return
+        table = self.store.catalog.load_table("bronze.things")
+        row = {"k": key[0], "level": key[1], "value": value}
+        table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+        self.rows[repr(key)] = Row(key, (value, None, None), None, 0)
+        self.snapshots += 1
+        self._compare()
+
+    @precondition(lambda self: self.exists)
+    @rule(letter=st.sampled_from("abcdé"))
+    def another_writer_deletes(self, letter):
+        gone = [name for name, row in self.rows.items() if row.key[0] == letter]
+        if not gone:
+            return
+        self.store.catalog.load_table("bronze.things").delete(EqualTo("k", letter))
+        for name in gone:
+            del self.rows[name]
+        self.snapshots = len(self.store.history(TABLE))
+        self._compare()
+
+    @property
+    def exists(self):
+        return self.store.exists(TABLE)
+
+    def _rows_of(self, load):
+        deletes = [bool(load.has_deletes and g) for g in load.gone]
+        new = [
+            Row(k, (v, r, f"x{v}" if EXTRA in self.schema else None), load.day, load.extraction)
+            for k, (v, r) in zip(load.keys, load.values, strict=False)
+        ]
+        return new, deletes
+
+    def _apply_load(self, load):
+        new, deletes = self._rows_of(load)
+        return self._apply(new, deletes, load.method, by_value=load.by_value)
 
     def _apply(self, new, deletes, method, *, by_value):
         counts = dict.fromkeys(
@@ -161,46 +268,44 @@ class MergeMachine(RuleBasedStateMachine):
         self.rows[name] = row
         return "updated"
 
-    def _load(self, new, deletes, how, *, has_deletes):
-        schema = self.schema
-        given = schema.append(GONE) if has_deletes else schema
+    def _stage(self, load):
+        stage.REWRITE_ROWS = 250_000 if load.rewrites else 0
+        new, deletes = self._rows_of(load)
+        given = self.schema.append(GONE) if load.has_deletes else self.schema
         dicts = [
             dict(zip(("k", "level"), r.key, strict=True))
             | dict(zip(("value", "ratio", "extra"), r.content, strict=True))
             | {"gone": d}
             for r, d in zip(new, deletes, strict=False)
         ]
-        partition = how.partition
-        rows = load_rows(given, dicts, partition, new[0].extraction if new else 0)
-        staged = self.store.stage(
-            TABLE, rows, how, schema=with_metadata(schema), partition_by=BY_PARTITION_DATE
+        rows = load_rows(given, dicts, load.how.partition, load.extraction)
+        return self.store.stage(
+            TABLE,
+            rows,
+            load.how,
+            schema=with_metadata(self.schema),
+            partition_by=BY_PARTITION_DATE,
         )
-        (published,) = self.store.publish([staged])
-        return published
 
-    def _compare(self, row_count):
-        expected = sorted(repr((*r.key, *r.content, DAYS[r.day].date)) for r in self.rows.values())
+    def _expected(self):
+        return sorted(
+            repr((*r.key, *r.content, None if r.day is None else DAYS[r.day].date))
+            for r in self.rows.values()
+        )
+
+    def _stored(self):
         by_pyiceberg = load_catalog("lake", **self.properties).load_table("bronze.things")
-        for table in (
-            by_pyiceberg.scan().to_arrow(),
-            self.engine.query("SELECT * FROM bronze.things").read_all(),
-        ):
-            names = table.column_names
-            rows = [
-                repr(
-                    (
-                        r["k"],
-                        r["level"],
-                        r["value"],
-                        r["ratio"],
-                        r["extra"] if "extra" in names else None,
-                        r["_phlo_partition_date"],
-                    )
-                )
-                for r in table.to_pylist()
-            ]
-            assert sorted(rows) == expected
-        assert row_count == len(expected)
+        return self._texts(by_pyiceberg.scan().to_arrow())
+
+    def _texts(self, rows):
+        names = ("k", "level", "value", "ratio", "extra", "_phlo_partition_date")
+        return sorted(repr(tuple(r.get(n) for n in names)) for r in rows.to_pylist())
+
+    def _compare(self):
+        expected = self._expected()
+        assert self._stored() == expected
+        assert self._texts(self.engine.query("SELECT * FROM bronze.things").read_all()) == expected
+        assert self.store.load(TABLE).row_count == len(expected)
 
 
 class ReplaceMachine(RuleBasedStateMachine):
