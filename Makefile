@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-slow lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-slow test-trino lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,10 +26,13 @@ demo: $(READY)  ## Load, check, model and publish the flights example
 	@$(BIN)/python examples/flights/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino"
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
-	$(BIN)/pytest -m slow --timeout 3000
+	$(BIN)/pytest -m "slow and not trino" --timeout 3000
+
+test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads once
+	$(BIN)/pytest -m trino --timeout 900
 
 lint: $(READY)  ## Style, import contracts
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from phlo_testing.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +83,7 @@ def run_object_store(folder: Path) -> Iterator[ObjectStore]:
 
     Needs ``pip install "phlo-testing[s3]"``.
     """
-    ports: dict[str, int] = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports: dict[str, int] = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     store = ObjectStore(
         f"http://127.0.0.1:{ports['s3.port']}", f"http://127.0.0.1:{ports['s3.port.iceberg']}"
     )
@@ -119,17 +120,6 @@ def _command(folder: Path, ports: Mapping[str, int]) -> list[str]:
         "-bucket=phlo",
         "-tableBucket=lake",
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from phlo_testing.object_store import ObjectStore
     from phlo_testing.sandbox import ProjectSandbox
+    from phlo_testing.trino import TrinoLake
 
 _ISOLATED = ("PHLO_", "DAGSTER_", "DLT_", "DBT_")
 
@@ -90,6 +91,23 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
     from phlo_testing.object_store import run_object_store
 
     yield from run_object_store(tmp_path_factory.mktemp("object-store"))
+
+
+@pytest.fixture(scope="session")
+def trino_lake(
+    postgres_server: PostgresAddress,
+    object_store: ObjectStore,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TrinoLake]:
+    """A real Trino and a catalog that pyiceberg shares with it, for the whole session.
+
+    Needs ``pip install "phlo-testing[trino]"``; Maven downloads the server at its first start.
+    """
+    from phlo_testing.databases import fresh_database
+    from phlo_testing.trino import run_trino
+
+    database = fresh_database(postgres_server)
+    yield from run_trino(tmp_path_factory.mktemp("trino"), database, object_store)
 
 
 def _forget() -> None:

