@@ -32,6 +32,8 @@ test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill t
 	$(BIN)/pytest -m "slow and not trino" --timeout 3000
 
 test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads once
+	@command -v mvn >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m trino --timeout 900
 
 lint: $(READY)  ## Style, import contracts

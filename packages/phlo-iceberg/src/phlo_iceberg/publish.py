@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from phlo.values import TableName
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import StagedTable, Table
+    from pyiceberg.table.metadata import TableMetadata
 
     from phlo_iceberg.stage import StagedLoad
 
@@ -52,6 +53,8 @@ class Commit:
     updates: tuple[TableUpdate, ...]
     requirements: tuple[TableRequirement, ...]
     snapshot_id: int | None
+    schema_ids: frozenset[int] | None = None
+    """Schemas of the table that a new one was numbered after; ``None`` where none is added."""
 
     @property
     def is_new_table(self) -> bool:
@@ -74,7 +77,18 @@ def commit_of(staged: StagedLoad, ref: str = MAIN_BRANCH) -> Commit:
         updates=(*staged.updates, *staged.snapshot_updates(ref)),
         requirements=requirements,
         snapshot_id=staged.snapshot.snapshot_id if staged.snapshot else None,
+        schema_ids=_ids(staged.base) if staged.base and staged.changes_schema else None,
     )
+
+
+def _ids(metadata: TableMetadata) -> frozenset[int]:
+    return frozenset(schema.schema_id for schema in metadata.schemas)
+
+
+def _refuse_taken_schema_ids(commit: Commit, current: Table) -> None:
+    """Refuse where the table got schemas since, though its present one is again as planned."""
+    if commit.schema_ids is not None and _ids(current.metadata) != commit.schema_ids:
+        raise CommitFailedException(f"{commit.name} got another schema meanwhile")
 
 
 def commit_all(
@@ -118,7 +132,12 @@ def _commit_alone(
         _warn_of_reads()
     for name, snapshot_id in reads.items():
         _assert_head(catalog, name, snapshot_id)
-    commits[0].handle._do_commit(commits[0].updates, commits[0].requirements)
+    (commit,) = commits
+    if commit.schema_ids is not None:
+        _refuse_taken_schema_ids(
+            commit, catalog.load_table((commit.name.namespace, commit.name.name))
+        )
+    commit.handle._do_commit(commit.updates, commit.requirements)
 
 
 @cache
@@ -167,6 +186,8 @@ def _next_metadata(catalog: SqlCatalog, commit: Commit) -> _Swap:
         current = catalog.load_table(identifier)
     except NoSuchTableError:
         current = None
+    if current is not None:
+        _refuse_taken_schema_ids(commit, current)
     new = catalog._update_and_stage_table(current, identifier, commit.requirements, commit.updates)
     return _Swap(commit, current, new)
 

@@ -1,12 +1,17 @@
 """A real Trino beside phlo on one catalog: each reads right what the other wrote (R43, R171)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pyarrow as pa
 import pytest
-from phlo.values import Merge, TableName
+from phlo.errors import MovedHeadError
+from phlo.values import Append, Merge, Replace, TableName
+from phlo_iceberg import stage as stage_module
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2
+from phlo_testing.stores import DAY_1, DAY_2, DAY_3
 from pyiceberg.catalog import load_catalog
 
 pytestmark = [pytest.mark.trino, pytest.mark.integration, pytest.mark.xdist_group("servers")]
@@ -25,13 +30,17 @@ def store(trino_lake):
     catalog.engine.dispose()
 
 
-def stage(store, pairs, how, extraction=0):
+def stage(store, pairs, how, extraction=0, schema=SCHEMA):
     rows = [{"id": id_, "value": value} for id_, value in pairs]
+    given = SCHEMA
+    if isinstance(how, Merge) and how.delete_column:
+        given = SCHEMA.append(pa.field(how.delete_column, pa.bool_()))
+        rows = [{**row, how.delete_column: True} for row in rows]
     return store.stage(
         EVENTS,
-        load_rows(SCHEMA, rows, how.partition, extraction),
+        load_rows(given, rows, how.partition, extraction),
         how,
-        schema=with_metadata(SCHEMA),
+        schema=with_metadata(schema),
         partition_by=BY_PARTITION_DATE,
     )
 
@@ -96,3 +105,152 @@ def test_phlo_goes_on_from_what_trino_left(trino_lake, store):
     load(store, [("k0", 100), ("k2", 20), ("k3", 30)], merge(DAY_2))
     expected = [("k0", 100), ("k1", 1), ("k2", 20), ("k3", 30)]
     assert everywhere(trino_lake, store) == expected
+
+
+class TestTrinoWritesBetweenStageAndPublish:
+    """A load is staged, Trino writes, the load is published: both count, in that order."""
+
+    @dataclass(frozen=True)
+    class Write:
+        """What Trino does, and what that makes of rows ``{id: (value, day)}``."""
+
+        statements: tuple[str, ...]
+        effect: Callable
+
+    WRITES = {
+        "optimize": Write(("ALTER TABLE bronze.events EXECUTE optimize",), dict),
+        "delete a row the load has": Write(
+            ("DELETE FROM bronze.events WHERE id = 'k1'",), lambda rows: without(rows, "k1")
+        ),
+        "delete a neighbour": Write(
+            ("DELETE FROM bronze.events WHERE id = 'k2'",), lambda rows: without(rows, "k2")
+        ),
+        "delete a neighbour, then optimize": Write(
+            (
+                "DELETE FROM bronze.events WHERE id = 'k2'",
+                "ALTER TABLE bronze.events EXECUTE optimize",
+            ),
+            lambda rows: without(rows, "k2"),
+        ),
+        "delete in another partition": Write(
+            ("DELETE FROM bronze.events WHERE id = 'm0'",), lambda rows: without(rows, "m0")
+        ),
+        "delete a partition": Write(
+            ("DELETE FROM bronze.events WHERE _phlo_partition_date = DATE '2025-01-01'",),
+            lambda rows: {k: r for k, r in rows.items() if r[1] != 1},
+        ),
+        "update a row the load has": Write(
+            ("UPDATE bronze.events SET value = 77 WHERE id = 'k1'",),
+            lambda rows: {**rows, "k1": (77, 1)},
+        ),
+        "update a neighbour": Write(
+            ("UPDATE bronze.events SET value = 77 WHERE id = 'k3'",),
+            lambda rows: {**rows, "k3": (77, 1)},
+        ),
+        "insert a key the load has": Write(
+            (
+                "INSERT INTO bronze.events (id, value, _phlo_partition_date)"
+                " VALUES ('n0', 55, DATE '2025-01-01')",
+            ),
+            lambda rows: {**rows, "n0": (55, 1)},
+        ),
+        "insert another key": Write(
+            ("INSERT INTO bronze.events (id, value) VALUES ('z', 66)",),
+            lambda rows: {**rows, "z": (66, None)},
+        ),
+        "insert and delete it": Write(
+            (
+                "INSERT INTO bronze.events (id, value) VALUES ('n0', 66)",
+                "DELETE FROM bronze.events WHERE id = 'n0'",
+            ),
+            dict,
+        ),
+        "add a column": Write(("ALTER TABLE bronze.events ADD COLUMN more varchar",), dict),
+        "rename a column and back": Write(
+            (
+                "ALTER TABLE bronze.events RENAME COLUMN value TO other",
+                "ALTER TABLE bronze.events RENAME COLUMN other TO value",
+            ),
+            dict,
+        ),
+    }
+
+    LOADS = {
+        "merge": (
+            Merge(("id",), DAY_3),
+            [("k1", 101), ("k4", 104), ("n0", 100)],
+            lambda rows: {**rows, "k1": (101, 3), "k4": (104, 3), "n0": (100, 3)},
+        ),
+        "delete": (
+            Merge(("id",), DAY_3, delete_column="gone"),
+            [("k1", None), ("k4", None)],
+            lambda rows: without(rows, "k1", "k4"),
+        ),
+        "replace": (
+            Replace(DAY_1),
+            [("k1", 101), ("n0", 100)],
+            lambda rows: {
+                **{k: r for k, r in rows.items() if r[1] != 1},
+                "k1": (101, 1),
+                "n0": (100, 1),
+            },
+        ),
+        "append": (
+            Append(DAY_3, on_rerun="append"),
+            [("new", 1)],
+            lambda rows: {**rows, "new": (1, 3)},
+        ),
+    }
+
+    KINDS = (
+        ("merge", True),
+        ("merge", False),
+        ("delete", True),
+        ("replace", False),
+        ("append", False),
+    )
+
+    @pytest.mark.parametrize(("load_kind", "marks_positions"), KINDS)
+    @pytest.mark.parametrize("write", WRITES)
+    def test_both_count(self, trino_lake, store, monkeypatch, write, load_kind, marks_positions):
+        if marks_positions:
+            monkeypatch.setattr(stage_module, "REWRITE_ROWS", -1)
+            monkeypatch.setattr(stage_module, "MIN_TOUCHED_SHARE", 1)
+        load(store, [(f"k{n}", n) for n in range(4)], merge(DAY_1))
+        load(store, [("k4", 4), ("k5", 5)], merge(DAY_1), 1)
+        load(store, [("m0", 0), ("m1", 1)], merge(DAY_2), 2)
+        start = {f"k{n}": (n, 1) for n in range(6)} | {"m0": (0, 2), "m1": (1, 2)}
+        how, pairs, effect = self.LOADS[load_kind]
+
+        staged = stage(store, pairs, how, 3)
+        for statement in self.WRITES[write].statements:
+            trino_lake.execute(statement)
+        try:
+            store.publish([staged], rebase=True)
+        except MovedHeadError:
+            store.publish([stage(store, pairs, how, 3)], rebase=True)
+
+        expected = effect(self.WRITES[write].effect(start))
+        assert everywhere(trino_lake, store) == sorted((k, v) for k, (v, _) in expected.items())
+        days = "SELECT id, day(_phlo_partition_date) FROM bronze.events"
+        assert dict(trino_lake.execute(days)) == {k: day for k, (_, day) in expected.items()}
+
+    def test_a_stage_with_a_new_column_is_refused_where_a_rename_came_and_went(
+        self, trino_lake, store
+    ):
+        load(store, [("a", 1)], merge(DAY_1))
+        wider = SCHEMA.append(pa.field("more", pa.string()))
+        staged = stage(store, [("b", 2)], merge(DAY_2), 1, wider)
+        for statement in self.WRITES["rename a column and back"].statements:
+            trino_lake.execute(statement)
+        with pytest.raises(MovedHeadError):
+            store.publish([staged], rebase=True)
+        store.publish([stage(store, [("b", 2)], merge(DAY_2), 1, wider)])
+        assert everywhere(trino_lake, store) == [("a", 1), ("b", 2)]
+        names = [field.name for field in store.load(EVENTS).schema]
+        assert names[:2] == ["id", "value"]
+        assert "more" in names
+
+
+def without(rows, *keys):
+    return {k: r for k, r in rows.items() if k not in keys}

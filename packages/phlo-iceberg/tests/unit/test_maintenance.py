@@ -191,6 +191,29 @@ def test_a_stage_whose_base_has_expired_is_planned_anew(store):
     assert read(store) == [("a", 9), ("b", 9)]
 
 
+def test_a_stage_with_a_new_column_is_refused_where_a_rename_came_and_went(store):
+    load(store, [("a", 1)], merge(DAY_1))
+    wider = SCHEMA.append(pa.field("more", pa.string()))
+    rows = load_rows(wider, [{"id": "b", "value": 2, "more": "m"}], DAY_2, 1)
+    schema = with_metadata(wider)
+
+    def stage_wider():
+        return store.stage(
+            EVENTS, rows, merge(DAY_2), schema=schema, partition_by=BY_PARTITION_DATE
+        )
+
+    staged = stage_wider()
+    for old, new in (("value", "other"), ("other", "value")):
+        with store.catalog.load_table("bronze.events").update_schema() as change:
+            change.rename_column(old, new)
+    with pytest.raises(MovedHeadError):
+        store.publish([staged], rebase=True)
+    store.publish([stage_wider()])
+    metadata = store.catalog.load_table("bronze.events").metadata
+    assert [s.schema_id for s in metadata.schemas] == [0, 1, 2]
+    assert read(store) == [("a", 1), ("b", 2)]
+
+
 def test_another_writers_table_is_maintained_too(store):
     store.catalog.create_namespace("bronze")
     table = store.catalog.create_table(
