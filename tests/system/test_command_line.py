@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -84,6 +86,67 @@ def test_bad_rows_fail_the_run_by_message_and_stand_in_quarantine(project):
     statement = "SELECT count(*) AS n FROM bronze.orders WHERE status = 'lost'"
     assert answer(project, "query", statement) == [{"n": 0}]
     assert "breaks status: isin" in phlo(project, "quarantine", "show", "orders").stdout
+
+
+def test_a_failed_load_is_loaded_again_once_the_schema_is_corrected(project):
+    with mended(project / "workflows/schemas/shop.py", "ge=0,", "ge=0, le=150,"):
+        failed = phlo(project, "materialize", "orders", "--partition", "2025-01-19", code=1)
+        assert "orders break Orders" in failed.stdout
+    (command,) = set(
+        re.findall("phlo (materialize bronze.orders --from-staged \\w+)", failed.stdout)
+    )
+    with mended(project / "workflows/ingestion/shop/orders.py", "return [", "return 1 / 0 and ["):
+        (asset,) = answer(project, *command.split())["assets"]
+    assert (asset["partition"], asset["rows"]["inserted"]) == ("2025-01-19", 100)
+    again = phlo(project, *command.split(), code=1)
+    assert "has kept rows" in again.stdout
+    assert "Traceback" not in again.stdout + again.stderr
+
+
+def test_rows_in_quarantine_are_loaded_once_the_schema_is_corrected(project):
+    schema = project / "workflows/schemas/shop.py"
+    source = project / "workflows/ingestion/shop/orders.py"
+    quarantining = 'group="shop",\n    invalid_rows="quarantine",'
+    with (
+        mended(schema, "ge=0,", "ge=0, le=150,"),
+        mended(source, 'group="shop",', quarantining),
+    ):
+        for day in ("2025-01-21", "2025-01-22"):
+            phlo(project, "materialize", "orders", "--partition", day)
+    days = "WHERE _phlo_partition_date >= DATE '2025-01-21' AND amount > 150"
+    days += " AND _phlo_partition_date <= DATE '2025-01-22'"
+    statement = f"SELECT count(*) AS n FROM bronze.orders {days}"
+    assert answer(project, "query", statement) == [{"n": 0}]
+    waiting = {r["partition"]: r["rows"] for r in answer(project, "quarantine", "list")}
+    waiting = {day: rows for day, rows in waiting.items() if day > "2025-01-20"}
+    assert len(waiting) == 2
+
+    for day in waiting:
+        (run,) = answer(project, "quarantine", "requeue", "orders", "--partition", day)
+        assert run["assets"][0]["rows"]["inserted"] == waiting[day]
+
+    assert answer(project, "query", statement) == [{"n": sum(waiting.values())}]
+    left = {r["partition"] for r in answer(project, "quarantine", "list")}
+    assert left.isdisjoint(waiting)
+
+
+def test_rows_of_a_load_that_published_nothing_are_not_taken_out_of_quarantine(project):
+    refused = phlo(project, "quarantine", "requeue", "orders", "--partition", "2025-01-18", code=1)
+    assert "published nothing" in refused.stdout
+    assert "--from-staged" in refused.stdout
+    assert answer(project, "quarantine", "show", "orders", "--partition", "2025-01-18")
+
+
+@contextmanager
+def mended(file, old, new):
+    """A file in which something else stands for a while."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        file.write_text(text)
 
 
 def test_the_template_has_tests_that_pass(project):

@@ -63,6 +63,11 @@ PLAIN_ASSETS = """
     @dg.asset
     def crashes() -> None:
         {}["missing"]
+
+
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=1))
+    def crashes_twice() -> None:
+        {}["missing"]
 """
 
 

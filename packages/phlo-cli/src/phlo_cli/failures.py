@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent
     from dagster_shared.error import SerializableErrorInfo
 
+_WRAPPING = ("Dagster", "RetryRequestedFromPolicy")
+"""How the classes of errors begin that Dagster raises around another one."""
+
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
@@ -48,7 +51,7 @@ def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInf
 
 def _told(chain: list[SerializableErrorInfo]) -> SerializableErrorInfo:
     ours = (error for error in chain if error.cls_name in _phlo_classes())
-    others = (e for e in chain if not (e.cls_name or "").startswith("Dagster"))
+    others = (e for e in chain if not (e.cls_name or "").startswith(_WRAPPING))
     return next(ours, None) or next(others, None) or chain[-1]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey
 from dagster._core.definitions.partitions.context import partition_loading_context
-from phlo.errors import InvalidPartitionError
+from phlo.errors import AssetNotFoundError, InvalidPartitionError
 from phlo.values import Partition
 
 if TYPE_CHECKING:
@@ -127,3 +127,24 @@ def require_partition(location: Location, key: AssetKey, partition: str | None) 
         first=first,
         last=last,
     )
+
+
+def require_ingestions(location: Location, keys: Iterable[AssetKey]) -> None:
+    """Refuse a selection in which nothing is loaded from a source.
+
+    Raises:
+        AssetNotFoundError: There is no ingested table among the assets.
+    """
+    if not any("dlt" in location.graph.get(key).kinds for key in keys):
+        names = ", ".join(sorted(location.table_of(k) or k.to_user_string() for k in keys))
+        raise AssetNotFoundError(
+            f"Nothing of {names} is loaded from a source, so no run has staged rows of it.",
+            hint="Leave --from-staged away, or name an ingested table.",
+        )
+
+
+def partition_of_run(location: Location, run_id: str) -> str | None:
+    """The partition of the run whose id begins so; ``None`` where there is none."""
+    runs = (r for r in location.instance.get_runs() if r.run_id.startswith(run_id))
+    run = next(runs, None)
+    return run.tags.get("dagster/partition") if run is not None else None

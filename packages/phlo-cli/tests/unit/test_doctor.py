@@ -7,7 +7,7 @@ def test_a_healthy_project_has_nothing_failed(plain_project, phlo):
     assert answer.code == 0
     found = findings(answer)
     assert {row["status"] for row in found.values()} <= {"ok", "note"}
-    assert found["project"]["message"].endswith(": 6 assets, 1 check")
+    assert found["project"]["message"].endswith(": 7 assets, 1 check")
     assert found["runs"]["message"].startswith("0 runs kept in ")
     assert found["engine"]["message"] == "duckdb answers"
 

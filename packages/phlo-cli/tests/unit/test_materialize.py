@@ -67,6 +67,14 @@ def test_runs_are_kept_by_the_projects_own_instance(plain_project, phlo):
     assert run.is_success
 
 
+def test_what_fails_again_is_told_by_its_own_error(plain_project, phlo):
+    answer = phlo("materialize", "crashes_twice")
+    assert answer.code == 1
+    assert "↻ crashes_twice: trying again: KeyError: 'missing'" in answer.out
+    assert "crashes_twice failed\n  KeyError: 'missing'" in answer.out
+    assert "max_retries" not in answer.out
+
+
 def test_a_failed_contract_is_told_by_its_message_without_a_traceback(plain_project, phlo):
     answer = phlo("materialize", "broken+")
     assert answer.code == 1

@@ -160,5 +160,9 @@ class FatalRunError(PhloError):
     """Stop: trying again would fail the same way."""
 
 
+class ReplayError(FatalRunError):
+    """Rows kept from an earlier run cannot be loaded again."""
+
+
 class LoadTimeoutError(FatalRunError, TimeoutError):
     """A load took longer than its ``max_runtime_seconds`` (R31)."""

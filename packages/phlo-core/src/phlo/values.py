@@ -29,6 +29,12 @@ A merge may move a row to the loading partition, so in such a table ``_phlo_part
 not tell to which day a row belongs (R70).
 """
 
+FROM_STAGED_TAG = "phlo/from-staged"
+"""Tag of a run that loads what an earlier run extracted: that run's id, or how it begins."""
+
+FROM_QUARANTINE_TAG = "phlo/from-quarantine"
+"""Tag of a run that loads a partition's rows out of quarantine again."""
+
 MAIN = "main"
 """The ref that readers see unless they name another."""
 

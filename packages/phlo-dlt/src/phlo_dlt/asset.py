@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 from dagster import (
@@ -33,10 +35,12 @@ from phlo.errors import InvalidArgumentError, PhloError, RetriableError
 from phlo.events import ChecksEvent, LoadEvent
 from phlo.lake import open_lake
 from phlo.plugins import notify
-from phlo.values import Partition
+from phlo.values import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN, Partition
 
 from phlo_dlt.limits import Deadline
 from phlo_dlt.load import Account, Attempt, describe, run_load, table_schema
+from phlo_dlt.replay import MANIFEST, staged_run
+from phlo_dlt.requeue import as_requeue, quarantined_rows
 from phlo_dlt.settings import get_dlt_settings
 from phlo_dlt.staging import staging_folder
 
@@ -44,9 +48,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from phlo.config import Settings
+    from phlo.lake import Lake
     from phlo.project import Project
     from phlo.protocols import CheckSuite, SuiteCheck
 
+    from phlo_dlt.replay import KeptRows
     from phlo_dlt.spec import IngestionSpec
 
 _CALENDAR = {
@@ -197,29 +203,18 @@ def _materialize(
     partition = _partition(context)
     error: Exception | None = None
     has_data = False
-    attempt_number = context.op_execution_context.retry_number
     try:
-        with staging_folder(
-            get_settings(), context.run.run_id, spec.asset_name, attempt_number
-        ) as folder:
-            attempt = Attempt(
-                spec=spec,
-                lake=open_lake(),
-                suites=suites,
-                settings=get_dlt_settings(),
-                folder=folder,
-                partition=partition,
-                run_id=context.run.run_id,
-                number=attempt_number,
-                deadline=Deadline(spec.max_runtime_seconds, f"The load of {spec.table}"),
-                context=context,
-            )
-            has_data = run_load(attempt, lambda: _call(context, spec, given), account)
+        has_data = _load(context, spec, suites, given, account)
     except Exception as exc:  # noqa: BLE001 - reported below, then raised
         error = exc
     seconds = time.perf_counter() - began
     _tell(spec, partition, context.run.run_id, account, error, seconds)
     _warn(context, spec, account)
+    if account.is_kept:
+        context.log.info(
+            f"What was extracted is kept for {get_settings().staging_keep_days} days; "
+            f"--from-staged {context.run.run_id[:8]} loads it again without asking the source."
+        )
     yield from _check_results(context, spec, account)
     if error is not None:
         _raise(error, account)
@@ -229,6 +224,59 @@ def _materialize(
     yield MaterializeResult(AssetKey([spec.asset_name]), metadata=_metadata(account, seconds))
     # FreshnessCheck and the like judge what is published, and block only what is downstream.
     yield from _check_published(context, spec, suites, lambda check: not check.audits)
+
+
+def _load(
+    context: AssetExecutionContext,
+    spec: IngestionSpec,
+    suites: Sequence[CheckSuite],
+    given: Mapping[str, str],
+    account: Account,
+) -> bool:
+    """Run this attempt; its folder is kept where it fails."""
+    settings, partition, lake = get_settings(), _partition(context), open_lake()
+    run, number = context.run, context.op_execution_context.retry_number
+    spec = as_requeue(spec) if FROM_QUARANTINE_TAG in run.tags else spec
+    with (
+        _kept_rows(context, spec, lake) as kept,
+        staging_folder(settings, run.run_id, spec.asset_name, number) as folder,
+    ):
+        attempt = Attempt(
+            spec=spec,
+            lake=lake,
+            suites=suites,
+            settings=get_dlt_settings(),
+            folder=folder,
+            partition=partition,
+            run_id=run.run_id,
+            number=number,
+            deadline=Deadline(spec.max_runtime_seconds, f"The load of {spec.table}"),
+            context=context,
+            kept=kept,
+            began_at=kept.began_at if kept else datetime.now(UTC),
+        )
+        call = kept.rows if kept else partial(_call, context, spec, given)
+        account.from_run = kept.run_id if kept else None
+        try:
+            return run_load(attempt, call, account)
+        except Exception:
+            account.is_kept = (folder / MANIFEST).exists()
+            raise
+
+
+@contextmanager
+def _kept_rows(
+    context: AssetExecutionContext, spec: IngestionSpec, lake: Lake
+) -> Iterator[KeptRows | None]:
+    """Rows of an earlier run that this run is to load; ``None``: it asks the source."""
+    tags, partition = context.run.tags, _partition(context)
+    if FROM_STAGED_TAG in tags:
+        with staged_run(get_settings(), tags[FROM_STAGED_TAG], spec, partition) as kept:
+            yield kept
+    elif FROM_QUARANTINE_TAG in tags:
+        yield quarantined_rows(lake, spec, partition, context.instance)
+    else:
+        yield None
 
 
 def _warn(context: AssetExecutionContext, spec: IngestionSpec, account: Account) -> None:
@@ -333,10 +381,14 @@ def _metadata(account: Account, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "rows_per_second": round(account.rows.extracted / max(seconds, 0.001), 1),
         **{f"seconds_{step}": round(s, 3) for step, s in account.seconds.items()},
+        "bytes_extracted": account.byte_count,
+        "branch": MAIN,
     }
     if published.snapshot_id is not None:
         # Text: a snapshot id is longer than the numbers that JavaScript shows exactly.
         facts["snapshot_id"] = str(published.snapshot_id)
+    if account.from_run is not None:
+        facts["from_run"] = account.from_run
     if account.dropped:
         facts["dropped_values"] = MetadataValue.json(account.dropped)
     if account.verdict is not None and account.verdict.row_count:

@@ -11,16 +11,18 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import simplejson
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 from phlo.errors import ContractError
 
 from phlo_dlt.files import file_batches
-from phlo_dlt.values import convert, to_json
+from phlo_dlt.values import convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -229,11 +231,15 @@ def _inferred(values: Any, column: ContractColumn) -> pa.Array:  # noqa: ANN401
         return _combined(values)
     # Outside float columns pandas' NaN and NaT mean null.
     array = pa.array(values, from_pandas=not pa.types.is_floating(column.type))
-    if pa.types.is_temporal(array.type) or pa.types.is_floating(array.type):
+    if any(is_kind(array.type) for is_kind in _MIXED):
         kinds = set(map(type, values)) - {type(None)}
-        if len(kinds) > 1 and (pa.types.is_temporal(array.type) or bool in kinds):
-            raise pa.ArrowInvalid("Arrow takes numbers among times, and booleans among numbers")
+        if len(kinds) > 1 and (not pa.types.is_floating(array.type) or bool in kinds):
+            raise pa.ArrowInvalid("Arrow takes one kind of value for another")
     return array
+
+
+_MIXED = (pa.types.is_temporal, pa.types.is_floating, pa.types.is_binary)
+"""Kinds that Arrow makes of values of several kinds, some of which phlo refuses."""
 
 
 def _combined(values: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -328,21 +334,31 @@ def _by_row(found: dict[int, Any], row_count: int) -> pa.Array:
     """JSON text by row, null where there is nothing."""
     if not found:
         return pa.nulls(row_count, pa.string())
-    texts = [to_json(_plain(found[i])) if i in found else None for i in range(row_count)]
+    texts = [_as_text(found[i]) if i in found else None for i in range(row_count)]
     return pa.array(texts, pa.string())
+
+
+def _as_text(value: Any) -> str:  # noqa: ANN401
+    """JSON with decimals as the numbers they are, which other libraries write as text."""
+    return simplejson.dumps(_plain(value), use_decimal=True, default=_iso, separators=(",", ":"))
+
+
+def _iso(value: date) -> str:
+    return value.isoformat()
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
     """A value that JSON can hold: what it does not know becomes text."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {_plain(str(k)): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
         return str(value)
-    if value is None or isinstance(value, bool | int | float | str | date | datetime):
+    if value is None or isinstance(value, bool | int | float | Decimal | date | datetime):
         return value
-    return str(value)
+    # Half of a surrogate pair is no text: JSON has it by its number.
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:  # noqa: ANN401

@@ -16,7 +16,13 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from phlo.config import get_settings
 from phlo.contract_types import TIMESTAMP
-from phlo.errors import AuditError, ContractError, MovedCursorError, MovedHeadError
+from phlo.errors import (
+    AuditError,
+    ContractError,
+    MovedCursorError,
+    MovedHeadError,
+    ReplayError,
+)
 from phlo.locks import locked
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import (
@@ -34,7 +40,8 @@ from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.pinning import PinningEngine
 from phlo_dlt.publishing import until_head_rests
-from phlo_dlt.quarantine import publish_quarantine, select_broken
+from phlo_dlt.quarantine import publish_quarantine, select_broken, stage_quarantine
+from phlo_dlt.replay import write_manifest
 from phlo_dlt.workspace import ROW_NUMBER, Workspace
 
 if TYPE_CHECKING:
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from phlo.values import CheckResult, Partition, Published
 
     from phlo_dlt.limits import Deadline
+    from phlo_dlt.replay import KeptRows
     from phlo_dlt.settings import DltSettings
     from phlo_dlt.spec import IngestionSpec
 
@@ -68,6 +76,7 @@ class Attempt:
         deadline: When it is given up.
         context: Dagster's context, handed to custom checks.
         began_at: When extraction began.
+        kept: Rows of an earlier run, loaded in place of the function's; ``None``: it is called.
     """
 
     spec: IngestionSpec
@@ -81,6 +90,7 @@ class Attempt:
     deadline: Deadline
     context: Any = None
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    kept: KeptRows | None = None
 
     @property
     def audit_branch(self) -> str:
@@ -102,6 +112,9 @@ class Account:
         dropped: Values dropped by source column.
         ignored_hints: Hints of a dlt resource that phlo's own arguments overrule.
         kept_branch: Branch of a stage that failed its audit.
+        is_kept: Whether what a failed attempt extracted can be loaded again.
+        from_run: The earlier run whose rows were loaded; ``None``: the source was asked.
+        byte_count: Bytes of the files that were extracted.
     """
 
     rows: LoadAccount = field(default_factory=LoadAccount)
@@ -112,6 +125,9 @@ class Account:
     dropped: dict[str, int] = field(default_factory=dict)
     ignored_hints: tuple[str, ...] = ()
     kept_branch: str | None = None
+    is_kept: bool = False
+    from_run: str | None = None
+    byte_count: int = 0
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -158,6 +174,7 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
         LoadTimeoutError: The attempt took longer than ``max_runtime_seconds``.
         SourceError: The source failed.
         MovedCursorError: Another first load of the table published its cursor meanwhile.
+        ReplayError: Kept rows would set the source's cursor back.
     """
     with _cursor_held(attempt):
         return _run_load(attempt, call, account)
@@ -179,7 +196,7 @@ def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bo
         return False
     if prepared.rows is None:
         publish_quarantine(attempt, prepared.quarantine)
-        raise _contract_error(attempt.spec, account)
+        raise _contract_error(attempt, account)
     until_head_rests(
         lambda: _stage_and_publish(attempt, prepared, account), attempt.settings.publish_attempts
     )
@@ -191,9 +208,9 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         returned = call()
         if returned is None:
             return None
-        seed = _published_state(attempt)
-        extraction = _extract(attempt, returned, seed)
+        extraction, seed = _extract(attempt, returned)
     account.rows = LoadAccount(extracted=extraction.row_count)
+    account.byte_count = sum(file.stat().st_size for file in extraction.files)
     account.dropped = extraction.dropped
     account.ignored_hints = extraction.ignored_hints
     work = _workspace(attempt, extraction)
@@ -207,14 +224,40 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         work.close()
 
 
-def _extract(attempt: Attempt, returned: Any, state: str | None) -> Extraction:  # noqa: ANN401
-    spec = attempt.spec
-    return extract(
+def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:  # noqa: ANN401
+    """What a function returned, and dlt's state that it went on from."""
+    spec, kept = attempt.spec, attempt.kept
+    seed = _published_state(attempt)
+    if kept is not None and kept.state is not None and kept.seed != seed:
+        raise ReplayError(
+            f"Loads of {spec.table} moved its source's cursor since run {kept.run_id} extracted "
+            "these rows; loaded now they would set it back.",
+            hint="Run it without --from-staged: the source is asked from where the cursor is.",
+        )
+    extraction = extract(
         returned,
         name=spec.table.name,
         contract=spec.contract,
         folder=attempt.folder,
-        state=state,
+        state=seed if kept is None else None,
+    )
+    if kept is not None:
+        dropped = {**kept.dropped, **extraction.dropped}
+        extraction = replace(extraction, state=kept.state, dropped=dropped)
+    if kept is None or kept.quarantine_snapshot is None:
+        _keep(attempt, extraction, seed)
+    return extraction, seed
+
+
+def _keep(attempt: Attempt, extraction: Extraction, seed: str | None) -> None:
+    write_manifest(
+        attempt.folder,
+        extraction,
+        attempt.spec.contract,
+        run_id=attempt.run_id,
+        partition=attempt.partition,
+        began_at=attempt.began_at,
+        seed=seed,
     )
 
 
@@ -263,15 +306,22 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     return Prepared(rows, broken, extraction.state)
 
 
-def _contract_error(spec: IngestionSpec, account: Account) -> ContractError:
+def _contract_error(attempt: Attempt, account: Account) -> ContractError:
+    spec = attempt.spec
     assert account.verdict is not None  # noqa: S101 - there are broken rows
     return ContractError(
         f"{describe(account.verdict, spec)} Nothing was loaded.",
-        hint=f"Correct the source or the schema; `phlo quarantine show {spec.table}` lists all "
-        'of them. invalid_rows="quarantine" would load the valid rows.',
+        hint=f"Correct the source, or the schema: then `{_replay(attempt)}` loads the same rows. "
+        f"`phlo quarantine show {spec.table}` lists the broken ones; "
+        'invalid_rows="quarantine" would load the valid ones.',
         rules=account.verdict.by_rule,
         sample=account.verdict.sample,
     )
+
+
+def _replay(attempt: Attempt) -> str:
+    """The command that loads what this attempt extracted."""
+    return f"phlo materialize {attempt.spec.table} --from-staged {attempt.run_id[:8]}"
 
 
 def describe(found: Verdict, spec: IngestionSpec) -> str:
@@ -357,23 +407,43 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
         with account.timed("audit"):
             account.checks = attempt.deadline.run(lambda: audit(attempt, staged, engine))
         _refuse_failed_audit(attempt, staged, account)
-        publish_quarantine(attempt, prepared.quarantine)
+        together = [staged, *_with_quarantine(attempt, prepared)]
     except BaseException:
         if account.kept_branch is None:
             attempt.lake.store.discard(staged)
         raise
     try:
         with account.timed("publish"):
-            (account.published,) = attempt.lake.store.publish(
-                [staged],
+            account.published, *_ = attempt.lake.store.publish(
+                together,
                 reads=engine.reads,
-                rebase=prepared.state is None and _stays_judged(attempt.suites),
+                rebase=prepared.state is None
+                and len(together) == 1
+                and _stays_judged(attempt.suites),
             )
     except MovedHeadError:
         # Only this error says that nothing landed; after any other the files may be in use.
-        attempt.lake.store.discard(staged)
+        for one in together:
+            attempt.lake.store.discard(one)
         raise
     account.rows = account.published.account
+
+
+def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
+    """Publish the broken rows; those of a requeue must leave quarantine with the load itself."""
+    kept = attempt.kept
+    if kept is None or kept.quarantine_snapshot is None:
+        publish_quarantine(attempt, prepared.quarantine)
+        return []
+    if attempt.lake.store.load(attempt.spec.quarantine).snapshot_id != kept.quarantine_snapshot:
+        raise MovedCursorError(
+            f"Another load of {attempt.spec.table} changed its quarantine meanwhile; nothing was "
+            "published, and the rows are read anew."
+        )
+    found = prepared.quarantine
+    if kept.left is not None:
+        found = ds.dataset([d for d in (found, ds.dataset(kept.left)) if d is not None])
+    return [stage_quarantine(attempt, found)]
 
 
 def _stays_judged(suites: Sequence[CheckSuite]) -> bool:
@@ -443,6 +513,7 @@ def _refuse_failed_audit(attempt: Attempt, staged: Staged, account: Account) -> 
     raise AuditError(
         f"Blocking checks did not pass on the load of {attempt.spec.table}: {reasons}. "
         f"Nothing was published.{where}",
-        hint="Correct the rows at their source, or the check, and load again.",
+        hint="Correct the rows at their source and load again, or the check: then "
+        f"`{_replay(attempt)}` loads the same rows.",
         checks=tuple(r.check for r in blocking),
     )

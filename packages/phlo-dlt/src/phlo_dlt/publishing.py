@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def until_head_rests(stage_and_publish: Callable[[], None], attempts: int) -> None:
+def until_head_rests(stage_and_publish: Callable[[], object], attempts: int) -> None:
     """Stage and publish anew while the table moves, a bounded number of times, with jitter.
 
     Raises:

@@ -18,6 +18,8 @@ from phlo_dlt.workspace import ROW_NUMBER, ROWS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phlo.protocols import Staged
+
     from phlo_dlt.load import Attempt
 
 SCHEMA = pa.schema(
@@ -81,14 +83,20 @@ def publish_quarantine(attempt: Attempt, rows: ds.Dataset | None) -> None:
         attempt: The attempt.
         rows: Broken rows in the form of :data:`SCHEMA`; ``None``: there are none.
     """
-    store, table = attempt.lake.store, attempt.spec.quarantine
-    if rows is None and not store.exists(table):
+    store = attempt.lake.store
+    if rows is None and not store.exists(attempt.spec.quarantine):
         return
-    found = rows if rows is not None else ds.dataset(SCHEMA.empty_table())
-    partition_by = ((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else ()
+    until_head_rests(
+        lambda: store.publish([stage_quarantine(attempt, rows)]), attempt.settings.publish_attempts
+    )
 
-    def publish() -> None:
-        how = Replace(attempt.partition)
-        store.publish([store.stage(table, found, how, schema=SCHEMA, partition_by=partition_by)])
 
-    until_head_rests(publish, attempt.settings.publish_attempts)
+def stage_quarantine(attempt: Attempt, rows: ds.Dataset | None) -> Staged:
+    """Stage the quarantine of this table and partition as these rows alone."""
+    return attempt.lake.store.stage(
+        attempt.spec.quarantine,
+        rows if rows is not None else ds.dataset(SCHEMA.empty_table()),
+        Replace(attempt.partition),
+        schema=SCHEMA,
+        partition_by=((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else (),
+    )

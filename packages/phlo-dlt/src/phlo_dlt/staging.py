@@ -32,7 +32,7 @@ def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) ->
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / _LOCK):
         yield folder
-        _remove(folder)
+        remove(folder)
 
 
 def remove_old(settings: Settings) -> None:
@@ -45,13 +45,19 @@ def remove_old(settings: Settings) -> None:
 
 def _remove_unlocked(folder: Path) -> None:
     try:
-        with FileLock(folder / _LOCK, timeout=0):
-            _remove(folder)
+        with held(folder):
+            remove(folder)
     except Timeout:
         logger.info("%s is in use; it is left alone.", folder)
 
 
-def _remove(folder: Path) -> None:
+def held(folder: Path) -> FileLock:
+    """The lock of a staging folder; to take it raises ``Timeout`` while a load runs there."""
+    return FileLock(folder / _LOCK, timeout=0)
+
+
+def remove(folder: Path) -> None:
+    """Remove a staging folder, and its run's where it was the last."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.parent.is_dir() and not any(folder.parent.iterdir()):
         folder.parent.rmdir()

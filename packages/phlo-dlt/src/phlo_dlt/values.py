@@ -43,6 +43,18 @@ def convert(value: Any, column: ContractColumn) -> Any:  # noqa: ANN401 - values
     raise ValueError(f"no conversion to {column.type}")
 
 
+class NoText:
+    """What a refused value is remembered by, where it was of a kind that JSON does not have."""
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def __str__(self) -> str:
+        return self._shown
+
+
 def to_json(value: Any) -> str:  # noqa: ANN401
     """JSON text of a nested value, with dates, decimals and the like as text (R27)."""
     try:

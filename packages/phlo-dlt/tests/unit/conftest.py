@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 from dagster import DagsterInstance
+from phlo.values import FROM_QUARANTINE_TAG, FROM_STAGED_TAG
 from pyiceberg.catalog import load_catalog
 
 SCHEMA = """
@@ -36,6 +37,10 @@ INGESTION = """
 """
 
 
+def _refuse(partition_date):
+    raise AssertionError("The source was asked.")
+
+
 class Events:
     """The table ``bronze.events``, loaded by the asset ``dlt_events``."""
 
@@ -52,14 +57,22 @@ class Events:
         self._job = self.project.definitions().resolve_implicit_global_asset_job_def()
         return self
 
-    def load(self, rows, partition: str | None = "2025-01-15"):
+    def load(self, rows, partition: str | None = "2025-01-15", tags=None):
         """Run the asset through Dagster; ``rows`` is what the function returns, or a function."""
         module = importlib.import_module("workflows.ingestion.api.events")
         module.source = rows if callable(rows) and not hasattr(rows, "name") else lambda _: rows
         with DagsterInstance.ephemeral() as instance:
             return self._job.execute_in_process(
-                instance=instance, partition_key=partition, raise_on_error=False
+                instance=instance, partition_key=partition, raise_on_error=False, tags=tags
             )
+
+    def replay(self, run_id: str, partition: str | None = "2025-01-15"):
+        """Load what a failed run extracted; the function must not be called."""
+        return self.load(_refuse, partition, tags={FROM_STAGED_TAG: run_id})
+
+    def requeue(self, partition: str | None = "2025-01-15"):
+        """Load a partition's rows out of quarantine; the function must not be called."""
+        return self.load(_refuse, partition, tags={FROM_QUARANTINE_TAG: "true"})
 
     def table(self, name: str = "bronze.events"):
         """The table, opened with pyiceberg alone."""
@@ -93,9 +106,9 @@ class Events:
         return {name: v.value for name, v in event.metadata.items()}
 
     @staticmethod
-    def failure(result):
+    def failure(result, table="events"):
         """What Dagster records of a failed step: description and metadata."""
-        return result.failure_data_for_node("dlt_events").user_failure_data
+        return result.failure_data_for_node(f"dlt_{table}").user_failure_data
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 from phlo.contract import Contract
@@ -166,6 +166,7 @@ def test_one_bad_value_spoils_no_other_and_is_kept_as_it_was():
     ),
     st.sampled_from([int, float, str, bool, datetime, date, bytes, list]),
 )
+@example(["", b""], bytes)
 @settings(max_examples=200, deadline=None)
 def test_a_batch_conforms_as_its_rows_do_one_by_one(values, kind):
     contract = model(kind)

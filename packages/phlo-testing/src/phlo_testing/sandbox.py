@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import shutil
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -33,10 +35,17 @@ class ProjectSandbox:
         monkeypatch.syspath_prepend(str(root))
 
     def write(self, path: str, text: str) -> Path:
-        """Write a file below the project's folder, such as ``workflows/ingestion/api.py``."""
+        """Write a file below the project's folder, such as ``workflows/ingestion/api.py``.
+
+        Workflows that are imported already are forgotten, so that the next load sees the file.
+        """
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(textwrap.dedent(text).lstrip("\n"))
+        # Bytecode is told apart by second and size, too coarse for a test that writes twice.
+        shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
+        for name in [n for n in sys.modules if n.split(".")[0] == "workflows"]:
+            del sys.modules[name]
         importlib.invalidate_caches()
         return file
 

@@ -12,6 +12,8 @@ from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phlo_cli.location import Location
     from phlo_cli.output import Output
     from phlo_cli.plan import RunPlan
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     metavar="DATE",
     help="Partition to make, YYYY-MM-DD; the newest where it is not given.",
 )
+@click.option(
+    "--from-staged",
+    "staged_run",
+    metavar="RUN",
+    help="Load what this failed run extracted, instead of asking the sources again.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @output_options()
 @click.pass_context
@@ -34,6 +42,7 @@ def materialize(
     names: tuple[str, ...],
     select: str | None,
     partition: str | None,
+    staged_run: str | None,
     dry_run: bool,
     output: Output,
 ) -> None:
@@ -46,25 +55,39 @@ def materialize(
     phlo materialize events
     phlo materialize events+ --partition 2025-01-15
     phlo materialize --select "tag:dbt"
+    phlo materialize events --from-staged 4f2a91c0
     """  # noqa: D301 - click reads the backspace
     wanted = [*names, *([select] if select else [])]
     if not wanted:
         raise click.UsageError("Name an asset, or give --select.")
     with output.busy("Loading the project"):
+        from phlo.values import FROM_STAGED_TAG
+
         from phlo_cli.location import open_location
         from phlo_cli.names import select as select_assets
-        from phlo_cli.plan import build_plan
+        from phlo_cli.plan import build_plan, partition_of_run, require_ingestions
 
         location = open_location()
-        plan = build_plan(location, select_assets(location, wanted), partition=partition)
+        chosen = select_assets(location, wanted)
+        tags = {}
+        if staged_run is not None:
+            require_ingestions(location, chosen)
+            tags = {FROM_STAGED_TAG: staged_run}
+            partition = partition or partition_of_run(location, staged_run)
+        plan = build_plan(location, chosen, partition=partition)
     if dry_run:
         show_plan(plan, output)
         return
-    ctx.exit(DONE if run_plan(location, plan, output).is_ok else FAILED)
+    summary = run_plan(location, plan, output, tags=tags)
+    if output.as_json:
+        output.json(summary.as_dict())
+    ctx.exit(DONE if summary.is_ok else FAILED)
 
 
-def run_plan(location: Location, plan: RunPlan, output: Output) -> RunSummary:
-    """Run a plan, with progress and summary on the terminal or JSON at the end."""
+def run_plan(
+    location: Location, plan: RunPlan, output: Output, *, tags: Mapping[str, str] | None = None
+) -> RunSummary:
+    """Run a plan; progress and summary go to the terminal where no JSON is asked for."""
     from phlo_cli.progress import show_progress
     from phlo_cli.report import print_summary
     from phlo_cli.run import materialize_assets
@@ -72,10 +95,8 @@ def run_plan(location: Location, plan: RunPlan, output: Output) -> RunSummary:
     # What the project's code prints is no part of the answer for programs.
     printed = contextlib.redirect_stdout(sys.stderr) if output.as_json else contextlib.nullcontext()
     with printed, show_progress(output.console, verbose=output.verbose) as observer:
-        summary = materialize_assets(location, plan, observer)
-    if output.as_json:
-        output.json(summary.as_dict())
-    else:
+        summary = materialize_assets(location, plan, observer, tags=tags)
+    if not output.as_json:
         print_summary(summary, output)
     return summary
 

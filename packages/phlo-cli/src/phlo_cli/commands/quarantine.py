@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phlo_cli.commands.catalog import find_table
+from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NAMESPACE = "quarantine"
 
 @click.group()
 def quarantine() -> None:
-    """See the rows that were not loaded, and the rules they broke."""
+    """See the rows that were not loaded and the rules they broke, and load them again."""
 
 
 @quarantine.command("list")
@@ -68,6 +69,49 @@ def show(table: str, partition: str | None, limit: int, output: Output) -> None:
         _print(row, output)
     if len(rows) > limit:
         output.line(f"\nThe first {counted(limit, 'row')}; --limit shows more.", style="dim")
+
+
+@quarantine.command()
+@click.argument("table")
+@click.option("--partition", metavar="DATE", help="Only rows of this partition.")
+@output_options()
+@click.pass_context
+def requeue(ctx: click.Context, table: str, partition: str | None, output: Output) -> None:
+    """Load rows of TABLE that are in quarantine again, by the schema and the checks of today.
+
+    Use it once the schema is corrected. Rows that are good now go to the table, each as of the
+    time when it was extracted; the others stay. Without --partition every partition that has
+    rows is loaded, one run each.
+    """
+    with output.busy("Loading the project"):
+        from phlo.lake import open_lake
+        from phlo.values import FROM_QUARANTINE_TAG
+
+        from phlo_cli.commands.materialize import run_plan
+        from phlo_cli.location import open_location
+        from phlo_cli.names import select
+        from phlo_cli.plan import build_plan
+
+        location, lake = open_location(), open_lake()
+        name = find_table(lake.store, table)
+        keys = select(location, [str(name)])
+        waiting = _partitions(lake, name) if partition is None else [partition]
+        plans = [build_plan(location, keys, partition=key) for key in waiting]
+    ended = [run_plan(location, p, output, tags={FROM_QUARANTINE_TAG: "true"}) for p in plans]
+    if output.as_json:
+        output.json([summary.as_dict() for summary in ended])
+    elif not plans:
+        output.line(f"No row of {name} is in quarantine.")
+    ctx.exit(DONE if all(summary.is_ok for summary in ended) else FAILED)
+
+
+def _partitions(lake: Lake, table: TableName) -> list[str | None]:
+    kept = _kept_for(table)
+    if not lake.store.exists(kept):
+        lake.store.load(table)  # a table that is not there is told apart from one without bad rows
+        return []
+    days = {row["partition"] for row in _counts(lake, kept)}
+    return [day.isoformat() if day else None for day in sorted(days, key=str)]
 
 
 def _open() -> Lake:
