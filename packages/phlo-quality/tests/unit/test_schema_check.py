@@ -1,5 +1,6 @@
 """SchemaCheck: columns, types and rules of a Pandera schema, each broken on its own."""
 
+import math
 from datetime import UTC, datetime
 
 import pandera.pandas as pa
@@ -158,3 +159,62 @@ def test_a_frame_too_large_for_memory_could_not_be_judged(judge, monkeypatch):
 def test_what_is_no_schema_is_refused():
     with pytest.raises(InvalidArgumentError, match="SchemaCheck cannot take schema="):
         SchemaCheck(schema={"id": str})
+
+
+class Defaults(pa.DataFrameModel):
+    """Fields that have a value where the row has none."""
+
+    id: str
+    status: str = pa.Field(default="open", isin=["open", "paid"])
+    score: float = pa.Field(default=1.0, ge=0)
+    rank: int = pa.Field(default=7, unique=True)
+
+    @pa.check("status")
+    def is_short(cls, status):  # noqa: N805 - as pandera has it
+        return status.str.len() < 5
+
+
+def defaults_table(rows):
+    schema = pyarrow.schema(
+        [
+            ("id", pyarrow.string()),
+            ("status", pyarrow.string()),
+            ("score", pyarrow.float64()),
+            ("rank", pyarrow.int64()),
+        ]
+    )
+    return pyarrow.Table.from_pylist(
+        [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "broken"),
+    [
+        ([("a", None, None, None), ("b", "paid", math.nan, 1)], set()),
+        (
+            [("a", None, None, None), ("b", "paid", -1.0, 1)],
+            {"score: greater_than_or_equal_to(0)"},
+        ),
+        ([("a", None, None, None), ("b", "paid", 0.5, 7)], {"rank: unique"}),
+        ([("a", None, None, 1), ("b", None, None, 2)], set()),
+    ],
+)
+def test_a_field_with_a_default_is_judged_as_if_it_were_filled(judge, rows, broken):
+    data = defaults_table(rows)
+
+    result = judge(data, SchemaCheck(schema=Defaults))
+
+    assert set(result.metrics["failed_by_rule"]) == broken, result
+    assert result.passed == passes_in_pandera(data)
+    assert bool(result.sample) == bool(broken)
+
+
+def passes_in_pandera(data):
+    frame = data.to_pandas().astype({"rank": "Int64"})
+    frame["rank"] = frame["rank"].fillna(7).astype("int64")
+    try:
+        Defaults.to_schema().validate(frame, lazy=True)
+    except pa.errors.SchemaErrors:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from phlo.sql import Identifier, Sql, any_of, sql
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pandera.pandas import DataFrameModel
-    from phlo.contract import Contract, Rule
+    from phlo.contract import Contract, ContractColumn, Rule
 
     from phlo_quality.rows import JudgedRows, Reader
 
@@ -106,36 +107,37 @@ class SchemaCheck(SqlCheck):
         return [r for r in self._contract().rules if set(r.columns) <= set(rows.columns.names)]
 
     def _count(self, predicate: Sql, rows: JudgedRows) -> Sql:
-        typed, count = self._in_types(rows), count_where(predicate)
+        typed, count = self._as_promised(rows), count_where(predicate)
         return count if typed is rows else sql("(SELECT {c} FROM {r})", c=count, r=typed.judged)
 
-    def _in_types(self, rows: JudgedRows) -> JudgedRows:
-        """The rows with floats where the schema has floats, which its rules rely on."""
-        floats = [c.name for c in self._contract().columns if str(c.type) in _FLOATS]
-        others = {c for c in floats if c in rows.columns.names and not rows.is_float(c)}
-        if not others:
+    def _as_promised(self, rows: JudgedRows) -> JudgedRows:
+        """The rows with the schema's defaults for missing values, and its floats as floats."""
+        columns = {c.name: c for c in self._contract().columns}
+        promised = {n: _promised(columns.get(n), n, rows) for n in rows.columns.names}
+        if all(expression == Identifier(name) for name, expression in promised.items()):
             return rows
-        cast = "CAST({c} AS DOUBLE) AS {c}"
-        columns = [sql(cast if n in others else "{c}", c=Identifier(n)) for n in rows.columns.names]
-        return replace(rows, judged=sql("(SELECT {c} FROM {r})", c=columns, r=rows.judged))
+        chosen = [sql("{e} AS {n}", e=e, n=Identifier(n)) for n, e in promised.items()]
+        of = partial(sql, "(SELECT {c} FROM {r})", c=chosen)
+        return replace(rows, judged=of(r=rows.judged), whole=of(r=rows.whole))
 
     def _rules(self, rows: JudgedRows) -> Iterator[_Rule]:
         both = rows, rows.of_table()
         for rule in self._row_rules(rows):
-            failing = [self._in_types(r).where(rule.predicate) for r in both]
+            failing = [self._as_promised(r).where(rule.predicate) for r in both]
             yield _Rule(rule.name, self._count(rule.predicate, rows), *failing)
         for columns in self._contract().unique:
             if set(columns) <= set(rows.columns.names):
                 check = UniqueCheck(columns)
-                failing = [check.failing_rows(r) for r in both]
-                count = check.measures(rows)["failed_count"]
+                failing = [check.failing_rows(self._as_promised(r)) for r in both]
+                count = check.measures(self._as_promised(rows))["failed_count"]
                 yield _Rule(f"{', '.join(columns)}: unique", count, *failing)
 
     def _judge_frames(self, rows: JudgedRows, reader: Reader) -> Iterator[tuple[str, _Failing]]:
         for rule in self._contract().frame_rules:
             columns = [c for c in rule.columns if c in rows.columns.names]
             if set(columns) == set(rule.columns) or rule.column is None:
-                frame = _conformed(reader.frame(rows, columns), self._contract())
+                frame = reader.frame(self._as_promised(rows), columns)
+                frame = _conformed(frame, self._contract())
                 failing = rule.failing(frame)
                 sample = [frame.slice(n, 1).to_pylist()[0] for n in failing[:SAMPLE_ROWS]]
                 yield rule.name, (len(failing), sample)
@@ -167,6 +169,18 @@ class SchemaCheck(SqlCheck):
 
 
 _FLOATS = ("double", "float", "halffloat")
+
+
+def _promised(column: ContractColumn | None, name: str, rows: JudgedRows) -> Sql | Identifier:
+    """A column as the schema's rules expect it; rules about floats rely on ``is_nan``."""
+    found: Sql | Identifier = Identifier(name)
+    if column is not None and column.default is not None:
+        default = rows.comparable(column.default, name)
+        missing = rows.is_missing(name)
+        found = sql("CASE WHEN {m} THEN {d} ELSE {c} END", m=missing, d=default, c=found)
+    if column is not None and str(column.type) in _FLOATS and not rows.is_float(name):
+        return sql("CAST({c} AS DOUBLE)", c=found)
+    return found
 
 
 def _failed_rows(broken: Mapping[str, int], by_row_rules: int, contract: Contract) -> int | None:
