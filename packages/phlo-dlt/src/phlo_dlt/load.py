@@ -435,15 +435,17 @@ def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
     if kept is None or kept.quarantine_snapshot is None:
         publish_quarantine(attempt, prepared.quarantine)
         return []
-    if attempt.lake.store.load(attempt.spec.quarantine).snapshot_id != kept.quarantine_snapshot:
+    found = prepared.quarantine
+    if kept.left is not None:
+        found = ds.dataset([d for d in (found, ds.dataset(kept.left)) if d is not None])
+    staged = stage_quarantine(attempt, found)
+    if staged.base_snapshot_id != kept.quarantine_snapshot:
+        attempt.lake.store.discard(staged)
         raise MovedCursorError(
             f"Another load of {attempt.spec.table} changed its quarantine meanwhile; nothing was "
             "published, and the rows are read anew."
         )
-    found = prepared.quarantine
-    if kept.left is not None:
-        found = ds.dataset([d for d in (found, ds.dataset(kept.left)) if d is not None])
-    return [stage_quarantine(attempt, found)]
+    return [staged]
 
 
 def _stays_judged(suites: Sequence[CheckSuite]) -> bool:

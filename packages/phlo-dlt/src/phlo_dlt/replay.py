@@ -164,10 +164,9 @@ def _find_run(settings: Settings, run_id: str) -> Path:
     matching = [f for f in runs if run_id and f.name.startswith(run_id)]
     if len(matching) == 1:
         return matching[0]
+    found = f"{len(matching)} runs whose ids begin" if matching else "No run whose id begins"
     raise ReplayError(
-        f"{len(matching) or 'No'} runs that begin with {run_id!r} have kept rows."
-        if len(matching) != 1 and matching
-        else f"No run whose id begins with {run_id!r} has kept rows.",
+        f"{found} with {run_id!r} {'have' if matching else 'has'} kept rows.",
         got=repr(run_id),
         expected=", ".join(f.name for f in (matching or runs)[-5:]) or "a run that failed",
         hint=f"Rows of failed runs are kept for {settings.staging_keep_days} days "

@@ -1,5 +1,6 @@
 """Rows out of quarantine, loaded again (R40)."""
 
+import importlib
 import json
 import math
 from datetime import date, datetime
@@ -223,6 +224,52 @@ def test_rows_of_a_load_that_published_nothing_are_refused(events):
         instance.create_run_for_job(events._job, run_id=failed.run_id)
         with pytest.raises(ReplayError, match=f"--from-staged {failed.run_id[:8]}"):
             quarantined_rows(open_lake(), spec, Partition.parse("2025-01-15"), instance)
+
+
+def test_rows_that_came_to_quarantine_meanwhile_are_not_lost(events):
+    """A load of the same day ends while the requeue audits: the requeue reads anew."""
+    events.declare(STRICT, invalid_rows="quarantine")
+    events.load([events.row("a"), events.row("b", 500.0)])
+    events.project.write(
+        "workflows/quality/events.py",
+        """
+        from phlo_quality import phlo_quality
+        from phlo_quality.checks.base import SqlCheck
+
+        meanwhile = []
+
+        class Waits(SqlCheck):
+            def measures(self, rows):
+                while meanwhile:
+                    meanwhile.pop()()
+                return {}
+
+            def judge(self, measured):
+                from phlo_quality.results import QualityCheckResult
+                return QualityCheckResult(passed=True, message="Waited.")
+
+        @phlo_quality(table="bronze.events", checks=[Waits()])
+        def waits():
+            pass
+        """,
+    )
+    events.declare(RELAXED, invalid_rows="quarantine", max_retries=1, retry_delay_seconds=0)
+    import workflows.quality.events as suite
+
+    newer = [events.row("a"), events.row("c", 5000.0), events.row("d", 6000.0)]
+    job = events._job
+
+    def load_same_day():
+        module = importlib.import_module("workflows.ingestion.api.events")
+        module.source, before = (lambda _: newer), module.source
+        with DagsterInstance.ephemeral() as instance:
+            assert job.execute_in_process(instance=instance, partition_key="2025-01-15").success
+        module.source = before
+
+    suite.meanwhile.append(load_same_day)
+    events.requeue()
+
+    assert waiting(events) == {"c": False, "d": False}
 
 
 def test_nothing_leaves_quarantine_where_the_audit_refuses_the_rows(events):
