@@ -33,7 +33,7 @@ FROM_STAGED_TAG = "phlo/from-staged"
 """Tag of a run that loads what an earlier run extracted: that run's id, or how it begins."""
 
 FROM_QUARANTINE_TAG = "phlo/from-quarantine"
-"""Tag of a run that loads a partition's rows out of quarantine again."""
+"""Tag of a run that loads rows out of quarantine again: the run that put them there."""
 
 MAIN = "main"
 """The ref that readers see unless they name another."""

@@ -274,7 +274,8 @@ def _kept_rows(
         with staged_run(get_settings(), tags[FROM_STAGED_TAG], spec, partition) as kept:
             yield kept
     elif FROM_QUARANTINE_TAG in tags:
-        yield quarantined_rows(lake, spec, partition, context.instance)
+        run_id = tags[FROM_QUARANTINE_TAG]
+        yield quarantined_rows(lake, spec, partition, context.instance, run_id)
     else:
         yield None
 

@@ -40,7 +40,13 @@ from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.pinning import PinningEngine
 from phlo_dlt.publishing import until_head_rests
-from phlo_dlt.quarantine import publish_quarantine, select_broken, stage_quarantine
+from phlo_dlt.quarantine import (
+    Found,
+    publish_quarantine,
+    select_broken,
+    select_keys,
+    stage_quarantine,
+)
 from phlo_dlt.replay import write_manifest
 from phlo_dlt.workspace import ROW_NUMBER, Workspace
 
@@ -146,13 +152,13 @@ class Prepared:
     Attributes:
         rows: Valid, deduplicated rows with their metadata columns; ``None``: broken rows forbid
             the load.
-        quarantine: Broken rows, or ``None`` where there are none.
+        quarantine: Broken rows.
         state: dlt's state to publish with them.
         seed: dlt's state that the extraction went on from.
     """
 
     rows: ds.Dataset | None
-    quarantine: ds.Dataset | None
+    quarantine: Found
     state: str | None
     seed: str | None = None
 
@@ -300,10 +306,14 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     broken = None
     if account.verdict.row_count:
         broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
+    keys = None
+    if extraction.state is not None or attempt.spec.merge_config.on_rerun == "append":
+        keys = _dataset(work, attempt, "keys", select_keys(attempt))
+    found = Found(broken, keys)
     if broken is not None and attempt.spec.invalid_rows == "fail":
-        return Prepared(None, broken, None)
+        return Prepared(None, found, None)
     rows = _dataset(work, attempt, "load", _select_rows(attempt, extraction.load_id))
-    return Prepared(rows, broken, extraction.state)
+    return Prepared(rows, found, extraction.state)
 
 
 def _contract_error(attempt: Attempt, account: Account) -> ContractError:
@@ -435,10 +445,7 @@ def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
     if kept is None or kept.quarantine_snapshot is None:
         publish_quarantine(attempt, prepared.quarantine)
         return []
-    found = prepared.quarantine
-    if kept.left is not None:
-        found = ds.dataset([d for d in (found, ds.dataset(kept.left)) if d is not None])
-    staged = stage_quarantine(attempt, found)
+    staged = stage_quarantine(attempt, prepared.quarantine.rows, kept.left)
     if staged.base_snapshot_id != kept.quarantine_snapshot:
         attempt.lake.store.discard(staged)
         raise MovedCursorError(

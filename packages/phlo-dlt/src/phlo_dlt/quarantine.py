@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.contract_types import TIMESTAMP
-from phlo.sql import Identifier, Sql, identifiers, sql
+from phlo.errors import MovedHeadError
+from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, sql
 from phlo.values import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, Replace
 
 from phlo_dlt.conform import ORIGINAL
@@ -18,9 +20,12 @@ from phlo_dlt.workspace import ROW_NUMBER, ROWS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phlo.lake import Lake
     from phlo.protocols import Staged
+    from phlo.values import Partition
 
     from phlo_dlt.load import Attempt
+    from phlo_dlt.spec import IngestionSpec
 
 SCHEMA = pa.schema(
     [
@@ -39,6 +44,20 @@ SCHEMA = pa.schema(
         pa.field(PARTITION_DATE_COLUMN, pa.date32()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Broken rows of an attempt.
+
+    Attributes:
+        rows: In the form of :data:`SCHEMA`; ``None``: there are none.
+        keys: Keys of all rows of a load that hands over only what is new: what is in quarantine
+            under other keys stays there. ``None``: the load is all that the partition has.
+    """
+
+    rows: ds.Dataset | None
+    keys: ds.Dataset | None = None
 
 
 def select_broken(attempt: Attempt) -> Sql:
@@ -76,27 +95,84 @@ def _struct(columns: Sequence[str]) -> Sql:
     return sql("struct_pack({f})", f=[sql("{c} := r.{c}", c=name) for name in identifiers(columns)])
 
 
-def publish_quarantine(attempt: Attempt, rows: ds.Dataset | None) -> None:
+def select_keys(attempt: Attempt) -> Sql:
+    """Keys of all rows of the load, as quarantine has them; keys with a null are none."""
+    keys = attempt.spec.unique_key
+    present = [sql("r.{c} IS NOT NULL", c=name) for name in identifiers(keys)]
+    return sql(
+        "SELECT DISTINCT to_json({key}) AS key FROM {rows} r WHERE {p}",
+        key=_struct(keys),
+        rows=ROWS,
+        p=all_of(present),
+    )
+
+
+def publish_quarantine(attempt: Attempt, found: Found) -> None:
     """Make the quarantine of this table and partition what this attempt found.
 
     Args:
         attempt: The attempt.
-        rows: Broken rows in the form of :data:`SCHEMA`; ``None``: there are none.
+        found: Its broken rows.
     """
     store = attempt.lake.store
-    if rows is None and not store.exists(attempt.spec.quarantine):
+    if found.rows is None and not store.exists(attempt.spec.quarantine):
         return
-    until_head_rests(
-        lambda: store.publish([stage_quarantine(attempt, rows)]), attempt.settings.publish_attempts
+
+    def publish() -> None:
+        snapshot = quarantine_snapshot(attempt.lake, attempt.spec)
+        left = _left(attempt, found) if found.keys is not None and snapshot is not None else None
+        staged = stage_quarantine(attempt, found.rows, left)
+        if staged.base_snapshot_id != snapshot:
+            store.discard(staged)
+            raise MovedHeadError(f"{attempt.spec.quarantine} was changed by another load.")
+        store.publish([staged])
+
+    until_head_rests(publish, attempt.settings.publish_attempts)
+
+
+def _left(attempt: Attempt, found: Found) -> pa.Table:
+    """Rows of earlier loads of the partition that this one says nothing of."""
+    assert found.keys is not None  # noqa: S101 - the caller looked
+    broken = found.rows if found.rows is not None else ds.dataset(SCHEMA.empty_table())
+    query = sql(
+        "SELECT {columns} FROM {t} WHERE {p} AND key NOT IN (SELECT key FROM delivered) "
+        'AND "row" NOT IN (SELECT "row" FROM broken)',
+        columns=identifiers(SCHEMA.names),
+        t=attempt.spec.quarantine,
+        p=of_partition(attempt.partition),
     )
+    relations = {"delivered": found.keys, "broken": broken}
+    return attempt.lake.engine.query(query, relations=relations).read_all().cast(SCHEMA)
 
 
-def stage_quarantine(attempt: Attempt, rows: ds.Dataset | None) -> Staged:
+def of_partition(partition: Partition | None) -> Sql:
+    """Condition that a row of quarantine is of a partition, or of a load that has none."""
+    if partition is None:
+        return sql("{c} IS NULL", c=Identifier(PARTITION_DATE_COLUMN))
+    return partition_predicate(partition)
+
+
+def quarantine_snapshot(lake: Lake, spec: IngestionSpec) -> int | None:
+    """The quarantine's head; ``None`` where it has none."""
+    store = lake.store
+    return store.load(spec.quarantine).snapshot_id if store.exists(spec.quarantine) else None
+
+
+def stage_quarantine(
+    attempt: Attempt, rows: ds.Dataset | None, left: pa.Table | None = None
+) -> Staged:
     """Stage the quarantine of this table and partition as these rows alone."""
     return attempt.lake.store.stage(
         attempt.spec.quarantine,
-        rows if rows is not None else ds.dataset(SCHEMA.empty_table()),
+        _union(rows, left if left is not None else SCHEMA.empty_table()),
         Replace(attempt.partition),
         schema=SCHEMA,
         partition_by=((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else (),
     )
+
+
+def _union(rows: ds.Dataset | None, left: pa.Table) -> ds.Dataset:
+    """Both as one; a file of DuckDB's has times in UTC without saying so."""
+    if rows is None:
+        return ds.dataset(left)
+    return ds.dataset([rows, ds.dataset(left.select(rows.schema.names).cast(rows.schema))])

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from dagster import AssetKey, DagsterEventType
 from phlo.errors import ReplayError
-from phlo.sql import Identifier, Sql, identifiers, partition_predicate, sql
-from phlo.values import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN
+from phlo.sql import Sql, identifiers, sql
+from phlo.values import INGESTED_AT_COLUMN
 
 from phlo_dlt.conform import resolve_name
-from phlo_dlt.quarantine import SCHEMA
+from phlo_dlt.quarantine import SCHEMA, of_partition, quarantine_snapshot
 from phlo_dlt.replay import KeptRows, as_refused
 from phlo_dlt.spec import MergeConfig
 
@@ -46,42 +46,39 @@ def as_requeue(spec: IngestionSpec) -> IngestionSpec:
 
 
 def quarantined_rows(
-    lake: Lake, spec: IngestionSpec, partition: Partition | None, instance: DagsterInstance
+    lake: Lake,
+    spec: IngestionSpec,
+    partition: Partition | None,
+    instance: DagsterInstance,
+    run_id: str,
 ) -> KeptRows:
-    """The rows of a partition that are in quarantine.
+    """The rows of a partition that a run put into quarantine.
 
     Rows that were loaded all the same (``invalid_rows="keep"``) are loaded again only where a
-    merge finds them by their key; else they stay in quarantine as they are.
+    merge finds them by their key; else they stay in quarantine as they are, like those of other
+    runs.
 
     Raises:
         ReplayError: There are none, or the load that found them published nothing.
     """
-    if not lake.store.exists(spec.quarantine):
+    snapshot = quarantine_snapshot(lake, spec)
+    if snapshot is None:
         raise _nothing(spec, partition)
-    snapshot = lake.store.load(spec.quarantine).snapshot_id
     is_merge = spec.merge_strategy == "merge"
-    chosen = _of(partition) if is_merge else sql("{p} AND NOT is_loaded", p=_of(partition))
+    wanted = sql("run_id = {r}{own}", r=run_id, own=Sql("" if is_merge else " AND NOT is_loaded"))
+    chosen = sql("{p} AND {w}", p=of_partition(partition), w=wanted)
+    others = sql("{p} AND NOT ({w})", p=of_partition(partition), w=wanted)
     first = lake.engine.query(_select(spec, chosen, limit=1)).read_all().to_pylist()
     if not first:
         raise _nothing(spec, partition)
-    _refuse_unpublished(instance, spec, first[0]["run_id"])
-    left = None
-    if not is_merge:
-        loaded = sql("{p} AND is_loaded", p=_of(partition))
-        left = lake.engine.query(_select(spec, loaded)).read_all().cast(SCHEMA)
+    _refuse_unpublished(instance, spec, run_id)
     return KeptRows(
-        run_id=first[0]["run_id"],
+        run_id=run_id,
         rows=lambda: _rows(lake, _select(spec, chosen), spec.contract),
         began_at=first[0][INGESTED_AT_COLUMN],
         quarantine_snapshot=snapshot,
-        left=left,
+        left=lake.engine.query(_select(spec, others)).read_all().cast(SCHEMA),
     )
-
-
-def _of(partition: Partition | None) -> Sql:
-    if partition is None:
-        return sql("{c} IS NULL", c=Identifier(PARTITION_DATE_COLUMN))
-    return partition_predicate(partition)
 
 
 def _select(spec: IngestionSpec, condition: Sql, limit: int | None = None) -> Sql:

@@ -127,7 +127,7 @@ def test_rows_loaded_all_the_same_are_corrected_by_a_merge_and_left_by_an_append
         events.declare(narrow, ingestion, **options)
         assert events.load([events.row("a", 2**40)]).success
         events.declare(wide, ingestion, **options)
-        result = events.requeue()
+        result = events.requeue(quarantine=f"bronze__{strategy}")
         if strategy == "append":
             assert "No row" in events.failure(result, strategy).description
         assert [r["value"] for r in events.rows(f"bronze.{strategy}")] == expected
@@ -223,7 +223,9 @@ def test_rows_of_a_load_that_published_nothing_are_refused(events):
     with DagsterInstance.ephemeral() as instance:
         instance.create_run_for_job(events._job, run_id=failed.run_id)
         with pytest.raises(ReplayError, match=f"--from-staged {failed.run_id[:8]}"):
-            quarantined_rows(open_lake(), spec, Partition.parse("2025-01-15"), instance)
+            quarantined_rows(
+                open_lake(), spec, Partition.parse("2025-01-15"), instance, failed.run_id
+            )
 
 
 def test_rows_that_came_to_quarantine_meanwhile_are_not_lost(events):
@@ -292,3 +294,31 @@ def test_nothing_leaves_quarantine_where_the_audit_refuses_the_rows(events):
     assert "Blocking checks did not pass" in events.failure(result).description
     assert events.values() == {"a": 1.0}
     assert waiting(events) == {"b": False}
+
+
+ONLY_NEW = {
+    "merge_strategy": "append",
+    "merge_config": {"on_rerun": "append"},
+    "invalid_rows": "quarantine",
+}
+
+
+def test_rows_of_a_source_that_hands_over_only_new_ones_stay_until_they_are_mended(events):
+    events.declare(STRICT, **ONLY_NEW)
+    first = events.load([events.row("a"), events.row("b", 500.0), events.row("c", 600.0)])
+    second = events.load([events.row("d"), events.row("e", 700.0), events.row("b", 5.0)])
+    assert first.success
+    assert second.success
+    found = {json.loads(r["key"])["id"]: r["run_id"] for r in events.quarantined()}
+    assert found == {"c": first.run_id, "e": second.run_id}
+    assert events.load([events.row("c", 600.0)]).success
+    assert waiting(events) == {"c": False, "e": False}
+
+    events.declare(RELAXED, **ONLY_NEW)
+    assert events.requeue().success
+    assert len(events.quarantined()) == 1
+    assert events.requeue().success
+
+    assert events.quarantined() == []
+    assert events.values() == {"a": 1.0, "b": 5.0, "c": 600.0, "d": 1.0, "e": 700.0}
+    assert len(events.rows()) == 5

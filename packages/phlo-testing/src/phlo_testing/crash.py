@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phlo_testing.processes import call_in_file
@@ -100,6 +101,7 @@ def kill_points(
     *,
     preload: Sequence[str] = (),
     prepare: Callable[[], None],
+    is_wanted: Callable[[str, str], bool] = lambda name, before: True,  # noqa: ARG005
 ) -> Iterator[str]:
     """Run a function in a child process once per point, killed there by SIGKILL.
 
@@ -108,12 +110,13 @@ def kill_points(
         arguments: Its arguments, picklable.
         preload: Modules that the children find imported.
         prepare: Called before every run, to lay out the same start.
+        is_wanted: Whether to kill at a point, by its name and that of the point before.
 
     Yields:
         What the child was about to do when it was killed; the caller then looks at what is left.
         The run that counts the points comes first and is not yielded.
     """
-    for name, outcome in _blows(function, arguments, preload, prepare, _KILL):
+    for name, outcome in _blows(function, arguments, preload, prepare, _KILL, is_wanted):
         assert outcome is None, f"a killed child answered at {name}"  # noqa: S101 - a test's own
         yield name
 
@@ -151,6 +154,7 @@ def _blows(
     preload: Sequence[str],
     prepare: Callable[[], None],
     blow: _Blow,
+    is_wanted: Callable[[str, str], bool] = lambda name, before: True,  # noqa: ARG005
 ) -> Iterator[tuple[str, tuple[list[str], str] | None]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload, __name__])
@@ -159,7 +163,9 @@ def _blows(
     names, error = counted or ([], "it was killed")
     assert not error, f"the first run failed: {error}"  # noqa: S101 - a test's own
     assert names, "the function touches neither disk nor catalog"  # noqa: S101
-    for number, name in enumerate(names, start=1):
+    for number, (before, name) in enumerate(pairwise(["", *names]), start=1):
+        if not is_wanted(name, before):
+            continue
         prepare()
         outcome = _run(context, function, arguments, number, blow)
         yield f"{number}/{len(names)}: {name}", outcome

@@ -80,8 +80,8 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
     """Load rows of TABLE that are in quarantine again, by the schema and the checks of today.
 
     Use it once the schema is corrected. Rows that are good now go to the table, each as of the
-    time when it was extracted; the others stay. Without --partition every partition that has
-    rows is loaded, one run each.
+    time when it was extracted; the others stay. Rows of each partition, and of each run that
+    found some, are loaded by a run of their own.
     """
     with output.busy("Loading the project"):
         from phlo.lake import open_lake
@@ -95,9 +95,12 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
         location, lake = open_location(), open_lake()
         name = find_table(lake.store, table)
         keys = select(location, [str(name)])
-        waiting = _partitions(lake, name) if partition is None else [partition]
-        plans = [build_plan(location, keys, partition=key) for key in waiting]
-    ended = [run_plan(location, p, output, tags={FROM_QUARANTINE_TAG: "true"}) for p in plans]
+        waiting = _waiting(lake, name, partition)
+        plans = [(build_plan(location, keys, partition=day), run_id) for day, run_id in waiting]
+    ended = [
+        run_plan(location, plan, output, tags={FROM_QUARANTINE_TAG: run_id})
+        for plan, run_id in plans
+    ]
     if output.as_json:
         output.json([summary.as_dict() for summary in ended])
     elif not plans:
@@ -105,13 +108,15 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
     ctx.exit(DONE if all(summary.is_ok for summary in ended) else FAILED)
 
 
-def _partitions(lake: Lake, table: TableName) -> list[str | None]:
+def _waiting(lake: Lake, table: TableName, partition: str | None) -> list[tuple[str | None, str]]:
+    """Partitions that have rows in quarantine, with the runs that found them."""
     kept = _kept_for(table)
     if not lake.store.exists(kept):
         lake.store.load(table)  # a table that is not there is told apart from one without bad rows
         return []
-    days = {row["partition"] for row in _counts(lake, kept)}
-    return [day.isoformat() if day else None for day in sorted(days, key=str)]
+    found = [(r["partition"], r["run_id"]) for r in _counts(lake, kept)]
+    named = [(day.isoformat() if day else None, run_id) for day, run_id in found]
+    return [(day, run_id) for day, run_id in named if partition in (None, day)]
 
 
 def _open() -> Lake:

@@ -1,0 +1,142 @@
+"""An incremental load killed wherever it touches disk or catalog, then run again."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from phlo_testing.crash import kill_points
+from phlo_testing.processes import in_processes
+from pyiceberg.catalog import load_catalog
+
+PRELOAD = ["phlo.assembly", "phlo_dlt.asset", "phlo_iceberg.store", "phlo_iceberg.engine"]
+WORKFLOW = """
+import json
+from pathlib import Path
+
+import dlt
+import pandera.pandas as pa
+from phlo_dlt import phlo_ingestion
+
+
+class EventSchema(pa.DataFrameModel):
+    id: str
+    at: int
+    value: int = pa.Field(ge=0)
+
+
+@dlt.resource(name="events")
+def rows(at=dlt.sources.incremental("at")):
+    given = json.loads((Path(__file__).parents[2] / "upstream.json").read_text())
+    yield [row for row in given if at.last_value is None or row["at"] >= at.last_value]
+
+
+@phlo_ingestion(
+    table_name="events",
+    unique_key="id",
+    validation_schema=EventSchema,
+    group="api",
+    partitions=None,
+    merge_strategy="append",
+    merge_config={"on_rerun": "append"},
+    invalid_rows="quarantine",
+    max_retries=0,
+)
+def api_events():
+    return rows()
+"""
+
+
+def load(root: str) -> None:
+    """Materialize the events of a project, as a process of its own does."""
+    os.environ["PHLO_PROJECT_DIR"] = root
+    sys.path.insert(0, root)
+    from dagster import DagsterInstance
+    from phlo.assembly import build_definitions
+    from phlo.config import get_settings
+    from phlo.project import load_project
+
+    job = build_definitions(load_project(get_settings())).resolve_implicit_global_asset_job_def()
+    with DagsterInstance.ephemeral() as instance:
+        job.execute_in_process(instance=instance)
+
+
+def load_apart(root: Path) -> None:
+    in_processes(load, [(str(root),)], preload=PRELOAD)
+
+
+def upstream(root: Path, *rows: tuple) -> None:
+    """Rows ``(id, at, value)`` that the source has by now."""
+    dicts = [dict(zip(("id", "at", "value"), row, strict=True)) for row in rows]
+    (root / "upstream.json").write_text(json.dumps(dicts))
+
+
+def stored(root: Path, table: str = "bronze.events", *, column: str = "id") -> list:
+    catalog = load_catalog(
+        "lake",
+        type="sql",
+        uri=f"sqlite:///{root}/.phlo/catalog.db",
+        warehouse=f"file://{root}/.phlo/warehouse",
+    )
+    try:
+        if not catalog.table_exists(table):
+            return []
+        rows = catalog.load_table(table).scan().to_arrow().column(column).to_pylist()
+    finally:
+        catalog.engine.dispose()
+    return sorted(rows)
+
+
+OLD = [("a", 1, 1), ("b", 2, 2)]
+NEW = [*OLD, ("same moment", 2, 3), ("c", 3, 4), ("bad", 4, -1), ("d", 4, 5)]
+LAST = [*NEW, ("e", 5, 6)]
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "project"
+    (root / "workflows" / "ingestion").mkdir(parents=True)
+    (root / "workflows" / "ingestion" / "events.py").write_text(WORKFLOW)
+    return root
+
+
+def is_phlos(name: str, before: str) -> bool:
+    """Whether a point is one of phlo's own: not of Dagster's database or dlt's working files."""
+    if name in ("commit", "after commit"):
+        return before.startswith(_CHANGES)
+    own = ("/warehouse/", "/locks/", "extraction.json", ".lock", "load.parquet", "shutil.rmtree")
+    return name.startswith(_CHANGES) or any(part in name for part in own)
+
+
+_CHANGES = ("sql INSERT INTO iceberg", "sql UPDATE iceberg")
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_no_row_of_an_incremental_source_is_lost_or_doubled(root, tmp_path):
+    upstream(root, *OLD)
+    load_apart(root)
+    assert stored(root) == ["a", "b"]
+    upstream(root, *NEW)
+    start = tmp_path / "start"
+    shutil.copytree(root, start)
+
+    def prepare():
+        shutil.rmtree(root)
+        shutil.copytree(start, root)
+
+    points = 0
+    for point in kill_points(
+        load, (str(root),), preload=PRELOAD, prepare=prepare, is_wanted=is_phlos
+    ):
+        points += 1
+        assert stored(root) in (["a", "b"], ["a", "b", "c", "d", "same moment"]), point
+        load_apart(root)
+        assert stored(root) == ["a", "b", "c", "d", "same moment"], point
+        assert stored(root, "quarantine.bronze__events", column="key") == ['{"id":"bad"}'], point
+        upstream(root, *LAST)
+        load_apart(root)
+        assert stored(root) == ["a", "b", "c", "d", "e", "same moment"], point
+    assert points > 20
