@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_GOING_ON = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+_GOING_ON = (
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+)
 
 
 @contextmanager
 def marked_alive(settings: Settings, run_id: str) -> Iterator[None]:
-    """Hold a lock for as long as this process carries out the run."""
+    """Hold a lock from before this process creates the run until it has carried it out."""
     path = _folder(settings) / run_id
     with locked(path):
         yield
@@ -44,8 +49,8 @@ def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:
     try:
         with locked(path, wait=False):
             run = instance.get_run_by_id(path.name)
-            if run is None or run.status is DagsterRunStatus.NOT_STARTED:
-                return False  # its process is about to start it, and waits for this lock
+            if run is None:
+                return False  # its process is about to create it, and waits for this lock
             if run.status in _GOING_ON:
                 logger.info("Run %s is recorded as failed: its process is gone.", run.run_id)
                 instance.report_run_failed(run, "The process of this run was killed.")

@@ -10,6 +10,7 @@ from dagster import colored_console_logger
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.utils import make_new_run_id
 from phlo.events import RunEvent
 from phlo.plugins import notify, plugin_manager
 
@@ -50,15 +51,14 @@ def materialize_assets(
         What was made, judged and published, and what failed.
     """
     started_at, clock = datetime.now(UTC), time.monotonic()
-    job = _job(location, plan)
-    run = _create_run(location, job, plan, tags or {})
-    collector = EventCollector(location, plan, run.run_id, _steps(job), observer or RunObserver())
-    with marked_alive(location.project.settings, run.run_id):
-        _execute(location, job, run, collector)
-    summary = collector.summary(_status(location, run.run_id), time.monotonic() - clock)
+    job, run_id = _job(location, plan), make_new_run_id()
+    collector = EventCollector(location, plan, run_id, _steps(job), observer or RunObserver())
+    with marked_alive(location.project.settings, run_id):
+        _execute(location, job, _create_run(location, job, plan, run_id, tags or {}), collector)
+    summary = collector.summary(_status(location, run_id), time.monotonic() - clock)
     notify(
         "phlo_on_run",
-        RunEvent(run.run_id, summary.status, started_at, summary.seconds, _keys(plan)),
+        RunEvent(run_id, summary.status, started_at, summary.seconds, _keys(plan)),
     )
     return summary
 
@@ -69,11 +69,12 @@ def _job(location: Location, plan: RunPlan) -> JobDefinition:
 
 
 def _create_run(
-    location: Location, job: JobDefinition, plan: RunPlan, tags: Mapping[str, str]
+    location: Location, job: JobDefinition, plan: RunPlan, run_id: str, tags: Mapping[str, str]
 ) -> DagsterRun:
     partition = {PARTITION_TAG: plan.partition} if plan.partition else {}
     return location.instance.create_run_for_job(
         job_def=job,
+        run_id=run_id,
         asset_selection=plan.keys,
         tags={**tags, **partition},
         run_config=_run_config(job),

@@ -65,3 +65,19 @@ def test_a_killed_run_is_recorded_as_failed_by_the_next_command(phlo_project, ph
     lines = phlo("logs", "--level", "ERROR", "--json").json
     assert [line["message"] for line in lines] == ["The process of this run was killed."]
     assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
+
+
+DYING = """
+import os, signal, phlo_cli.run
+from phlo_cli.main import main
+phlo_cli.run._execute = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+main(["materialize", "slow"])
+"""
+
+
+def test_a_run_killed_before_it_started_is_recorded_as_failed_too(phlo_project, phlo):
+    phlo_project.write("workflows/slow.py", SLOW)
+    died = subprocess.run([sys.executable, "-c", DYING], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert [row["state"] for row in phlo("status", "--json").json] == ["never", "failed"]
+    assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
