@@ -42,7 +42,7 @@ lint: $(READY)  ## Style, import contracts
 	$(BIN)/lint-imports
 
 types: $(READY)  ## Static types
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright packages/*/src
 
 fmt: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .
