@@ -80,6 +80,7 @@ class Contract:
         strict: Whether unknown columns are refused.
         rules: What SQL can judge, nulls in required columns among them; not uniqueness.
         frame_rules: What only Pandera can judge.
+        warnings: Rules whose breach is told and nothing more (``raise_warning=True``).
     """
 
     name: str
@@ -89,6 +90,7 @@ class Contract:
     strict: bool = False
     rules: tuple[Rule, ...] = ()
     frame_rules: tuple[FrameRule, ...] = ()
+    warnings: tuple[Rule | FrameRule, ...] = ()
 
     @classmethod
     def of(cls, model: type[DataFrameModel]) -> Contract:
@@ -126,7 +128,7 @@ def _contract_of(model: type[DataFrameModel]) -> Contract:
     schema = cast("DataFrameSchema", model.to_schema())
     _refuse_unsupported(model, schema)
     columns = tuple(_columns(model, schema))
-    rules, frame_rules = compile_rules(
+    rules, frame_rules, warnings = compile_rules(
         schema, columns, _value_patterns(model), _column_readers(model)
     )
     return Contract(
@@ -137,6 +139,7 @@ def _contract_of(model: type[DataFrameModel]) -> Contract:
         strict=schema.strict is True,
         rules=rules,
         frame_rules=frame_rules,
+        warnings=warnings,
     )
 
 

@@ -21,7 +21,7 @@ from phlo.patterns import to_sql_pattern
 from phlo.sql import Identifier, Sql, SqlValue, all_of, literal, sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from pandera.api.checks import Check
@@ -144,7 +144,7 @@ def compile_rules(
     columns: Sequence[ContractColumn],
     patterns: Mapping[str, str],
     readers: Mapping[str, Callable[..., Any]],
-) -> tuple[tuple[Rule, ...], tuple[FrameRule, ...]]:
+) -> tuple[tuple[Rule, ...], tuple[FrameRule, ...], tuple[Rule | FrameRule, ...]]:
     """Split a schema's checks into what SQL judges and what Pandera must.
 
     Args:
@@ -154,41 +154,50 @@ def compile_rules(
         readers: Functions of checks that read other columns from ``cls``, by their name.
 
     Returns:
-        The rules for SQL, and the others. Checks with ``raise_warning`` are no rules.
+        The rules for SQL, the others, and those of either kind that only warn
+        (``raise_warning=True``).
     """
+    found = list(_compiled(schema, columns, patterns, readers))
+    rules = [rule for rule, warns in found if not warns]
+    return (
+        tuple(rule for rule in rules if isinstance(rule, Rule)),
+        tuple(rule for rule in rules if isinstance(rule, FrameRule)),
+        tuple(rule for rule, warns in found if warns),
+    )
+
+
+def _compiled(
+    schema: DataFrameSchema,
+    columns: Sequence[ContractColumn],
+    patterns: Mapping[str, str],
+    readers: Mapping[str, Callable[..., Any]],
+) -> Iterator[tuple[Rule | FrameRule, bool]]:
+    """Every rule, and whether it only warns."""
     by_name = {c.name: c for c in columns}
-    rules: list[Rule] = []
-    frame_rules: list[FrameRule] = []
     for column in columns:
-        rules.extend(_nullability(column))
+        yield from ((rule, False) for rule in _nullability(column))
         checks = [*schema.columns[column.name].checks, *_pattern_check(patterns.get(column.name))]
         for check in checks:
-            _sort_in(check, column, by_name, rules, frame_rules, readers.get(str(check.name)))
+            rule = _compile_rule(check, column, by_name, readers.get(str(check.name)))
+            yield rule, check.raise_warning
     for check in schema.checks or []:
-        if not check.raise_warning:
-            name = _check_name(check)
-            frame_rules.append(FrameRule(name, tuple(by_name), check, None, by_name))
-    return tuple(rules), tuple(frame_rules)
+        rule = FrameRule(_check_name(check), tuple(by_name), check, None, by_name)
+        yield rule, check.raise_warning
 
 
-def _sort_in(
+def _compile_rule(
     check: Check,
     column: ContractColumn,
     by_name: Mapping[str, ContractColumn],
-    rules: list[Rule],
-    frame_rules: list[FrameRule],
     reader: Callable[..., Any] | None,
-) -> None:
-    if check.raise_warning:
-        return
+) -> Rule | FrameRule:
     name = f"{column.name}: {_check_name(check)}"
     predicate = compile_check(check, column)
     if predicate is not None:
-        rules.append(Rule(name, (column.name,), predicate))
-        return
+        return Rule(name, (column.name,), predicate)
     is_alone = not check.groupby and reader is None
     needed = (column.name,) if is_alone else tuple(by_name)
-    frame_rules.append(FrameRule(name, needed, check, column.name, by_name, reader))
+    return FrameRule(name, needed, check, column.name, by_name, reader)
 
 
 def _nullability(column: ContractColumn) -> Iterable[Rule]:

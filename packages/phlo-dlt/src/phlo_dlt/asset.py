@@ -289,6 +289,9 @@ def _warn(context: AssetExecutionContext, spec: IngestionSpec, account: Account)
         )
     if account.verdict is not None and account.verdict.row_count:
         context.log.warning(describe(account.verdict, spec))
+    if account.verdict is not None and account.verdict.warned:
+        told = "; ".join(f"{rule} ({n:,} rows)" for rule, n in account.verdict.warned.items())
+        context.log.warning(f"Rows break rules of {spec.contract.name} that only warn: {told}.")
     if account.dropped and not spec.contract.strict:
         dropped = ", ".join(f"{name} ({n} values)" for name, n in sorted(account.dropped.items()))
         context.log.warning(
@@ -394,6 +397,8 @@ def _metadata(account: Account, seconds: float) -> dict[str, Any]:
         facts["dropped_values"] = MetadataValue.json(account.dropped)
     if account.verdict is not None and account.verdict.row_count:
         facts["broken_rules"] = MetadataValue.json(account.verdict.by_rule)
+    if account.verdict is not None and account.verdict.warned:
+        facts["warned_rules"] = MetadataValue.json(account.verdict.warned)
     return facts
 
 

@@ -1,7 +1,8 @@
 """Which rows of a load break which rules (R35, R37, R40).
 
 All rules that SQL can say are answered in one pass; the others run in Pandera on bounded batches.
-The relation ``broken`` holds a row per row number and rule, ``excluded`` the rows not to be loaded.
+The relation ``broken`` holds a row per row number and rule, ``warned`` the same for rules that only
+warn, ``excluded`` the rows not to be loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from phlo.contract_rules import is_null
+from phlo.contract_rules import FrameRule, Rule, is_null
 from phlo.sql import Identifier, Sql, any_of, identifiers, sql
 
 from phlo_dlt.conform import PROBLEMS
@@ -19,12 +20,13 @@ from phlo_dlt.workspace import ROW_NUMBER, ROWS, to_duckdb
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from phlo.contract import Contract, ContractColumn, FrameRule, Rule
+    from phlo.contract import Contract, ContractColumn
 
     from phlo_dlt.spec import IngestionSpec, InvalidRows
     from phlo_dlt.workspace import Workspace
 
-BROKEN, EXCLUDED = Identifier("broken"), Identifier("excluded")
+BROKEN, WARNED = Identifier("broken"), Identifier("warned")
+EXCLUDED = Identifier("excluded")
 _N = Identifier(ROW_NUMBER)
 FRAME_ROWS = 500_000
 """Rows that Pandera sees at once."""
@@ -37,18 +39,20 @@ class Verdict:
     Attributes:
         row_count: Rows that break a rule.
         by_rule: Rows by broken rule, most first.
+        warned: The same by rules that only warn; these rows are valid.
         sample: A few broken rows: their number, key values and rules.
         excluded: Rows that are not loaded.
     """
 
     row_count: int
     by_rule: dict[str, int]
+    warned: dict[str, int]
     sample: tuple[dict[str, Any], ...]
     excluded: int
 
 
 def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
-    """Fill ``broken`` by every rule that is judged before deduplication.
+    """Fill ``broken`` and ``warned`` by every rule that is judged before deduplication.
 
     Args:
         work: The load.
@@ -56,15 +60,27 @@ def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> No
         delivered: Columns that the source delivered: a column that is neither required nor
             delivered is null in every row and breaks nothing.
     """
-    work.run("CREATE TABLE {b} ({n} BIGINT, rule VARCHAR)", b=BROKEN, n=_N)
+    for relation in (BROKEN, WARNED):
+        work.run("CREATE TABLE {r} ({n} BIGINT, rule VARCHAR)", r=relation, n=_N)
     _note_casts(work)
-    _note_rules(work, [*_null_keys(spec), *_rules(spec, delivered)])
+    contract = spec.contract
+    _note_rules(work, [*_null_keys(spec), *_rules(contract.rules, spec, delivered)], BROKEN)
     if spec.validate:
-        for rule in spec.contract.frame_rules:
-            _note_frame_rule(work, rule, spec.contract)
+        for rule in contract.frame_rules:
+            _note_frame_rule(work, rule, contract, BROKEN)
+        _note_warnings(work, spec, delivered)
         for columns in _unique_sets(spec, within_key=False):
             note_duplicates(work, columns, spec.contract, ROWS)
-    _forget_consequences(work, spec.contract)
+    _forget_consequences(work, contract)
+
+
+def _note_warnings(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
+    warnings = spec.contract.warnings
+    in_sql = [rule for rule in warnings if isinstance(rule, Rule)]
+    _note_rules(work, _rules(in_sql, spec, delivered), WARNED)
+    for rule in warnings:
+        if isinstance(rule, FrameRule):
+            _note_frame_rule(work, rule, spec.contract, WARNED)
 
 
 def judge_key_uniqueness(work: Workspace, spec: IngestionSpec, survivors: Identifier) -> None:
@@ -88,16 +104,19 @@ def _excluded(spec: IngestionSpec, mode: InvalidRows) -> Sql:
 
 
 def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
-    """Sum up ``broken`` and ``excluded``."""
-    by_rule = work.run(
-        "SELECT rule, count(*) FROM {b} GROUP BY rule ORDER BY 2 DESC, 1", b=BROKEN
-    ).fetchall()
+    """Sum up ``broken``, ``warned`` and ``excluded``."""
     return Verdict(
         row_count=work.value("SELECT count(DISTINCT {n}) FROM {b}", n=_N, b=BROKEN),
-        by_rule=dict(by_rule),
+        by_rule=_by_rule(work, BROKEN),
+        warned=_by_rule(work, WARNED),
         sample=tuple(_sample(work, spec)),
         excluded=work.value("SELECT count(*) FROM {e}", e=EXCLUDED),
     )
+
+
+def _by_rule(work: Workspace, relation: Identifier) -> dict[str, int]:
+    query = "SELECT rule, count(*) FROM {r} GROUP BY rule ORDER BY 2 DESC, 1"
+    return dict(work.run(query, r=relation).fetchall())
 
 
 def _sample(work: Workspace, spec: IngestionSpec) -> Iterable[dict[str, Any]]:
@@ -126,15 +145,15 @@ def _note_casts(work: Workspace) -> None:
     )
 
 
-def _note_rules(work: Workspace, rules: Sequence[tuple[str, Sql]]) -> None:
+def _note_rules(work: Workspace, rules: Sequence[tuple[str, Sql]], into: Identifier) -> None:
     """Judge all rules in one pass over the rows."""
     if not rules:
         return
     names = [sql("CASE WHEN {p} THEN {name} END", p=p, name=name) for name, p in rules]
     work.run(
-        "INSERT INTO {b} SELECT {n}, _phlo_rule FROM (SELECT {n}, unnest([{names}]) AS _phlo_rule "
-        "FROM {rows} WHERE {any}) WHERE _phlo_rule IS NOT NULL",
-        b=BROKEN,
+        "INSERT INTO {into} SELECT {n}, _phlo_rule FROM (SELECT {n}, "
+        "unnest([{names}]) AS _phlo_rule FROM {rows} WHERE {any}) WHERE _phlo_rule IS NOT NULL",
+        into=into,
         n=_N,
         names=names,
         rows=ROWS,
@@ -149,11 +168,11 @@ def _null_keys(spec: IngestionSpec) -> list[tuple[str, Sql]]:
     return [(f"{c.name}: null key", to_duckdb(is_null(c))) for c in columns]
 
 
-def _rules(spec: IngestionSpec, delivered: frozenset[str]) -> list[tuple[str, Sql]]:
+def _rules(
+    rules: Iterable[Rule], spec: IngestionSpec, delivered: frozenset[str]
+) -> list[tuple[str, Sql]]:
     return [
-        (rule.name, to_duckdb(rule.predicate))
-        for rule in spec.contract.rules
-        if _applies(rule, spec, delivered)
+        (rule.name, to_duckdb(rule.predicate)) for rule in rules if _applies(rule, spec, delivered)
     ]
 
 
@@ -214,7 +233,9 @@ def may_repeat(columns: Sequence[str], relation: Identifier) -> Sql:
     )
 
 
-def _note_frame_rule(work: Workspace, rule: FrameRule, contract: Contract) -> None:
+def _note_frame_rule(
+    work: Workspace, rule: FrameRule, contract: Contract, into: Identifier
+) -> None:
     batches = work.batches(
         "SELECT {n}, {names} FROM {rows} ORDER BY {n}",
         FRAME_ROWS,
@@ -226,7 +247,7 @@ def _note_frame_rule(work: Workspace, rule: FrameRule, contract: Contract) -> No
         rows = pa.Table.from_batches([batch])
         conformed = _conformed(rows, rule.columns, contract)
         failing = rows.column(ROW_NUMBER).take(pa.array(rule.failing(conformed), pa.int64()))
-        _note(work, failing, rule.name)
+        _note(work, failing, rule.name, into)
 
 
 def _conformed(rows: pa.Table, columns: Sequence[str], contract: Contract) -> pa.Table:
@@ -235,11 +256,11 @@ def _conformed(rows: pa.Table, columns: Sequence[str], contract: Contract) -> pa
     return rows.select([f.name for f in fields]).cast(pa.schema(fields))
 
 
-def _note(work: Workspace, numbers: pa.ChunkedArray, rule: str) -> None:
+def _note(work: Workspace, numbers: pa.ChunkedArray, rule: str, into: Identifier) -> None:
     if len(numbers):
         work.run(
-            "INSERT INTO {b} SELECT unnest([{numbers}]), {rule}",
-            b=BROKEN,
+            "INSERT INTO {into} SELECT unnest([{numbers}]), {rule}",
+            into=into,
             numbers=numbers.to_pylist(),
             rule=rule,
         )

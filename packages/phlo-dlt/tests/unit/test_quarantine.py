@@ -77,3 +77,43 @@ def test_a_load_of_broken_rows_alone_makes_an_empty_table(events):
 
     assert events.rows() == []
     assert len(events.quarantined()) == 1
+
+
+WARNING = """
+    import pandera.pandas as pa
+
+    class EventSchema(pa.DataFrameModel):
+        id: str
+        value: float = pa.Field(le=100, raise_warning=True)
+        note: str = pa.Field(nullable=True, isin=["a", "b"])
+
+        @pa.check("id", raise_warning=True)
+        def short(cls, values):
+            return values.str.len() < 3
+
+        @pa.dataframe_check(raise_warning=True)
+        def noted(cls, frame):
+            return frame["note"].notna()
+"""
+
+
+def test_rows_that_break_rules_which_only_warn_are_loaded_and_told(events):
+    events.declare(WARNING)
+    rows = [("a", 1.0, "a"), ("b", 101.0, "b"), ("long", 500.0, "b"), ("d", 3.0, None)]
+
+    result = events.load([{"id": i, "value": v, "note": n} for i, v, n in rows])
+
+    assert result.success, events.failure(result)
+    assert events.values() == {i: v for i, v, _ in rows}
+    facts = events.facts(result)
+    assert facts["warned_rules"] == {
+        "value: less_than_or_equal_to(100)": 2,
+        "id: short": 1,
+        "noted": 1,
+    }
+    assert "broken_rules" not in facts
+    failed = events.load([{"id": "long", "value": 200.0, "note": "z"}])
+    assert "note: isin" in events.failure(failed).description
+    assert "less_than" not in events.failure(failed).description
+    (kept,) = events.quarantined()
+    assert json.loads(kept["rules"]) == ["note: isin(['a', 'b'])"]
