@@ -256,6 +256,33 @@ def test_the_cursor_of_dlt_moves_only_with_a_published_load(events):
     assert events.values() == {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
 
 
+def test_the_cursor_of_dlt_stays_where_the_audit_refuses_the_rows(events):
+    suite = events.project.write(
+        "workflows/quality/events.py",
+        """
+        from phlo_quality import RangeCheck, phlo_quality
+
+        @phlo_quality(table="bronze.events", checks=[RangeCheck("value", max_value=2)])
+        def small():
+            pass
+        """,
+    )
+    events.declare(**APPENDED)
+    delivered = {"a": 1.0}
+    source = follow(events, delivered, lambda _: None)
+    assert events.load(source).success
+    delivered |= {"b": 2.0, "c": 3.0}
+    failed = events.load(source)
+    assert "Blocking checks did not pass" in events.failure(failed).description
+    assert events.values() == {"a": 1.0}
+    suite.unlink()
+
+    result = events.declare(**APPENDED).load(source)
+
+    assert events.facts(result)["extracted"] == 2
+    assert [(r["id"], r["value"]) for r in events.rows()] == [("a", 1.0), ("b", 2.0), ("c", 3.0)]
+
+
 def follow(events, delivered, meanwhile):
     """A source with a cursor, during whose first extraction something else happens."""
     calls = []

@@ -1,7 +1,8 @@
-"""An incremental load killed wherever it touches disk or catalog, then run again."""
+"""Incremental sources: every row once, whatever happens to their loads."""
 
 import json
 import os
+import random
 import shutil
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def api_events():
 """
 
 
-def load(root: str) -> None:
+def load(root: str, *partitions: str) -> None:
     """Materialize the events of a project, as a process of its own does."""
     os.environ["PHLO_PROJECT_DIR"] = root
     sys.path.insert(0, root)
@@ -60,7 +61,8 @@ def load(root: str) -> None:
 
     job = build_definitions(load_project(get_settings())).resolve_implicit_global_asset_job_def()
     with DagsterInstance.ephemeral() as instance:
-        job.execute_in_process(instance=instance)
+        for partition in partitions or [None]:
+            job.execute_in_process(instance=instance, partition_key=partition)
 
 
 def load_apart(root: Path) -> None:
@@ -92,6 +94,17 @@ def stored(root: Path, table: str = "bronze.events", *, column: str = "id") -> l
 OLD = [("a", 1, 1), ("b", 2, 2)]
 NEW = [*OLD, ("same moment", 2, 3), ("c", 3, 4), ("bad", 4, -1), ("d", 4, 5)]
 LAST = [*NEW, ("e", 5, 6)]
+
+
+DAILY = WORKFLOW.replace("partitions=None", 'start_date="2025-01-01"')
+CURSOR = DAILY.replace("max_retries=0", "max_retries=20, retry_delay_seconds=0")
+WINDOW = DAILY.replace("""    merge_config={"on_rerun": "append"},\n""", "").replace(
+    """api_events():
+    return rows()""",
+    """api_events(partition_date: str):
+    day = int(partition_date[-2:])
+    return rows(at=dlt.sources.incremental("at", initial_value=day, end_value=day + 1))""",
+)
 
 
 @pytest.fixture
@@ -140,3 +153,21 @@ def test_no_row_of_an_incremental_source_is_lost_or_doubled(root, tmp_path):
         load_apart(root)
         assert stored(root) == ["a", "b", "c", "d", "e", "same moment"], point
     assert points > 20
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("workflow", [WINDOW, CURSOR], ids=["window", "cursor"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_shuffled_parallel_backfill_loads_every_row_once(root, workflow, seed):
+    """Whether each partition reads its own window, or all go on from one cursor."""
+    (root / "workflows" / "ingestion" / "events.py").write_text(workflow)
+    rows = [(f"{day}-{n}", day, n) for day in range(1, 9) for n in range(3)]
+    upstream(root, *rows)
+    days = [f"2025-01-0{day}" for day in range(1, 9)]
+    random.Random(seed).shuffle(days)
+    groups = [(str(root), *days[n::3]) for n in range(3)]
+
+    in_processes(load, groups, preload=PRELOAD)
+    in_processes(load, [(str(root), *reversed(days))], preload=PRELOAD)
+
+    assert stored(root) == sorted(name for name, *_ in rows)
