@@ -70,11 +70,12 @@ class Events:
         """Load what a failed run extracted; the function must not be called."""
         return self.load(_refuse, partition, tags={FROM_STAGED_TAG: run_id})
 
-    def requeue(self, partition: str | None = "2025-01-15", quarantine="bronze__events"):
-        """Load a partition's rows out of quarantine; the function must not be called."""
+    def requeue(self, partition="2025-01-15", quarantine="bronze__events", run_id=None):
+        """Load a run's rows out of quarantine, or some run's; the function must not be called."""
         found = self.rows(f"quarantine.{quarantine}", by="key")
         runs = [r["run_id"] for r in found if str(r["_phlo_partition_date"]) == str(partition)]
-        return self.load(_refuse, partition, tags={FROM_QUARANTINE_TAG: min(runs, default="none")})
+        tags = {FROM_QUARANTINE_TAG: run_id or min(runs, default="none")}
+        return self.load(_refuse, partition, tags=tags)
 
     def table(self, name: str = "bronze.events"):
         """The table, opened with pyiceberg alone."""

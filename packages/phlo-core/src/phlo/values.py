@@ -321,9 +321,13 @@ class Replace:
 
     Attributes:
         partition: The partition replaced, by ``_phlo_partition_date``; ``None``: the table.
+        revises: Snapshot of the table whose rows were read, changed and handed over again; where
+            the head is another one, they are refused. ``None``: the rows are a load of their own,
+            refused where stored ones were extracted later (R42).
     """
 
     partition: Partition | None = None
+    revises: int | None = None
 
 
 How = Merge | Append | Replace

@@ -250,7 +250,7 @@ def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]: 
     if kept is not None:
         dropped = {**kept.dropped, **extraction.dropped}
         extraction = replace(extraction, state=kept.state, dropped=dropped)
-    if kept is None or kept.quarantine_snapshot is None:
+    if kept is None or kept.left is None:
         _keep(attempt, extraction, seed)
     return extraction, seed
 
@@ -442,17 +442,16 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
 def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
     """Publish the broken rows; those of a requeue must leave quarantine with the load itself."""
     kept = attempt.kept
-    if kept is None or kept.quarantine_snapshot is None:
+    if kept is None or kept.left is None:
         publish_quarantine(attempt, prepared.quarantine)
         return []
-    staged = stage_quarantine(attempt, prepared.quarantine.rows, kept.left)
-    if staged.base_snapshot_id != kept.quarantine_snapshot:
-        attempt.lake.store.discard(staged)
+    try:
+        return [stage_quarantine(attempt, prepared.quarantine.rows, kept.left)]
+    except MovedHeadError as exc:
         raise MovedCursorError(
             f"Another load of {attempt.spec.table} changed its quarantine meanwhile; nothing was "
             "published, and the rows are read anew."
-        )
-    return [staged]
+        ) from exc
 
 
 def _stays_judged(suites: Sequence[CheckSuite]) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.contract_types import TIMESTAMP
-from phlo.errors import MovedHeadError
 from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, sql
 from phlo.values import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, Replace
 
@@ -58,6 +57,19 @@ class Found:
 
     rows: ds.Dataset | None
     keys: ds.Dataset | None = None
+
+
+@dataclass(frozen=True)
+class Left:
+    """Rows of earlier runs that stay in quarantine.
+
+    Attributes:
+        rows: In the form of :data:`SCHEMA`.
+        snapshot_id: The quarantine's snapshot that they were read from.
+    """
+
+    rows: pa.Table
+    snapshot_id: int
 
 
 def select_broken(attempt: Attempt) -> Sql:
@@ -120,12 +132,10 @@ def publish_quarantine(attempt: Attempt, found: Found) -> None:
 
     def publish() -> None:
         snapshot = quarantine_snapshot(attempt.lake, attempt.spec)
-        left = _left(attempt, found) if found.keys is not None and snapshot is not None else None
-        staged = stage_quarantine(attempt, found.rows, left)
-        if staged.base_snapshot_id != snapshot:
-            store.discard(staged)
-            raise MovedHeadError(f"{attempt.spec.quarantine} was changed by another load.")
-        store.publish([staged])
+        left = None
+        if found.keys is not None and snapshot is not None:
+            left = Left(_left(attempt, found), snapshot)
+        store.publish([stage_quarantine(attempt, found.rows, left)])
 
     until_head_rests(publish, attempt.settings.publish_attempts)
 
@@ -158,14 +168,16 @@ def quarantine_snapshot(lake: Lake, spec: IngestionSpec) -> int | None:
     return store.load(spec.quarantine).snapshot_id if store.exists(spec.quarantine) else None
 
 
-def stage_quarantine(
-    attempt: Attempt, rows: ds.Dataset | None, left: pa.Table | None = None
-) -> Staged:
-    """Stage the quarantine of this table and partition as these rows alone."""
+def stage_quarantine(attempt: Attempt, rows: ds.Dataset | None, left: Left | None) -> Staged:
+    """Stage the quarantine of this table and partition as these rows alone.
+
+    Raises:
+        MovedHeadError: It was changed since those that are left were read.
+    """
     return attempt.lake.store.stage(
         attempt.spec.quarantine,
-        _union(rows, left if left is not None else SCHEMA.empty_table()),
-        Replace(attempt.partition),
+        _union(rows, left.rows if left else SCHEMA.empty_table()),
+        Replace(attempt.partition, revises=left.snapshot_id if left else None),
         schema=SCHEMA,
         partition_by=((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else (),
     )

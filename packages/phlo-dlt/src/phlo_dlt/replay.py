@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from phlo.values import Partition
 
     from phlo_dlt.extract import Extraction
+    from phlo_dlt.quarantine import Left
     from phlo_dlt.spec import IngestionSpec
 
 MANIFEST = "extraction.json"
@@ -50,8 +51,7 @@ class KeptRows:
         dropped: Values that were dropped then, by source column.
         seed: dlt's state before their extraction.
         state: dlt's state after it; ``None`` where the load moves no cursor.
-        quarantine_snapshot: Snapshot of the quarantine that they come from; ``None`` for a replay.
-        left: Rows of the quarantine that stay there as they are.
+        left: What stays in the quarantine that they come from; ``None`` for a replay.
     """
 
     run_id: str
@@ -60,8 +60,7 @@ class KeptRows:
     dropped: Mapping[str, int] = field(default_factory=dict)
     seed: str | None = None
     state: str | None = None
-    quarantine_snapshot: int | None = None
-    left: pa.Table | None = None
+    left: Left | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from phlo.sql import Sql, identifiers, sql
 from phlo.values import INGESTED_AT_COLUMN
 
 from phlo_dlt.conform import resolve_name
-from phlo_dlt.quarantine import SCHEMA, of_partition, quarantine_snapshot
+from phlo_dlt.quarantine import SCHEMA, Left, of_partition, quarantine_snapshot
 from phlo_dlt.replay import KeptRows, as_refused
 from phlo_dlt.spec import MergeConfig
 
@@ -76,8 +76,7 @@ def quarantined_rows(
         run_id=run_id,
         rows=lambda: _rows(lake, _select(spec, chosen), spec.contract),
         began_at=first[0][INGESTED_AT_COLUMN],
-        quarantine_snapshot=snapshot,
-        left=lake.engine.query(_select(spec, others)).read_all().cast(SCHEMA),
+        left=Left(lake.engine.query(_select(spec, others)).read_all().cast(SCHEMA), snapshot),
     )
 
 

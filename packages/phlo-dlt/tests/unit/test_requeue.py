@@ -303,22 +303,23 @@ ONLY_NEW = {
 }
 
 
-def test_rows_of_a_source_that_hands_over_only_new_ones_stay_until_they_are_mended(events):
+@pytest.mark.parametrize("order", [min, max], ids=["older first", "newer first"])
+def test_rows_of_a_source_that_hands_over_only_new_ones_stay_until_they_are_mended(events, order):
     events.declare(STRICT, **ONLY_NEW)
     first = events.load([events.row("a"), events.row("b", 500.0), events.row("c", 600.0)])
     second = events.load([events.row("d"), events.row("e", 700.0), events.row("b", 5.0)])
-    assert first.success
-    assert second.success
+    third = events.load([events.row("c", 650.0), events.row("f", 800.0)])
+    fourth = events.load([events.row("c", 650.0)])
+    assert all(load.success for load in (first, second, third, fourth))
     found = {json.loads(r["key"])["id"]: r["run_id"] for r in events.quarantined()}
-    assert found == {"c": first.run_id, "e": second.run_id}
-    assert events.load([events.row("c", 600.0)]).success
-    assert waiting(events) == {"c": False, "e": False}
+    assert found == {"c": fourth.run_id, "e": second.run_id, "f": third.run_id}
 
     events.declare(RELAXED, **ONLY_NEW)
-    assert events.requeue().success
-    assert len(events.quarantined()) == 1
-    assert events.requeue().success
+    for left in (2, 1, 0):
+        runs = {r["_phlo_ingested_at"]: r["run_id"] for r in events.quarantined()}
+        assert events.requeue(run_id=runs[order(runs)]).success
+        assert len(events.quarantined()) == left
 
-    assert events.quarantined() == []
-    assert events.values() == {"a": 1.0, "b": 5.0, "c": 600.0, "d": 1.0, "e": 700.0}
-    assert len(events.rows()) == 5
+    rows = {"a": 1.0, "b": 5.0, "c": 650.0, "d": 1.0, "e": 700.0, "f": 800.0}
+    assert events.values() == rows
+    assert len(events.rows()) == len(rows)

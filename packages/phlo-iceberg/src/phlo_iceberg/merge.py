@@ -15,7 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from phlo.errors import FatalRunError
+from phlo.errors import FatalRunError, MovedHeadError
 from phlo.sql import Identifier, Sql, all_of, identifiers, qualified, same_values, sql
 from phlo.sql import partition_predicate as in_partition
 from phlo.values import (
@@ -110,8 +110,8 @@ class Planner:
                 return self._plan_replace(partition)
             case Append():
                 return self._plan_insert()
-            case Replace(partition=partition):
-                return self._plan_replace(partition)
+            case Replace(partition=partition, revises=revises):
+                return self._plan_replace(partition, revises)
 
     def _incoming(self, rows: ds.Dataset) -> Sql:
         """The load with exactly the table's columns and types; extra columns stay for the plan."""
@@ -130,7 +130,7 @@ class Planner:
         account = self._account.plus(inserted=self._load_count)
         return Plan(self._select_rows(), self._load_count, {}, [], account)
 
-    def _plan_replace(self, partition: Partition | None) -> Plan:
+    def _plan_replace(self, partition: Partition | None, revises: int | None = None) -> Plan:
         tasks = self._state.tasks(_partition_filter(self._state, partition))
         condition = (
             in_partition(partition) if self._has_partition_column and partition else Sql("TRUE")
@@ -150,7 +150,10 @@ class Planner:
                 c=condition,
             )
         )
-        self._refuse_overtaken(condition)
+        if revises is None:
+            self._refuse_overtaken(condition)
+        elif revises != self._state.snapshot_id:
+            raise MovedHeadError(f"{self._state.name} was changed since its rows were read.")
         removed = self._count(Identifier("removed"))
         if removed == self._load_count and self._same_contents(condition):
             return Plan(

@@ -318,6 +318,15 @@ class TableStoreConformance:
             self.load(store, [{"id": "a", "value": 1}], Replace(DAY_1), extraction=4)
         assert self.contents(store) == [("a", 2, 1)]
 
+    def test_a_revision_is_of_the_snapshot_that_was_read(self, store: TableStore) -> None:
+        first = self.load(store, [{"id": "a", "value": 1}], Replace(DAY_1), extraction=5)
+        revision = Replace(DAY_1, revises=first.snapshot_id)
+        self.load(store, [{"id": "b", "value": 2}], revision, extraction=4)
+        assert self.contents(store) == [("b", 2, 1)]
+        with pytest.raises(MovedHeadError):
+            self.stage(store, [{"id": "c", "value": 3}], revision, extraction=6)
+        assert self.contents(store) == [("b", 2, 1)]
+
     # -- schema
 
     def test_a_new_column_comes_with_the_load_that_brings_it(self, store: TableStore) -> None:
