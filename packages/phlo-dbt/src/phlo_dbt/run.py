@@ -187,6 +187,8 @@ def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> N
     ready = {uid: s for uid, s in staged.items() if uid not in outcome.withheld}
     store = session.lake.store
     try:
+        if session.moved is not None:
+            raise session.moved
         published = store.publish(list(ready.values()))
     except MovedHeadError:
         for stage in staged.values():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
-from phlo.errors import MissingProviderError
+from phlo.errors import MissingProviderError, MovedHeadError
 from phlo.sql import Identifier, Sql, literal, quote_identifier, quote_table, sql
 from phlo.values import LoadAccount, TableName
 
@@ -19,7 +19,7 @@ from phlo_dbt.columns import select_list
 from phlo_dbt.incremental import Incoming, Landing, plan_landing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import duckdb
@@ -33,6 +33,13 @@ _MACROS = (
 )
 
 
+class ReadableTable(Protocol):
+    """A table that a connection can read, as of one snapshot."""
+
+    name: TableName
+    snapshot_id: int | None
+
+
 class DuckDBTables(Protocol):
     """A query engine whose tables a DuckDB connection can read in place."""
 
@@ -40,7 +47,7 @@ class DuckDBTables(Protocol):
         self,
         connection: duckdb.DuckDBPyConnection,
         tables: Mapping[TableName, Staged | str | None],
-    ) -> object:
+    ) -> Sequence[ReadableTable]:
         """Create schema and view for each table: a stage, a ref, or ``None`` for ``main``."""
         ...
 
@@ -55,6 +62,8 @@ class DbtSession:
         nodes: The manifest's nodes by unique id, as JSON.
         reads: Tables to make readable, if they exist.
         staged: What the run staged so far, by unique id, in the order built.
+        heads: Snapshots of the published tables that the run reads.
+        moved: Why a model's own rows, as it read them, are no longer those of its table.
     """
 
     lake: Lake
@@ -62,6 +71,8 @@ class DbtSession:
     nodes: Mapping[str, Mapping[str, Any]]
     reads: Iterable[TableName]
     staged: dict[str, Staged] = field(default_factory=dict)
+    heads: dict[TableName, int | None] = field(default_factory=dict)
+    moved: MovedHeadError | None = None
 
     @property
     def engine(self) -> DuckDBTables:
@@ -85,7 +96,10 @@ class DbtSession:
         connection.execute(sql("CREATE SCHEMA IF NOT EXISTS {s}", s=Identifier(NEW_ROWS_SCHEMA)))
         there = set(self.lake.store.list_tables())
         tables = {table: None for table in self.reads if table in there}
-        self.engine.register(connection, cast("Mapping[TableName, Staged | str | None]", tables))
+        readable = self.engine.register(
+            connection, cast("Mapping[TableName, Staged | str | None]", tables)
+        )
+        self.heads.update({table.name: table.snapshot_id for table in readable})
 
     def land(
         self,
@@ -110,6 +124,8 @@ class DbtSession:
         current = self._current(table, node, full_refresh=full_refresh)
         landing = plan_landing(incoming, node, current)
         self.staged[unique_id] = self._stage(unique_id, table, landing)
+        if current is not None:
+            self._refuse_moved(table, self.staged[unique_id])
         if relation != quote_table(table):  # a seed is a table of the scratch database already
             self.engine.register(connection, {table: self.staged[unique_id]})
 
@@ -120,6 +136,12 @@ class DbtSession:
         adds = node["config"]["materialized"] == "incremental" and not full_refresh
         store = self.lake.store
         return store.load(table).schema if adds and store.exists(table) else None
+
+    def _refuse_moved(self, table: TableName, staged: Staged) -> None:
+        """Rows that a model made from its own table hold for the snapshot that it read."""
+        if table in self.heads and staged.base_snapshot_id != self.heads[table]:
+            self.moved = MovedHeadError(f"{table} was changed while a model that adds to it ran.")
+            raise self.moved
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, select: Sql, name: str) -> Path:
         file = self.folder / f"{name}.parquet"

@@ -4,9 +4,14 @@ import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import phlo_dbt.session
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
 from dagster import AssetCheckKey, AssetKey
+from phlo.lake import open_lake
 from phlo.locks import locked
-from phlo.values import TableName
+from phlo.values import Append, TableName
 
 
 def at(hour: int) -> datetime:
@@ -329,6 +334,39 @@ def test_a_table_that_moved_meanwhile_is_built_and_judged_anew(dbt_project):
     assert dbt_project.rows("silver.days", "id") == [("new",), ("ours",), ("theirs",)]
     [check] = result.get_asset_check_evaluations()
     assert check.passed
+
+
+COUNTED = """
+{{ config(materialized='incremental', incremental_strategy=STRATEGY, unique_key=KEY) }}
+select 'row ' || (select count(*) from {{ this }}) as id
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key"), [("append", None), ("delete+insert", "id"), ("merge", "id")]
+)
+def test_a_model_is_built_anew_where_its_own_table_moved_after_it_was_read(
+    dbt_project, monkeypatch, strategy, key
+):
+    config = "{{ config(materialized='incremental') }}"
+    dbt_project.write("models/silver/days.sql", f"{config} select 'row 0' as id")
+    assert dbt_project.materialize().success
+    counted = COUNTED.replace("STRATEGY", repr(strategy)).replace("KEY", repr(key))
+    dbt_project.write("models/silver/days.sql", counted)
+    table, calls, plan = TableName("silver", "days"), [], phlo_dbt.session.plan_landing
+
+    def after_somebody_wrote(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            rows, store = pa.table({"id": ["theirs"]}), open_lake().store
+            how = Append(on_rerun="append")
+            store.publish([store.stage(table, ds.dataset(rows), how, schema=rows.schema)])
+        return plan(*given)
+
+    monkeypatch.setattr(phlo_dbt.session, "plan_landing", after_somebody_wrote)
+
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("silver.days", "id") == [("row 0",), ("row 2",), ("theirs",)]
 
 
 def test_two_processes_from_a_cold_start_both_succeed_or_say_why(dbt_project):
