@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from phlo.errors import ConfigurationError, MovedHeadError
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -24,6 +25,7 @@ from pyiceberg.table.update import (
     AssertCurrentSchemaId,
     AssertRefSnapshotId,
     AssertTableUUID,
+    SetPropertiesUpdate,
     TableRequirement,
     TableUpdate,
 )
@@ -31,12 +33,19 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from phlo_iceberg.rest_commit import (
+    assert_heads,
+    change,
+    commit_transaction,
+    has_transactions,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from phlo.values import TableName
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table import StagedTable, Table
+    from pyiceberg.table import CommitTableRequest, StagedTable, Table
     from pyiceberg.table.metadata import TableMetadata
 
     from phlo_iceberg.stage import StagedLoad
@@ -97,8 +106,9 @@ def commit_all(
     """Commit tables together, all or none.
 
     Args:
-        catalog: An SQL catalog does it in one database transaction; another one takes a single
-            table, and only compares ``reads`` right before: one of them may move in between.
+        catalog: An SQL catalog does it in one database transaction, a REST catalog in one of its
+            own; a server that has none takes a single table, and ``reads`` are only compared
+            right before: one of them may move in between.
         commits: One per table.
         reads: Snapshots of other tables that must still be their heads.
 
@@ -110,33 +120,101 @@ def commit_all(
         if isinstance(catalog, SqlCatalog):
             _commit_in_database(catalog, ordered, reads)
         else:
-            _commit_alone(catalog, ordered, reads)
+            _commit_over_rest(catalog, ordered, reads)
     except (CommitFailedException, NoSuchTableError, TableAlreadyExistsError) as exc:
         raise MovedHeadError(
             f"{', '.join(str(c.name) for c in ordered)}: another writer was first. {exc}"
         ) from exc
 
 
-def _commit_alone(
+def _commit_over_rest(
     catalog: Catalog, commits: Sequence[Commit], reads: Mapping[TableName, int | None]
 ) -> None:
+    current = [_as_planned(catalog, commit) for commit in commits if not commit.is_new_table]
+    for name, snapshot_id in reads.items():
+        _assert_head(catalog, name, snapshot_id)
+    if len(commits) == 1 and not reads:
+        _commit_one(commits[0])
+    elif isinstance(catalog, RestCatalog) and has_transactions(catalog):
+        _commit_together(catalog, commits, reads)
+        for table in current:
+            _delete_old_metadata(catalog, table, catalog.load_table(table.name()))
+    else:
+        _commit_alone(commits)
+
+
+def _as_planned(catalog: Catalog, commit: Commit) -> Table:
+    """The table as it is; a commit that cannot hold is refused before anything is made for it."""
+    table = catalog.load_table((commit.name.namespace, commit.name.name))
+    _refuse_taken_schema_ids(commit, table)
+    for requirement in commit.requirements:
+        requirement.validate(table.metadata)
+    return table
+
+
+def _commit_together(
+    catalog: RestCatalog, commits: Sequence[Commit], reads: Mapping[TableName, int | None]
+) -> None:
+    """Commit in one transaction of the server, which knows only tables that are there.
+
+    So new ones are made first, for a moment without rows, and go again where nothing is committed.
+    """
+    made: list[Commit] = []
+    try:
+        for commit in filter(lambda c: c.is_new_table, commits):
+            _create_empty(commit)
+            made.append(commit)
+        changes = [_change(commit) for commit in commits]
+        commit_transaction(catalog, [*changes, *assert_heads(reads)])
+    except (CommitFailedException, NoSuchTableError):
+        for commit in made:
+            catalog.drop_table(commit.handle.name())
+        raise
+
+
+def _create_empty(commit: Commit) -> None:
+    bare, _ = _split(commit.updates)
+    commit.handle._do_commit(bare, commit.requirements)
+
+
+def _change(commit: Commit) -> CommitTableRequest:
+    if not commit.is_new_table:
+        return change(commit.name, commit.requirements, commit.updates)
+    requirements = (
+        AssertTableUUID(uuid=commit.handle.metadata.table_uuid),
+        AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=None),
+    )
+    _, with_rows = _split(commit.updates)
+    return change(commit.name, requirements, with_rows)
+
+
+def _split(
+    updates: tuple[TableUpdate, ...],
+) -> tuple[tuple[TableUpdate, ...], tuple[TableUpdate, ...]]:
+    """What makes a table, which pyiceberg ends with its first properties, and what follows.
+
+    A source's cursor, a later property, must not be visible before the rows are.
+    """
+    end = 1 + next(i for i, u in enumerate(updates) if isinstance(u, SetPropertiesUpdate))
+    return updates[:end], updates[end:]
+
+
+def _commit_alone(commits: Sequence[Commit]) -> None:
+    """Commit to a server that takes one table at a time."""
     if len(commits) != 1:
         raise ConfigurationError(
             "This catalog commits one table at a time, so several tables cannot be published "
             "together.",
             got=", ".join(str(c.name) for c in commits),
             expected="one table",
-            hint="Use an SQL catalog (PHLO_ICEBERG_CATALOG_TYPE=sql).",
+            hint="Use a REST catalog that takes several (POST /v1/{prefix}/transactions/commit), "
+            "or an SQL catalog (PHLO_ICEBERG_CATALOG_TYPE=sql).",
         )
-    if reads:
-        _warn_of_reads()
-    for name, snapshot_id in reads.items():
-        _assert_head(catalog, name, snapshot_id)
-    (commit,) = commits
-    if commit.schema_ids is not None:
-        _refuse_taken_schema_ids(
-            commit, catalog.load_table((commit.name.namespace, commit.name.name))
-        )
+    _warn_of_reads()
+    _commit_one(commits[0])
+
+
+def _commit_one(commit: Commit) -> None:
     commit.handle._do_commit(commit.updates, commit.requirements)
 
 
@@ -301,7 +379,7 @@ def _has_landed(catalog: SqlCatalog, commit: Commit) -> bool:
     return table.metadata.snapshot_by_id(commit.snapshot_id) is not None
 
 
-def _delete_old_metadata(catalog: SqlCatalog, current: Table, new: StagedTable) -> None:
+def _delete_old_metadata(catalog: Catalog, current: Table, new: Table) -> None:
     try:
         catalog._delete_old_metadata(new.io, current.metadata, new.metadata)
     except OSError:

@@ -4,11 +4,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+from phlo.errors import MovedHeadError
 from phlo.values import TableName
-from phlo_iceberg import publish
+from phlo_iceberg import publish, rest_commit
 from phlo_iceberg.engine import DuckDBEngine
-from phlo_iceberg.store import IcebergStore
-from phlo_testing.stores import DAY_1, DAY_2, TableStoreConformance, merge
+from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
+from phlo_testing.stores import DAY_1, DAY_2, EVENTS, TableStoreConformance, merge
 from pyiceberg.catalog import load_catalog
 from tenacity import retry, stop_after_delay, wait_fixed
 
@@ -56,27 +57,83 @@ class TestSqliteCatalogOnS3(Conformance):
         catalog.engine.dispose()
 
 
+@pytest.fixture
+def rest_store(object_store):
+    catalog = load_catalog("lake", **object_store.rest_properties)
+    wait_for_table_bucket(catalog)
+    store = IcebergStore(catalog)
+    for table in store.list_tables():
+        store.drop(table)
+    return store
+
+
+OTHER = TableName("silver", "other")
+
+
 class TestRestCatalog(Conformance):
-    has_transactions = False
-
     @pytest.fixture
-    def store(self, object_store):
-        catalog = load_catalog("lake", **object_store.rest_properties)
-        wait_for_table_bucket(catalog)
-        store = IcebergStore(catalog)
-        for table in store.list_tables():
-            store.drop(table)
-        return store
+    def store(self, rest_store):
+        return rest_store
 
-    def test_that_tables_read_are_not_held_is_said_once(self, store, caplog):
-        publish._warn_of_reads.cache_clear()
-        other = TableName("silver", "other")
-        read = self.load(store, [{"id": "z", "value": 9}], merge(DAY_1), table=other)
-        for day in (DAY_1, DAY_2):
-            staged = self.stage(store, [{"id": str(day), "value": 1}], merge(day))
-            store.publish([staged], reads={other: read.snapshot_id})
-        assert self.contents(store) == [(str(DAY_1), 1, 1), (str(DAY_2), 1, 2)]
-        assert caplog.text.count("commits one table at a time") == 1
+    def test_new_tables_of_a_refused_transaction_are_gone_again(self, store, monkeypatch):
+        """Refused by the server alone: the table moves after the last look at it."""
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        stages = [
+            self.stage(store, [{"id": "b", "value": 2}], merge(DAY_1)),
+            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
+        ]
+        create = publish._create_empty
+
+        def create_late(commit):
+            self.load(store, [{"id": "c", "value": 3}], merge(DAY_1))
+            create(commit)
+
+        monkeypatch.setattr(publish, "_create_empty", create_late)
+        with pytest.raises(MovedHeadError):
+            store.publish(stages)
+        assert self.contents(store) == [("a", 1, 1), ("c", 3, 1)]
+        assert not store.exists(OTHER)
+
+    def test_a_new_table_of_a_transaction_has_its_properties(self, store):
+        stages = [
+            self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1), properties={"mine": "1"}),
+            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
+        ]
+        store.publish(stages)
+        assert self.contents(store, OTHER) == [("z", 9, 1)]
+        properties = store.load(EVENTS).properties
+        assert properties.items() >= {"mine": "1", **TABLE_PROPERTIES}.items()
+
+
+@pytest.fixture
+def poor_server(rest_store, monkeypatch):
+    """A server that does not know the endpoint: it is asked for one that it has not."""
+    monkeypatch.setattr(rest_commit, "ENDPOINT", "transactions/unknown")
+    return rest_store
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_several_tables_are_published_together_or_not_at_all",
+        "test_a_table_that_a_check_read_must_not_have_moved",
+    ],
+)
+def test_a_server_without_transactions_refuses_several_tables(poor_server, name):
+    suite = Conformance()
+    suite.has_transactions = False
+    getattr(suite, name)(poor_server)
+
+
+def test_that_a_server_does_not_hold_what_was_read_is_said_once(poor_server, caplog):
+    publish._warn_of_reads.cache_clear()
+    suite = Conformance()
+    read = suite.load(poor_server, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
+    for day in (DAY_1, DAY_2):
+        staged = suite.stage(poor_server, [{"id": str(day), "value": 1}], merge(day))
+        poor_server.publish([staged], reads={OTHER: read.snapshot_id})
+    assert suite.contents(poor_server) == [(str(DAY_1), 1, 1), (str(DAY_2), 1, 2)]
+    assert caplog.text.count("commits one table at a time") == 1
 
 
 @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2))
