@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -21,7 +21,7 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pyarrow.fs import FileInfo
     from pyiceberg.io import FileIO, OutputFile
@@ -48,6 +48,7 @@ class _OpenFile:
     buffered_rows: int = 0
     buffered_bytes: int = 0
     written_bytes: int = 0
+    nan_counts: Counter[int] = field(default_factory=Counter)
 
 
 class DataFileWriter:
@@ -104,9 +105,19 @@ class DataFileWriter:
 
     def _flush(self, file: _OpenFile) -> None:
         if file.buffer:
-            file.writer.write(pa.Table.from_batches(file.buffer))
+            rows = pa.Table.from_batches(file.buffer)
+            file.writer.write(rows)
+            file.nan_counts.update(self._nan_counts(rows))
             file.written_bytes += file.buffered_bytes
             file.buffer, file.buffered_rows, file.buffered_bytes = [], 0, 0
+
+    def _nan_counts(self, rows: pa.Table) -> dict[int, int]:
+        """NaN by field id; Parquet's own statistics, which pyiceberg reads, do not count them."""
+        return {
+            column.field_id: _count_nan(rows.column(n))
+            for n, column in enumerate(self._schema.fields)
+            if pa.types.is_floating(rows.schema.field(n).type)
+        }
 
     def _close(self, partition: Any) -> None:  # noqa: ANN401 - a record, or None
         file = self._open.pop(partition)
@@ -119,8 +130,14 @@ class DataFileWriter:
                 partition if partition is not None else Record(),
                 self._metadata.default_spec_id,
                 statistics,
+                file.nan_counts,
             )
         )
+
+
+def _count_nan(values: pa.ChunkedArray) -> int:
+    is_nan = pc.is_nan(values)  # pyright: ignore[reportAttributeAccessIssue] - made at import
+    return sum(chunk.true_count for chunk in is_nan.chunks)
 
 
 def _data_file(
@@ -129,6 +146,7 @@ def _data_file(
     partition: Record,
     spec_id: int,
     statistics: DataFileStatistics,
+    nan_counts: Mapping[int, int],
 ) -> DataFile:
     file = DataFile.from_args(
         content=content,
@@ -139,7 +157,7 @@ def _data_file(
         sort_order_id=None,
         equality_ids=None,
         key_metadata=None,
-        **statistics.to_serialized_dict(),
+        **{**statistics.to_serialized_dict(), "nan_value_counts": dict(nan_counts)},
     )
     file.spec_id = spec_id
     return file
@@ -244,7 +262,8 @@ def write_delete_file(
     model = FileFormatFactory.get(FileFormat.PARQUET)
     writer = model.create_writer(output, _DELETE_SCHEMA, metadata.properties)
     writer.write(table)
-    return _data_file(DataFileContent.POSITION_DELETES, output, partition, spec_id, writer.close())
+    kind = DataFileContent.POSITION_DELETES
+    return _data_file(kind, output, partition, spec_id, writer.close(), {})
 
 
 def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:

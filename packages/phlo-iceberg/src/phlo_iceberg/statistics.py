@@ -46,8 +46,8 @@ _EXACT_BOUNDS = (
 def table_statistics(state: TableState, columns: Sequence[str]) -> TableStatistics:
     """Exact counts and bounds from the manifests.
 
-    Where delete files exist, the manifests count rows that are gone: then only "no nulls" is
-    proven. Bounds of text are cut short in manifests and prove nothing.
+    Where delete files exist, the manifests count rows that are gone: then only "no nulls" and "no
+    NaN" are proven. Bounds of text are cut short in manifests and prove nothing.
     """
     tasks = state.tasks()
     files = [task.file for task in tasks]
@@ -69,9 +69,9 @@ def _column(column: NestedField, files: list[DataFile], *, is_exact: bool) -> Co
     if not isinstance(column.field_type, _FLOATS):
         nans = 0
     if not is_exact:
-        return ColumnStatistics(null_count=0 if nulls == 0 else None)
+        return ColumnStatistics(0 if nulls == 0 else None, 0 if nans == 0 else None)
     lower = upper = None
-    # A float's bounds say nothing of NaN, which pyiceberg does not count.
+    # A float's bounds say nothing of NaN.
     if isinstance(column.field_type, _EXACT_BOUNDS):
         lower = _bound(column, files, lambda f: f.lower_bounds, min)
         upper = _bound(column, files, lambda f: f.upper_bounds, max)

@@ -306,6 +306,20 @@ class MergeMachine(RuleBasedStateMachine):
         assert self._stored() == expected
         assert self._texts(self.engine.query("SELECT * FROM bronze.things").read_all()) == expected
         assert self.store.load(TABLE).row_count == len(expected)
+        self._compare_statistics()
+
+    def _compare_statistics(self):
+        """Metadata may prove nothing, but never what is not so (R77)."""
+        found = self.store.statistics(TABLE, ["level", "value", "ratio"])
+        assert found.row_count in (None, len(self.rows))
+        for name, known in found.columns.items():
+            values = [{"level": r.key[1], "value": r.content[0], "ratio": r.content[1]}[name]
+                      for r in self.rows.values()]  # fmt: skip
+            numbers = [v for v in values if v is not None and v == v]
+            assert known.null_count in (None, values.count(None))
+            assert known.nan_count in (None, sum(v != v for v in values))
+            assert known.lower in (None, min(numbers, default=None))
+            assert known.upper in (None, max(numbers, default=None))
 
 
 class ReplaceMachine(RuleBasedStateMachine):

@@ -180,6 +180,13 @@ def test_what_metadata_does_not_prove_is_scanned(judge, lake, known, statistics)
     assert len(lake.queries) == 1
 
 
+def test_floats_without_nulls_and_nan_are_proven_by_what_a_load_wrote(judge, lake):
+    rows = {"v": [1.0, 2.0], "w": [1.0, float("nan")]}
+    assert judge(rows, NullCheck(["v"])).passed
+    assert lake.queries == []
+    assert judge(rows, NullCheck(["v", "w"])).failed_count == 1
+
+
 def test_metadata_of_a_table_says_nothing_about_one_partition(judge, lake, known):
     known(2, id={"null_count": 0})
     assert judge(ROWS, ALL[0]).passed
