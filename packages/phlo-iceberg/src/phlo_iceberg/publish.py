@@ -19,6 +19,8 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
+from pyiceberg.table import StagedTable
+from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.update import (
     AssertCreate,
@@ -30,7 +32,7 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from phlo_iceberg.rest_commit import (
@@ -39,13 +41,14 @@ from phlo_iceberg.rest_commit import (
     commit_transaction,
     has_transactions,
 )
+from phlo_iceberg.updates import next_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from phlo.values import TableName
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table import CommitTableRequest, StagedTable, Table
+    from pyiceberg.table import CommitTableRequest, Table
     from pyiceberg.table.metadata import TableMetadata
 
     from phlo_iceberg.stage import StagedLoad
@@ -259,15 +262,32 @@ def _commit_in_database(
 
 
 def _next_metadata(catalog: SqlCatalog, commit: Commit) -> _Swap:
-    identifier = (commit.name.namespace, commit.name.name)
+    current = _current(catalog, commit)
+    if current is None:
+        name = (commit.name.namespace, commit.name.name)
+        new = catalog._update_and_stage_table(None, name, commit.requirements, commit.updates)
+        return _Swap(commit, None, new)
+    _refuse_taken_schema_ids(commit, current)
+    for requirement in commit.requirements:
+        requirement.validate(current.metadata)
+    metadata = next_metadata(current, commit.updates)
+    version = catalog._parse_metadata_version(current.metadata_location) + 1
+    provider = load_location_provider(metadata.location, metadata.properties)
+    location = provider.new_table_metadata_file_location(version)
+    io = catalog._load_file_io(properties=metadata.properties, location=location)
+    return _Swap(commit, current, StagedTable(current.name(), metadata, location, io, catalog))
+
+
+def _current(catalog: SqlCatalog, commit: Commit) -> Table | None:
+    """The table as it is; read again only where it moved since the load was planned."""
     try:
-        current = catalog.load_table(identifier)
-    except NoSuchTableError:
-        current = None
-    if current is not None:
-        _refuse_taken_schema_ids(commit, current)
-    new = catalog._update_and_stage_table(current, identifier, commit.requirements, commit.updates)
-    return _Swap(commit, current, new)
+        if not commit.is_new_table:
+            at = metadata_location(catalog, commit.name)
+            if at == commit.handle.metadata_location:
+                return commit.handle
+        return catalog.load_table((commit.name.namespace, commit.name.name))
+    except (NoSuchTableError, NoResultFound):
+        return None
 
 
 def _swap_all(

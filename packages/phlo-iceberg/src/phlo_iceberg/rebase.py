@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import Identifier, Sql, partition_predicate, same_values, sql
 from phlo.values import PARTITION_DATE_COLUMN, Append, Merge, Replace
-from pyiceberg.table.update import update_table_metadata
 
 from phlo_iceberg.scan import TableState, connect, use_object_store
 from phlo_iceberg.snapshot import SnapshotBuilder
 from phlo_iceberg.stage import own_entries, row_count_entry
+from phlo_iceberg.updates import with_updates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ def _on_head(staged: StagedLoad, handle: Table, now: TableState) -> StagedLoad:
     snapshot = builder.build(entries)
     staged.delete_written(superseded)
     moved = replace(staged, handle=handle, base=metadata, snapshot=snapshot)
-    return replace(moved, metadata=update_table_metadata(metadata, moved.snapshot_updates()))
+    return replace(moved, metadata=with_updates(metadata, moved.snapshot_updates()))
 
 
 def _manifests(staged: StagedLoad) -> list[str]:

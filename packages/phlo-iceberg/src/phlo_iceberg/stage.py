@@ -19,7 +19,6 @@ from pyiceberg.table.update import (
     SetPropertiesUpdate,
     SetSnapshotRefUpdate,
     TableUpdate,
-    update_table_metadata,
 )
 
 from phlo_iceberg.counts import ROW_COUNT_ENTRY, count_rows
@@ -27,6 +26,7 @@ from phlo_iceberg.files import DataFileWriter, write_position_deletes
 from phlo_iceberg.merge import INCOMING, Plan, Planner
 from phlo_iceberg.scan import FILE, POSITION, TableState, connect, duckdb_path, use_object_store
 from phlo_iceberg.snapshot import Change, SnapshotBuilder
+from phlo_iceberg.updates import with_updates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,7 +192,7 @@ def stage_load(
         strategy=strategy,
         handle=target.handle,
         base=target.base,
-        metadata=update_table_metadata(target.metadata, added),
+        metadata=with_updates(target.metadata, added),
         updates=(*target.updates, *_changed_properties(target, properties)),
         change=change,
         snapshot=snapshot,

@@ -19,11 +19,7 @@ from phlo.errors import (
 )
 from phlo.values import LoadAccount, Published, Snapshot, TableName
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.table.update import (
-    AssertRefSnapshotId,
-    AssertTableUUID,
-    update_table_metadata,
-)
+from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.catalog import ensure_namespace
@@ -37,6 +33,7 @@ from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evo
 from phlo_iceberg.snapshot import SnapshotBuilder
 from phlo_iceberg.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 from phlo_iceberg.statistics import table_statistics
+from phlo_iceberg.updates import SchemaTransaction, with_updates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,7 +212,7 @@ class IcebergStore:
             handle = self._open(table)
         except NoSuchTableError:
             return self._new_target(table, schema, partition_by)
-        transaction = handle.transaction()
+        transaction = SchemaTransaction(handle)
         with transaction.update_schema(allow_incompatible_changes=True) as update:
             current = handle.schema()
             if on_schema_change == "sync":
@@ -227,7 +224,7 @@ class IcebergStore:
                 hint='Set on_schema_change="add_columns", or change the table by hand.',
                 table=table,
             )
-        metadata = update_table_metadata(handle.metadata, transaction._updates)
+        metadata = with_updates(handle.metadata, transaction._updates)
         return Target(table, handle, handle.metadata, transaction._updates, metadata)
 
     def _new_target(
