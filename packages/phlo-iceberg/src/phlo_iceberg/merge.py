@@ -196,15 +196,12 @@ class Planner:
         counts = dict(
             self._db.execute("SELECT verdict, count(*) FROM verdicts GROUP BY 1").fetchall()
         )
-        self._db.execute(
-            sql(
-                "CREATE TEMP TABLE removed AS SELECT m.file, m.pos FROM matches m "
-                "JOIN verdicts v ON {same} WHERE v.verdict IN ('update', 'delete')",
-                same=same_values("m", "v", how.key),
-            )
-        )
-        new_rows = self._select_rows(where=self._is_written(how))
-        new_count = self._count_where(self._is_written(how))
+        # Where no stored row stands, as is most common, nothing has to be looked up by key again.
+        stands = bool(counts.keys() - {"update", "delete"})
+        self._create_removed(how, stands=stands)
+        is_written = self._is_written(how, stands=stands)
+        new_rows = self._select_rows(where=is_written)
+        new_count = self._count_where(is_written)
         deletes = self._count_where(self._is_delete(how)) if how.delete_column else 0
         updated = counts.get("update", 0)
         account = self._account.plus(
@@ -217,6 +214,17 @@ class Planner:
             out_of_order=self._out_of_order(how, updated),
         ).plus(deduplicated=counts.get("passed_delete", 0))
         return Plan(new_rows, new_count, self._removed(), tasks, account, self._passed_over(how))
+
+    def _create_removed(self, how: Merge, *, stands: bool) -> None:
+        kind, chosen = Sql("VIEW"), Sql("matches")
+        if stands:
+            kind = Sql("TABLE")
+            chosen = sql(
+                "matches m JOIN verdicts v ON {same} WHERE v.verdict IN ('update', 'delete')",
+                same=same_values("m", "v", how.key),
+            )
+        select = sql("SELECT file, pos FROM {c}", c=chosen)
+        self._db.execute(sql("CREATE TEMP {k} removed AS {s}", k=kind, s=select))
 
     def _check_keys(self, how: Merge) -> None:
         nulls = " OR ".join(sql("{c} IS NULL", c=Identifier(k)) for k in how.key)
@@ -251,9 +259,14 @@ class Planner:
         return And(*conditions) if len(conditions) > 1 else next(iter(conditions), None)
 
     def _touched(self, how: Merge, tasks: list[FileScanTask]) -> list[FileScanTask]:
-        """Of the candidate files those that hold a key of the load; reads keys alone."""
+        """Of the candidate files those that hold a key of the load; reads keys alone.
+
+        One file alone is not worth the look.
+        """
         if not tasks or not self._load_count:
             return []
+        if len(tasks) == 1:
+            return tasks
         keys = self._state.relation(tasks, columns=how.key, with_position=True)
         found = self._db.execute(
             sql(
@@ -329,12 +342,16 @@ class Planner:
         column = how.delete_column
         return sql("coalesce(l.{c}, FALSE)", c=Identifier(column)) if column else Sql("FALSE")
 
-    def _is_written(self, how: Merge) -> Sql:
+    def _is_written(self, how: Merge, *, stands: bool) -> Sql:
+        """Whether a row of the load is written: a deleted key has no row that is."""
+        is_no_delete = sql("NOT ({d})", d=self._is_delete(how))
+        if not stands:
+            return is_no_delete
         kept = sql(
             "NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.verdict <> 'update' AND {same})",
             same=same_values("l", "v", how.key),
         )
-        return all_of([kept, sql("NOT ({d})", d=self._is_delete(how))])
+        return all_of([kept, is_no_delete])
 
     def _count_deleted(self, how: Merge) -> int:
         """Stored rows taken away for good; those updated come back."""
