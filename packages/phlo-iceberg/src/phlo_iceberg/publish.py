@@ -160,19 +160,14 @@ def _commit_together(
 ) -> None:
     """Commit in one transaction of the server, which knows only tables that are there.
 
-    So new ones are made first, for a moment without rows, and go again where nothing is committed.
+    So new ones are made first. Where nothing is committed after all they stay, without rows: to
+    drop one could take rows along that somebody else wrote to it meanwhile.
     """
-    made: list[Commit] = []
-    try:
-        for commit in filter(lambda c: c.is_new_table, commits):
+    for commit in commits:
+        if commit.is_new_table:
             _create_empty(commit)
-            made.append(commit)
-        changes = [_change(commit) for commit in commits]
-        commit_transaction(catalog, [*changes, *assert_heads(reads)])
-    except (CommitFailedException, NoSuchTableError):
-        for commit in made:
-            catalog.drop_table(commit.handle.name())
-        raise
+    changes = [_change(commit) for commit in commits]
+    commit_transaction(catalog, [*changes, *assert_heads(reads)])
 
 
 def _create_empty(commit: Commit) -> None:

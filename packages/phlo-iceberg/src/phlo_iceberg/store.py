@@ -236,7 +236,7 @@ class IcebergStore:
             _identifier(table),
             iceberg,
             partition_spec=build_spec(iceberg, partition_by),
-            properties=TABLE_PROPERTIES,
+            properties=dict(TABLE_PROPERTIES),  # pyiceberg takes entries out of it
         )
         return Target(
             table,
