@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType, RunsFilter
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from phlo.errors import AssetNotFoundError
 
 from phlo_cli.collect import as_level, check_outcome, row_facts
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, EventLogEntry
 
-PARTITION_TAG = "dagster/partition"
 _PAGE = 50
 
 # Dagster logs nearly all of its events as DEBUG; these tell what happened.
@@ -215,7 +215,7 @@ def as_line(entry: EventLogEntry, run: DagsterRun) -> LogLine:
         level=logging.getLevelName(level),
         run_id=run.run_id,
         job=run.job_name,
-        partition=run.tags.get(PARTITION_TAG),
+        partition=run.tags.get(PARTITION_NAME_TAG),
         step=entry.step_key,
         event=event.event_type.name if event else None,
         message=message or entry.user_message,

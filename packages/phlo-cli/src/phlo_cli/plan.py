@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from phlo.errors import AssetNotFoundError, InvalidPartitionError
 from phlo.values import Partition
 
@@ -147,4 +148,4 @@ def partition_of_run(location: Location, run_id: str) -> str | None:
     """The partition of the run whose id begins so; ``None`` where there is none."""
     runs = (r for r in location.instance.get_runs() if r.run_id.startswith(run_id))
     run = next(runs, None)
-    return run.tags.get("dagster/partition") if run is not None else None
+    return run.tags.get(PARTITION_NAME_TAG) if run is not None else None

@@ -10,6 +10,7 @@ from dagster import colored_console_logger
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.utils import make_new_run_id
 from phlo.events import RunEvent
 from phlo.plugins import notify, plugin_manager
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from phlo_cli.location import Location
     from phlo_cli.plan import RunPlan
     from phlo_cli.summary import RunStatus, RunSummary
-
-PARTITION_TAG = "dagster/partition"
 
 
 def materialize_assets(
@@ -71,7 +70,7 @@ def _job(location: Location, plan: RunPlan) -> JobDefinition:
 def _create_run(
     location: Location, job: JobDefinition, plan: RunPlan, run_id: str, tags: Mapping[str, str]
 ) -> DagsterRun:
-    partition = {PARTITION_TAG: plan.partition} if plan.partition else {}
+    partition = {PARTITION_NAME_TAG: plan.partition} if plan.partition else {}
     return location.instance.create_run_for_job(
         job_def=job,
         run_id=run_id,

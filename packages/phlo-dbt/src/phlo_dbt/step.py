@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from phlo.asset_checks import to_asset_check_result
@@ -144,7 +145,7 @@ class DbtStep:
         """The run's partition, or range of them, else today, as dbt's variables (R92)."""
         tags = self.context.run.tags
         zone = ZoneInfo(self.models.settings.timezone)
-        partition = tags.get("dagster/partition", datetime.now(zone).date().isoformat())
+        partition = tags.get(PARTITION_NAME_TAG, datetime.now(zone).date().isoformat())
         return {
             "partition_date": partition,
             "min_date": tags.get("dagster/asset_partition_range_start", partition),

@@ -171,10 +171,7 @@ def test_a_token_that_is_refused_is_not_told(events, api, caplog, capfd):
     assert api.asked == [0]
 
 
-@pytest.mark.xdist_group("servers")
-def test_a_day_of_a_postgresql_table_comes_with_its_types(events, postgres_database):
-    """The day is a bound parameter, and nothing of it is pasted into SQL."""
-    schema = """
+ORDER_SCHEMA = """
     from datetime import date, datetime
     from decimal import Decimal
     from typing import Annotated
@@ -190,48 +187,49 @@ def test_a_day_of_a_postgresql_table_comes_with_its_types(events, postgres_datab
         ok: bool = pa.Field(nullable=True)
         tags: dict = pa.Field(nullable=True)
 """
-    events.declare(schema)
+ORDERS = (
+    "CREATE TABLE orders (id text, at timestamptz, day date, price numeric(20, 2), "
+    "big bigint, ok boolean, tags jsonb)",
+    "INSERT INTO orders VALUES "
+    "('é''', '2025-01-15 11:00:00+01', '2025-01-15', 12345678901234567.89, "
+    "9007199254740993, true, '{\"a\": [1]}'),"
+    "('b', '1950-01-15 10:00:00+00', '2025-01-15', NULL, NULL, NULL, NULL),"
+    "('c', '2025-01-16 10:00:00+00', '2025-01-16', 1, 1, false, NULL)",
+)
+
+
+@pytest.fixture
+def orders(postgres_database):
+    """A database with orders of two days."""
     address = postgres_database
-    url = sqlalchemy.URL.create(
-        "postgresql+psycopg",
-        address.user,
-        address.password.get_secret_value() if address.password else None,
-        address.host,
-        address.port,
-        address.database,
+    password = address.password.get_secret_value() if address.password else None
+    place = (address.host, address.port, address.database)
+    engine = sqlalchemy.create_engine(
+        sqlalchemy.URL.create("postgresql+psycopg", address.user, password, *place)
     )
-    engine = sqlalchemy.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(
-            sqlalchemy.text(
-                "CREATE TABLE orders (id text, at timestamptz, day date, price numeric(20, 2), "
-                "big bigint, ok boolean, tags jsonb)"
-            )
-        )
-        connection.execute(
-            sqlalchemy.text(
-                "INSERT INTO orders VALUES "
-                "('é''', '2025-01-15 11:00:00+01', '2025-01-15', 12345678901234567.89, "
-                "9007199254740993, true, '{\"a\": [1]}'),"
-                "('b', '1950-01-15 10:00:00+00', '2025-01-15', NULL, NULL, NULL, NULL),"
-                "('c', '2025-01-16 10:00:00+00', '2025-01-16', 1, 1, false, NULL)"
-            )
-        )
+        for statement in ORDERS:
+            connection.execute(sqlalchemy.text(statement))
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.xdist_group("servers")
+def test_a_day_of_a_postgresql_table_comes_with_its_types(events, orders):
+    """The day is a bound parameter, and nothing of it is pasted into SQL."""
+    events.declare(ORDER_SCHEMA)
 
     def source(day):
         @dlt.resource
         def query():
             wanted = sqlalchemy.text("SELECT * FROM orders WHERE day = :day ORDER BY id")
-            with engine.connect() as connection:
+            with orders.connect() as connection:
                 for part in connection.execute(wanted, {"day": day}).mappings().partitions(1):
                     yield [dict(r) for r in part]
 
         return query
 
-    try:
-        result = events.load(source)
-    finally:
-        engine.dispose()
+    result = events.load(source)
 
     assert result.success, events.failure(result)
     found = [

@@ -17,6 +17,7 @@ from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NoSuchTableError,
+    RESTError,
     TableAlreadyExistsError,
 )
 from pyiceberg.table import StagedTable
@@ -141,9 +142,17 @@ def _commit_over_rest(
     elif isinstance(catalog, RestCatalog) and has_transactions(catalog):
         _commit_together(catalog, commits, reads)
         for table in current:
-            _delete_old_metadata(catalog, table, catalog.load_table(table.name()))
+            _tidy(catalog, table)
     else:
         _commit_alone(commits)
+
+
+def _tidy(catalog: RestCatalog, before: Table) -> None:
+    """Delete metadata that a commit made old; whatever fails here, the commit has landed."""
+    try:
+        _delete_old_metadata(catalog, before, catalog.load_table(before.name()))
+    except (OSError, RESTError, NoSuchTableError):
+        logger.warning("Old metadata of %s stays until the next commit.", before.name())
 
 
 def _as_planned(catalog: Catalog, commit: Commit) -> Table:

@@ -11,6 +11,7 @@ from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
 from phlo_testing.stores import DAY_1, DAY_2, EVENTS, TableStoreConformance, merge
 from pyiceberg.catalog import load_catalog
+from pyiceberg.exceptions import ServerError
 from tenacity import retry, stop_after_delay, wait_fixed
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("servers")]
@@ -96,6 +97,28 @@ class TestRestCatalog(Conformance):
         monkeypatch.setattr(publish, "_create_empty", create)
         self.load(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
         assert self.contents(store, OTHER) == [("z", 9, 1)]
+
+    def test_a_server_that_fails_after_a_transaction_has_committed_it(self, store, monkeypatch):
+        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        self.load(store, [{"id": "y", "value": 8}], merge(DAY_1), table=OTHER)
+        stages = [
+            self.stage(store, [{"id": "b", "value": 2}], merge(DAY_1)),
+            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
+        ]
+        commit = publish.commit_transaction
+
+        def commit_and_fail(catalog, changes):
+            commit(catalog, changes)
+            monkeypatch.setattr(catalog, "load_table", fail)
+
+        def fail(name):
+            raise ServerError("no answer")
+
+        monkeypatch.setattr(publish, "commit_transaction", commit_and_fail)
+        publish.commit_all(store.catalog, [publish.commit_of(stage) for stage in stages], {})
+        monkeypatch.undo()
+        assert self.contents(store) == [("a", 1, 1), ("b", 2, 1)]
+        assert self.contents(store, OTHER) == [("y", 8, 1), ("z", 9, 1)]
 
     def test_a_new_table_of_a_transaction_has_its_properties(self, store):
         stages = [
