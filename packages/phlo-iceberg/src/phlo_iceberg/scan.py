@@ -122,7 +122,8 @@ class TableState:
         names = list(columns) if columns is not None else [f.name for f in self.schema.fields]
         if not tasks:
             return self._no_rows(names, with_position=with_position)
-        selected = identifiers([*names, *((FILE, POSITION) if with_position else ())])
+        selected = [self._by_id(name) for name in names]
+        selected += identifiers((FILE, POSITION) if with_position else ())
         deletes = {d.file_path for task in tasks for d in task.delete_files}
         return sql(
             "SELECT {columns} FROM {files} AS d{anti}",
@@ -134,7 +135,7 @@ class TableState:
     def _read_parquet(self, paths: Iterable[str]) -> Sql:
         return sql(
             "read_parquet([{paths}], schema=MAP {{{fields}}}, hive_partitioning=false, "
-            "filename={file}, file_row_number=true)",
+            "filename={file})",
             paths=[duckdb_pattern(p) for p in paths],
             fields=[self._field_entry(f.field_id) for f in self.schema.fields],
             file=FILE,
@@ -145,9 +146,13 @@ class TableState:
         return sql(
             "{id}: {{name: {name}, type: {type}, default_value: NULL}}",
             id=field_id,
-            name=column.name,
+            name=_inner_name(field_id),
             type=_duckdb_type(column.field_type),
         )
+
+    def _by_id(self, name: str) -> Sql:
+        inner = _inner_name(self.schema.find_field(name).field_id)
+        return sql("{inner} AS {name}", inner=Identifier(inner), name=Identifier(name))
 
     def _no_rows(self, names: Sequence[str], *, with_position: bool) -> Sql:
         columns = [self.typed_null(name) for name in names]
@@ -164,6 +169,11 @@ class TableState:
     def duckdb_type(self, name: str) -> Sql:
         """DuckDB's name of a column's type."""
         return Sql(_duckdb_type(self.schema.find_field(name).field_type))
+
+
+def _inner_name(field_id: int) -> str:
+    """What a column is called while it is read: its own name could be one of DuckDB's."""
+    return f"c{field_id}"
 
 
 def _anti_join(deletes: Sequence[str]) -> Sql:
