@@ -11,8 +11,7 @@ from urllib.parse import urlparse
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.fs import FileSelector, FileType
-from pyiceberg.io.fileformat import FileFormatFactory
-from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
+from pyiceberg.io.pyarrow import ParquetFormatWriter, PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey, PartitionSpec
 from pyiceberg.schema import Schema, sanitize_column_names
@@ -20,12 +19,14 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType
 
+from phlo_iceberg.parquet import ParquetWriter
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pyarrow.fs import FileInfo
     from pyiceberg.io import FileIO, OutputFile
-    from pyiceberg.io.fileformat import DataFileStatistics, FileFormatWriter
+    from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.table.metadata import TableMetadata
 
 ROWS_PER_GROUP = 122_880
@@ -37,13 +38,15 @@ _DELETE_SCHEMA = Schema(
     NestedField(2147483546, "file_path", StringType(), required=True),
     NestedField(2147483545, "pos", LongType(), required=True),
 )
+DELETE_SCHEMA = schema_to_pyarrow(_DELETE_SCHEMA)
+"""Of a position-delete file: ``file_path`` and ``pos``."""
 
 
 @dataclass
 class _OpenFile:
     key: PartitionKey | None
     output: OutputFile
-    writer: FileFormatWriter
+    writer: ParquetWriter
     buffer: list[pa.RecordBatch] = field(default_factory=list)
     buffered_rows: int = 0
     buffered_bytes: int = 0
@@ -99,8 +102,7 @@ class DataFileWriter:
         path = self._locations.new_data_location(f"{uuid.uuid4()}.parquet", key)
         self._written.append(path)
         output = self._io.new_output(path)
-        model = FileFormatFactory.get(FileFormat.PARQUET)
-        writer = model.create_writer(output, self._schema, self._metadata.properties)
+        writer = ParquetWriter(output, self._schema, self._metadata.properties)
         return _OpenFile(key, output, writer)
 
     def _flush(self, file: _OpenFile) -> None:
@@ -206,7 +208,7 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 def write_position_deletes(
     metadata: TableMetadata,
     io: FileIO,
-    removed: Sequence[tuple[DataFile, Sequence[int]]],
+    removed: Sequence[tuple[DataFile, pa.Array]],
     written: list[str],
 ) -> list[DataFile]:
     """Write one delete file per partition.
@@ -219,7 +221,7 @@ def write_position_deletes(
 
     Source: Iceberg specification, "Position Delete Files": rows sorted by path, then position.
     """
-    groups: dict[tuple[int, Record], list[tuple[DataFile, Sequence[int]]]] = defaultdict(list)
+    groups: dict[tuple[int, Record], list[tuple[DataFile, pa.Array]]] = defaultdict(list)
     for file, positions in removed:
         groups[(file.spec_id, file.partition)].append((file, positions))
     return [
@@ -228,11 +230,11 @@ def write_position_deletes(
     ]
 
 
-def _positions(
-    removed: Sequence[tuple[DataFile, Sequence[int]]],
-) -> list[tuple[str, int]]:
+def _positions(removed: Sequence[tuple[DataFile, pa.Array]]) -> pa.Table:
     ordered = sorted(removed, key=lambda pair: pair[0].file_path)
-    return [(file.file_path, position) for file, found in ordered for position in found]
+    paths = [pa.repeat(file.file_path, len(positions)) for file, positions in ordered]
+    columns = [pa.concat_arrays(paths), pa.concat_arrays([found for _, found in ordered])]
+    return pa.table(columns, schema=DELETE_SCHEMA)
 
 
 def write_delete_file(
@@ -240,7 +242,7 @@ def write_delete_file(
     io: FileIO,
     spec_id: int,
     partition: Record,
-    positions: Sequence[tuple[str, int]],
+    positions: pa.Table,
     written: list[str],
 ) -> DataFile:
     """Write one file of position deletes.
@@ -250,18 +252,15 @@ def write_delete_file(
         io: Writes the file.
         spec_id: The partition spec of the data files.
         partition: Their partition.
-        positions: Pairs of data file and position, sorted.
+        positions: Data files and positions by ``DELETE_SCHEMA``, sorted.
         written: Collects the path.
     """
-    columns = [list(column) for column in zip(*positions, strict=True)] or [[], []]
-    table = pa.table(columns, schema=schema_to_pyarrow(_DELETE_SCHEMA))
     locations = load_location_provider(metadata.location, metadata.properties)
     path = locations.new_data_location(f"{uuid.uuid4()}-deletes.parquet")
     written.append(path)
     output = io.new_output(path)
-    model = FileFormatFactory.get(FileFormat.PARQUET)
-    writer = model.create_writer(output, _DELETE_SCHEMA, metadata.properties)
-    writer.write(table)
+    writer = ParquetFormatWriter(output, _DELETE_SCHEMA, metadata.properties)
+    writer.write(positions)
     kind = DataFileContent.POSITION_DELETES
     return _data_file(kind, output, partition, spec_id, writer.close(), {})
 

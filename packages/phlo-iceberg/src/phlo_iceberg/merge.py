@@ -1,8 +1,7 @@
 """Planning a load: which stored rows go, which rows come, and what becomes of each (R36-R42).
 
 All work on rows is SQL in DuckDB over the load and the table's files; a plan is the table
-``removed`` (file, position) and a SELECT of the new rows. Keys are read first, and contents only of
-files in which a key was found.
+``removed`` (file, position) and a SELECT of the new rows.
 """
 
 # pyright: reportCallIssue=false
@@ -11,7 +10,6 @@ files in which a key was found.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,18 +33,19 @@ from pyiceberg.expressions import (
     LessThanOrEqual,
 )
 
-from phlo_iceberg.scan import FILE, POSITION, TableState, duckdb_path
+from phlo_iceberg.matching import INCOMING, Matcher
+from phlo_iceberg.scan import FILE, POSITION, TableState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
+    import pyarrow as pa
     import pyarrow.dataset as ds
     from phlo.values import How, Partition
     from pyiceberg.table import FileScanTask
 
 LOAD = Identifier("load")
-INCOMING = Identifier("incoming")
 _FILE, _POSITION = Identifier(FILE), Identifier(POSITION)
 
 
@@ -70,7 +69,7 @@ class Plan:
 
     new_rows: Sql
     new_row_count: int
-    removed: dict[str, list[int]]
+    removed: dict[str, pa.Array]
     tasks: list[FileScanTask]
     account: LoadAccount
     passed_over: Sql | None = None
@@ -189,20 +188,20 @@ class Planner:
     # -- merge
 
     def _plan_merge(self, how: Merge) -> Plan:
-        self._check_keys(how)
-        tasks = self._touched(how, self._state.tasks(self._candidate_filter(how)))
-        self._create_stored("stored", tasks, self._names)
-        self._judge(how)
-        counts = dict(
-            self._db.execute("SELECT verdict, count(*) FROM verdicts GROUP BY 1").fetchall()
+        bounds = self._key_bounds(how)
+        self._check_keys(how, bounds)
+        matcher = Matcher(
+            self._db, self._state, how.key, self._content, self._stored_wins(how), _is_delete(how)
         )
+        tasks = matcher.match(self._candidates(how, bounds))
+        counts = self._judge(how)
         # Where no stored row stands, as is most common, nothing has to be looked up by key again.
         stands = bool(counts.keys() - {"update", "delete"})
         self._create_removed(how, stands=stands)
         is_written = self._is_written(how, stands=stands)
-        new_rows = self._select_rows(where=is_written)
-        new_count = self._count_where(is_written)
-        deletes = self._count_where(self._is_delete(how)) if how.delete_column else 0
+        is_whole = not (stands or how.delete_column)
+        new_count = self._load_count if is_whole else self._count_where(is_written)
+        deletes = self._count_where(_is_delete(how)) if how.delete_column else 0
         updated = counts.get("update", 0)
         account = self._account.plus(
             inserted=new_count - updated,
@@ -213,6 +212,7 @@ class Planner:
             removed=self._count_deleted(how),
             out_of_order=self._out_of_order(how, updated),
         ).plus(deduplicated=counts.get("passed_delete", 0))
+        new_rows = self._select_rows(where=is_written)
         return Plan(new_rows, new_count, self._removed(), tasks, account, self._passed_over(how))
 
     def _create_removed(self, how: Merge, *, stands: bool) -> None:
@@ -220,17 +220,14 @@ class Planner:
         if stands:
             kind = Sql("TABLE")
             chosen = sql(
-                "matches m JOIN verdicts v ON {same} WHERE v.verdict IN ('update', 'delete')",
+                "matches m JOIN verdicts v ON {same} "
+                "WHERE v.__phlo_verdict IN ('update', 'delete')",
                 same=same_values("m", "v", how.key),
             )
-        select = sql("SELECT file, pos FROM {c}", c=chosen)
+        select = sql("SELECT __phlo_file AS file, __phlo_pos AS pos FROM {c}", c=chosen)
         self._db.execute(sql("CREATE TEMP {k} removed AS {s}", k=kind, s=select))
 
-    def _check_keys(self, how: Merge) -> None:
-        nulls = " OR ".join(sql("{c} IS NULL", c=Identifier(k)) for k in how.key)
-        row = self._db.execute(
-            sql("SELECT 1 FROM {l} WHERE {n} LIMIT 1", l=INCOMING, n=Sql(nulls))
-        ).fetchone()
+    def _check_keys(self, how: Merge, bounds: Sequence[_Bounds]) -> None:
         twice = self._db.execute(
             sql(
                 "SELECT {k} FROM {l} GROUP BY {k} HAVING count(*) > 1 LIMIT 1",
@@ -238,78 +235,44 @@ class Planner:
                 l=INCOMING,
             )
         ).fetchone()
-        if row is not None or twice is not None:
+        if twice is not None or any(b.count < self._load_count for b in bounds):
             raise FatalRunError(
                 f"Rows to merge into {self._state.name} need unique keys without nulls.",
                 got=f"the key {twice!r} twice" if twice else "a null key",
                 expected=f"one row per {', '.join(how.key)}",
             )
 
-    def _candidate_filter(self, how: Merge) -> BooleanExpression | None:
-        """Bounds of the load's keys; with keys that stay in their partition, that too."""
-        conditions: list[BooleanExpression] = []
-        if how.key_scope == "partition":
-            conditions += [c for c in [_partition_filter(self._state, how.partition)] if c]
-        for key in how.key:
-            low, high = self._row(
-                sql("SELECT min({k}), max({k}) FROM {l}", k=Identifier(key), l=INCOMING)
-            )
-            if _is_bound(low) and _is_bound(high):
-                conditions.append(And(GreaterThanOrEqual(key, low), LessThanOrEqual(key, high)))
-        return And(*conditions) if len(conditions) > 1 else next(iter(conditions), None)
+    def _key_bounds(self, how: Merge) -> list[_Bounds]:
+        facts = [sql("count({k}), min({k}), max({k})", k=Identifier(column)) for column in how.key]
+        row = self._row(sql("SELECT {f} FROM {l}", f=facts, l=INCOMING))
+        return [_Bounds(column, *row[3 * n : 3 * n + 3]) for n, column in enumerate(how.key)]
 
-    def _touched(self, how: Merge, tasks: list[FileScanTask]) -> list[FileScanTask]:
-        """Of the candidate files those that hold a key of the load; reads keys alone.
-
-        One file alone is not worth the look.
-        """
-        if not tasks or not self._load_count:
+    def _candidates(self, how: Merge, bounds: Sequence[_Bounds]) -> list[FileScanTask]:
+        """The files that may hold a key of the load; with keys that stay put, of its partition."""
+        if not self._load_count:
             return []
-        if len(tasks) == 1:
-            return tasks
-        keys = self._state.relation(tasks, columns=how.key, with_position=True)
-        found = self._db.execute(
-            sql(
-                "SELECT DISTINCT s.{file} FROM ({keys}) AS s SEMI JOIN {l} AS l ON {same}",
-                file=_FILE,
-                keys=keys,
-                l=INCOMING,
-                same=same_values("s", "l", how.key),
-            )
-        ).fetchall()
-        paths = {path for (path,) in found}
-        return [t for t in tasks if duckdb_path(t.file.file_path) in paths]
+        confined = _partition_filter(self._state, how.partition)
+        conditions = [confined] if confined and how.key_scope == "partition" else []
+        conditions += [condition for b in bounds if (condition := b.filter)]
+        if len(conditions) < 2:  # noqa: PLR2004
+            return self._state.tasks(next(iter(conditions), None))
+        return self._state.tasks(And(*conditions))
 
-    def _judge(self, how: Merge) -> None:
-        """Fill ``matches`` (one row per stored row met) and ``verdicts`` (one per key met)."""
-        self._db.execute(
-            sql(
-                "CREATE TEMP TABLE matches AS SELECT {keys}, s.{file} AS file, s.{pos} AS pos, "
-                "{same} AS same, {loses} AS loses, {delete} AS is_delete "
-                "FROM stored AS s JOIN {l} AS l ON {joined}",
-                keys=[qualified("l", k) for k in how.key],
-                file=_FILE,
-                pos=_POSITION,
-                same=same_values("s", "l", self._content),
-                loses=self._stored_wins(how),
-                delete=sql("coalesce(l.{c}, FALSE)", c=Identifier(how.delete_column))
-                if how.delete_column
-                else False,
-                l=INCOMING,
-                joined=same_values("s", "l", how.key),
-            )
-        )
+    def _judge(self, how: Merge) -> dict[str, int]:
+        """Fill ``verdicts``, one per key met; returns how many there are of each."""
         self._db.execute(
             sql(
                 "CREATE TEMP TABLE verdicts AS SELECT {keys}, CASE "
-                "WHEN any_value(is_delete) AND bool_or(loses) THEN 'passed_delete' "
-                "WHEN any_value(is_delete) THEN 'delete' "
-                "WHEN bool_and(same) AND count(*) = 1 THEN 'unchanged' "
-                "WHEN bool_or(loses) THEN 'passed' ELSE 'update' END AS verdict "
+                "WHEN any_value(__phlo_is_delete) AND bool_or(__phlo_loses) THEN 'passed_delete' "
+                "WHEN any_value(__phlo_is_delete) THEN 'delete' "
+                "WHEN bool_and(__phlo_same) AND count(*) = 1 THEN 'unchanged' "
+                "WHEN bool_or(__phlo_loses) THEN 'passed' ELSE 'update' END AS __phlo_verdict "
                 "FROM matches GROUP BY {keys}",
                 keys=identifiers(how.key),
             )
         )
+        counts = "SELECT __phlo_verdict, count(*) FROM verdicts GROUP BY 1"
+        return dict(self._db.execute(counts).fetchall())
 
     def _stored_wins(self, how: Merge) -> Sql:
         """Whether the stored row ``s`` stands against the loaded row ``l`` (R37)."""
@@ -338,17 +301,13 @@ class Planner:
             le=qualified("l", extracted),
         )
 
-    def _is_delete(self, how: Merge) -> Sql:
-        column = how.delete_column
-        return sql("coalesce(l.{c}, FALSE)", c=Identifier(column)) if column else Sql("FALSE")
-
     def _is_written(self, how: Merge, *, stands: bool) -> Sql:
         """Whether a row of the load is written: a deleted key has no row that is."""
-        is_no_delete = sql("NOT ({d})", d=self._is_delete(how))
+        is_no_delete = sql("NOT ({d})", d=_is_delete(how))
         if not stands:
             return is_no_delete
         kept = sql(
-            "NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.verdict <> 'update' AND {same})",
+            "NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.__phlo_verdict <> 'update' AND {same})",
             same=same_values("l", "v", how.key),
         )
         return all_of([kept, is_no_delete])
@@ -360,7 +319,7 @@ class Planner:
         (count,) = self._row(
             sql(
                 "SELECT count(*) FROM matches m JOIN verdicts v ON {same} "
-                "WHERE v.verdict = 'delete'",
+                "WHERE v.__phlo_verdict = 'delete'",
                 same=same_values("m", "v", how.key),
             )
         )
@@ -368,12 +327,12 @@ class Planner:
 
     def _passed_over(self, how: Merge) -> Sql:
         return sql(
-            "SELECT {k} FROM verdicts WHERE verdict LIKE 'passed%' "
+            "SELECT {k} FROM verdicts WHERE __phlo_verdict LIKE 'passed%' "
             "UNION ALL SELECT {lk} FROM {l} AS l WHERE {d}",
             k=identifiers(how.key),
             lk=[qualified("l", k) for k in how.key],
             l=INCOMING,
-            d=self._is_delete(how),
+            d=_is_delete(how),
         )
 
     def _out_of_order(self, how: Merge, updated: int) -> int:
@@ -403,12 +362,13 @@ class Planner:
             w=where or Sql("TRUE"),
         )
 
-    def _removed(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = defaultdict(list)
-        rows = self._db.execute("SELECT file, pos FROM removed ORDER BY file, pos").fetchall()
-        for file, position in rows:
-            found[file].append(position)
-        return dict(found)
+    def _removed(self) -> dict[str, pa.Array]:
+        rows = self._db.execute(
+            "SELECT file, list(pos ORDER BY pos) AS pos FROM removed GROUP BY file"
+        ).to_arrow_table()
+        return dict(
+            zip(rows["file"].to_pylist(), (found.values for found in rows["pos"]), strict=True)
+        )
 
     def _count(self, relation: Identifier) -> int:
         return self._row(sql("SELECT count(*) FROM {r}", r=relation))[0]
@@ -420,6 +380,38 @@ class Planner:
         row = self._db.execute(statement).fetchone()
         assert row is not None  # noqa: S101 - an aggregate always gives a row
         return row
+
+
+def _is_delete(how: Merge) -> Sql:
+    """Whether the load's row ``l`` deletes its key."""
+    column = how.delete_column
+    return sql("coalesce(l.{c}, FALSE)", c=Identifier(column)) if column else Sql("FALSE")
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What a load's key column holds.
+
+    Attributes:
+        column: Its name.
+        count: Values that are not null.
+        low: The least; ``None``: there is none.
+        high: The greatest; NaN is greater than any number.
+    """
+
+    column: str
+    count: int
+    low: Any
+    high: Any
+
+    @property
+    def filter(self) -> BooleanExpression | None:
+        """The condition that a stored key may be one of these; ``None`` tells nothing."""
+        if not (_is_bound(self.low) and _is_bound(self.high)):
+            return None
+        return And(
+            GreaterThanOrEqual(self.column, self.low), LessThanOrEqual(self.column, self.high)
+        )
 
 
 def _is_bound(value: object) -> bool:

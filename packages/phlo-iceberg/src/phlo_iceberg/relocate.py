@@ -14,6 +14,7 @@ import uuid
 from copy import copy
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.manifest import (
     DataFile,
@@ -25,7 +26,7 @@ from pyiceberg.manifest import (
     write_manifest_list,
 )
 
-from phlo_iceberg.files import write_delete_file
+from phlo_iceberg.files import DELETE_SCHEMA, write_delete_file
 from phlo_iceberg.snapshot import manifest_writer
 
 if TYPE_CHECKING:
@@ -149,13 +150,14 @@ class Relocation:
         if file.file_path not in self._deletes:
             with self._io.new_input(self.moved(file.file_path)).open() as stream:
                 rows = pq.read_table(stream, columns=["file_path", "pos"])  # type: ignore[arg-type]
-            pairs = zip(rows["file_path"].to_pylist(), rows["pos"].to_pylist(), strict=True)
+            paths = pa.array(map(self.moved, rows["file_path"].to_pylist()))
+            moved = pa.table([paths, rows["pos"]], names=DELETE_SCHEMA.names)
             self._deletes[file.file_path] = write_delete_file(
                 self._now,
                 self._io,
                 file.spec_id,
                 file.partition,
-                sorted((self.moved(path), position) for path, position in pairs),
+                moved.cast(DELETE_SCHEMA).sort_by([(n, "ascending") for n in moved.column_names]),
                 [],
             )
         return self._deletes[file.file_path]

@@ -23,7 +23,8 @@ from pyiceberg.table.update import (
 
 from phlo_iceberg.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.files import DataFileWriter, write_position_deletes
-from phlo_iceberg.merge import INCOMING, Plan, Planner
+from phlo_iceberg.matching import INCOMING
+from phlo_iceberg.merge import Plan, Planner
 from phlo_iceberg.scan import FILE, POSITION, TableState, connect, duckdb_path, use_object_store
 from phlo_iceberg.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.updates import with_updates

@@ -1,10 +1,11 @@
 """The Iceberg store against the conformance suite, and what is Iceberg's own."""
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from phlo.lake import open_lake
-from phlo.values import Merge, TableName
-from phlo_iceberg import stage
+from phlo.values import LoadAccount, Merge, Partition, TableName
+from phlo_iceberg import matching, stage
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, TableStoreConformance, merge
 from pyiceberg.catalog import load_catalog
 
@@ -114,6 +115,64 @@ class TestIcebergStore(TableStoreConformance):
         self.load(store, [row], merge(DAY_1), schema=schema)
         (found,) = self.read_rows(store, EVENTS)
         assert {k: found[k] for k in row} == row
+
+    @pytest.mark.parametrize("rewrite_rows", [0, 250_000])
+    @pytest.mark.parametrize(
+        "names", ["file pos", "same verdict", "s l", "m v", "filename file_row_number"]
+    )
+    def test_keys_may_have_any_name(self, store, names, rewrite_rows, monkeypatch):
+        monkeypatch.setattr(stage, "REWRITE_ROWS", rewrite_rows)
+        key = names.split()
+        schema = pa.schema([*(pa.field(name, pa.string()) for name in key), ("value", pa.int64())])
+
+        def load(values: dict[str, int], day) -> LoadAccount:
+            rows = [dict.fromkeys(key, name) | {"value": v} for name, v in values.items()]
+            return self.load(store, rows, Merge(tuple(key), day), schema=schema).account
+
+        load({"a": 1, "b": 2, "c": 3}, DAY_1)
+        account = load({"a": 1, "b": 5, "d": 4}, DAY_2)
+        assert (account.inserted, account.updated, account.unchanged) == (1, 1, 1)
+        found = {row[key[0]]: row["value"] for row in self.read_rows(store, EVENTS)}
+        assert found == {"a": 1, "b": 5, "c": 3, "d": 4}
+
+    def test_only_text_that_hardly_repeats_is_written_without_a_dictionary(self, store):
+        rows = [{"id": f"{n:08}", "value": n, "note": f"note {n % 7}"} for n in range(2000)]
+        self.load(store, rows, merge(DAY_1))
+        (path,) = data_files(store)
+        columns = pq.read_metadata(path.removeprefix("file://")).row_group(0)
+        encodings = {
+            columns.column(n).path_in_schema: set(columns.column(n).encodings)
+            for n in range(columns.num_columns)
+        }
+        assert "DELTA_LENGTH_BYTE_ARRAY" in encodings["id"]
+        assert not {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & encodings["id"]
+        for name in ("note", "value"):
+            assert "RLE_DICTIONARY" in encodings[name]
+        assert {row["id"]: row["note"] for row in self.read_rows(store, EVENTS)} == {
+            row["id"]: row["note"] for row in rows
+        }
+
+    def test_a_merge_into_many_files_tells_changed_rows_from_unchanged(self, store, monkeypatch):
+        """One column tells those of the file that is looked at whole apart, but not all others."""
+        monkeypatch.setattr(matching, "MIN_FILES_PER_SAMPLE", 3)
+        days = [Partition.parse(f"2025-01-{n:02}") for n in range(1, 13)]
+        for n, day in enumerate(days):
+            rows = [{"id": f"{n}-{i}", "value": i, "note": "x"} for i in range(2 + min(n, 1))]
+            self.load(store, rows, merge(day))
+        other_value = [{"id": f"{n}-0", "value": 9, "note": "x"} for n in range(12)]
+        other_note = [{"id": f"{n}-1", "value": 1, "note": "y"} for n in range(1, 6)]
+        same = [{"id": f"{n}-1", "value": 1, "note": "x"} for n in range(6, 12)]
+        load = [*other_value, *other_note, *same, {"id": "new", "value": 0, "note": None}]
+        account = self.load(store, load, merge(Partition.parse("2025-01-20"))).account
+        assert (account.inserted, account.updated, account.unchanged) == (1, 17, 6)
+        stored = {row["id"]: row for row in self.read_rows(store, EVENTS)}
+        given = {row["id"]: row for row in load}
+        assert len(stored) == 2 + 11 * 3 + 1
+        for name, row in stored.items():
+            expected = given.get(name, {"value": int(name[-1:]) if "-" in name else 0, "note": "x"})
+            assert (row["value"], row["note"]) == (expected["value"], expected["note"])
+            changed = name in given and given[name] not in same
+            assert (row["_phlo_partition_date"].day == 20) == changed
 
 
 def data_files(store) -> set[str]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from phlo.errors import FatalRunError, MovedHeadError
 from phlo.values import Append, LoadAccount, Merge, Partition, Replace, TableName
-from phlo_iceberg import stage
+from phlo_iceberg import matching, stage
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
@@ -62,6 +62,7 @@ class Load:
     by_value: bool
     has_deletes: bool
     rewrites: bool
+    samples: bool
 
     @property
     def how(self) -> Merge:
@@ -85,6 +86,7 @@ LOADS = st.builds(
     by_value=st.booleans(),
     has_deletes=st.booleans(),
     rewrites=st.booleans(),
+    samples=st.booleans(),
 )
 
 
@@ -130,7 +132,7 @@ class MergeMachine(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "folder"):
-            stage.REWRITE_ROWS = 250_000
+            stage.REWRITE_ROWS, matching.MIN_FILES_PER_SAMPLE = 250_000, 10
             self.store.catalog.engine.dispose()
             self.folder.cleanup()
 
@@ -270,6 +272,7 @@ class MergeMachine(RuleBasedStateMachine):
 
     def _stage(self, load):
         stage.REWRITE_ROWS = 250_000 if load.rewrites else 0
+        matching.MIN_FILES_PER_SAMPLE = 1 if load.samples else 10
         new, deletes = self._rows_of(load)
         given = self.schema.append(GONE) if load.has_deletes else self.schema
         dicts = [
