@@ -173,7 +173,7 @@ class TableStore(Protocol):
         ...
 
     def drop(self, table: TableName) -> None:
-        """Take a table out of the catalog; ``maintain`` removes its files."""
+        """Take a table out of the catalog; its files stay where they are."""
         ...
 
     def maintain(self, table: TableName, *, dry_run: bool = False) -> MaintenanceReport:

@@ -312,7 +312,7 @@ class IcebergStore:
         staged.delete_files()
 
     def drop(self, table: TableName) -> None:
-        """Take a table out of the catalog; its files stay until ``maintain``."""
+        """Take a table out of the catalog (see the protocol)."""
         self._load(table)
         self.catalog.drop_table(_identifier(table))
 
