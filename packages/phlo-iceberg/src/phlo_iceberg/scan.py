@@ -37,6 +37,8 @@ from pyiceberg.types import (
     UUIDType,
 )
 
+from phlo_iceberg.nested import refuse_moved
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -122,6 +124,7 @@ class TableState:
         names = list(columns) if columns is not None else [f.name for f in self.schema.fields]
         if not tasks:
             return self._no_rows(names, with_position=with_position)
+        refuse_moved(self, names, tasks)
         selected = [self._by_id(name) for name in names]
         selected += identifiers((FILE, POSITION) if with_position else ())
         deletes = {d.file_path for task in tasks for d in task.delete_files}
