@@ -57,8 +57,8 @@ def _uuids(random: np.random.Generator, rows: int) -> list[str]:
 
 
 def changed(table: pa.Table, share: float, day: int, later_minutes: int = 1) -> pa.Table:
-    """The first rows of a table with another amount, loaded for a day."""
-    rows = table.slice(0, int(table.num_rows * share))
+    """Rows evenly spread over a table with another amount, loaded for a day."""
+    rows = table.take(pa.array(range(0, table.num_rows, round(1 / share))))
     amount = pa.array([a + 1 for a in rows["amount"].to_pylist()])
     stamp = datetime.combine(day_of(day), datetime.min.time(), UTC) + timedelta(
         minutes=later_minutes

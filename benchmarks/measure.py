@@ -7,7 +7,6 @@ turn in one run; the median of several rounds is taken.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -82,8 +81,7 @@ def _peak_mb() -> float:
 
 
 def _clock() -> tuple[float, float]:
-    times = os.times()
-    return times.user + times.system, time.perf_counter()
+    return time.process_time(), time.perf_counter()
 
 
 if __name__ == "__main__":

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     import duckdb
     from pyiceberg.table import FileScanTask
 
-INCOMING = Identifier("incoming")
+INCOMING, KEYS = Identifier("incoming"), Identifier("keys")
 MET, MATCHES, _UNDECIDED = Identifier("met"), Identifier("matches"), Identifier("undecided")
 _FILE, _POSITION = Identifier(FILE), Identifier(POSITION)
 
 MIN_FILES_PER_SAMPLE = 10
 """How many times the rows of a sample the files must hold for it to be worth its cost."""
+
+MAX_TELLING_SHARE = 0.5
+"""Of the bytes of all columns; a larger one is not much cheaper to read than all."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Matcher:
             file=_FILE,
             pos=_POSITION,
             stored=stored,
-            load=INCOMING,
+            load=KEYS,
             same=same_values("s", "l", self.key),
         )
         self.connection.execute(sql("CREATE TEMP TABLE {t} AS {s}", t=MET, s=select))
@@ -112,8 +115,8 @@ class Matcher:
     def _stored_and_loaded(self, rows: Identifier, tasks: Sequence[FileScanTask]) -> Sql:
         """The rows met, as ``s`` stored and as ``l`` loaded; found by position, no key is read."""
         return sql(
-            "({stored}) AS s JOIN {rows} AS m "
-            "ON m.__phlo_file = s.{file} AND m.__phlo_pos = s.{pos} JOIN {load} AS l ON {same}",
+            "({stored}) AS s JOIN ({rows} AS m JOIN {load} AS l ON {same}) "
+            "ON m.__phlo_file = s.{file} AND m.__phlo_pos = s.{pos}",
             stored=self.state.relation(tasks, with_position=True),
             rows=rows,
             file=_FILE,
@@ -126,16 +129,23 @@ class Matcher:
         """The smallest column in which every row met of one file differs, if it pays to look."""
         sample = min(tasks, key=lambda task: task.file.record_count)
         rows = sum(task.file.record_count for task in tasks)
-        if not columns or rows < MIN_FILES_PER_SAMPLE * sample.file.record_count:
+        small = self._small(sample, columns)
+        if not small or rows < MIN_FILES_PER_SAMPLE * sample.file.record_count:
             return None
         differs = [
             sql("bool_and({s} IS DISTINCT FROM {l})", s=qualified("s", c), l=qualified("l", c))
-            for c in columns
+            for c in small
         ]
         joined = self._stored_and_loaded(MET, [sample])
         found = self.connection.execute(sql("SELECT {d} FROM {j}", d=differs, j=joined)).fetchone()
-        telling = [c for c, tells in zip(columns, found or (), strict=True) if tells]
-        return min(telling, key=lambda c: self._bytes(sample, c), default=None)
+        telling = (c for c, tells in zip(small, found or (), strict=True) if tells)
+        return next(telling, None)
+
+    def _small(self, sample: FileScanTask, columns: Sequence[str]) -> list[str]:
+        """The columns worth reading alone, the smallest first."""
+        total = sum(self._bytes(sample, c) for c in columns)
+        small = [c for c in columns if self._bytes(sample, c) <= MAX_TELLING_SHARE * total]
+        return sorted(small, key=lambda c: self._bytes(sample, c))
 
     def _bytes(self, task: FileScanTask, column: str) -> int:
         field_id = self.state.schema.find_field(column).field_id

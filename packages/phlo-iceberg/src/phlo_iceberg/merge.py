@@ -33,7 +33,7 @@ from pyiceberg.expressions import (
     LessThanOrEqual,
 )
 
-from phlo_iceberg.matching import INCOMING, Matcher
+from phlo_iceberg.matching import INCOMING, KEYS, Matcher
 from phlo_iceberg.scan import FILE, POSITION, TableState
 
 if TYPE_CHECKING:
@@ -96,9 +96,11 @@ class Planner:
         self._names = [f.name for f in state.schema.fields]
         self._given = set(rows.schema.names)
         self._content = [n for n in self._names if not is_metadata_column(n) and n in self._given]
+        # DuckDB guesses a thousand rows a file, and would hash the table instead of the load.
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         connection.register(LOAD, rows)
         connection.execute(sql("CREATE VIEW {v} AS {s}", v=INCOMING, s=self._incoming(rows)))
-        self._load_count = self._count(INCOMING)
+        self._load_count = rows.count_rows()
 
     def plan(self, how: How) -> Plan:
         """Plan by the way the load is to be written."""
@@ -188,6 +190,8 @@ class Planner:
     # -- merge
 
     def _plan_merge(self, how: Merge) -> Plan:
+        keys = sql("SELECT {k} FROM {l}", k=identifiers(how.key), l=INCOMING)
+        self._db.execute(sql("CREATE TEMP TABLE {t} AS {k}", t=KEYS, k=keys))
         bounds = self._key_bounds(how)
         self._check_keys(how, bounds)
         matcher = Matcher(
@@ -232,7 +236,7 @@ class Planner:
             sql(
                 "SELECT {k} FROM {l} GROUP BY {k} HAVING count(*) > 1 LIMIT 1",
                 k=identifiers(how.key),
-                l=INCOMING,
+                l=KEYS,
             )
         ).fetchone()
         if twice is not None or any(b.count < self._load_count for b in bounds):
@@ -244,7 +248,7 @@ class Planner:
 
     def _key_bounds(self, how: Merge) -> list[_Bounds]:
         facts = [sql("count({k}), min({k}), max({k})", k=Identifier(column)) for column in how.key]
-        row = self._row(sql("SELECT {f} FROM {l}", f=facts, l=INCOMING))
+        row = self._row(sql("SELECT {f} FROM {l}", f=facts, l=KEYS))
         return [_Bounds(column, *row[3 * n : 3 * n + 3]) for n, column in enumerate(how.key)]
 
     def _candidates(self, how: Merge, bounds: Sequence[_Bounds]) -> list[FileScanTask]:

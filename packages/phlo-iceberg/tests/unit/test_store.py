@@ -203,6 +203,7 @@ class TestIcebergStore(TableStoreConformance):
     def test_a_merge_into_many_files_tells_changed_rows_from_unchanged(self, store, monkeypatch):
         """One column tells those of the file that is looked at whole apart, but not all others."""
         monkeypatch.setattr(matching, "MIN_FILES_PER_SAMPLE", 3)
+        monkeypatch.setattr(matching, "MAX_TELLING_SHARE", 1.0)
         days = [Partition.parse(f"2025-01-{n:02}") for n in range(1, 13)]
         for n, day in enumerate(days):
             rows = [{"id": f"{n}-{i}", "value": i, "note": "x"} for i in range(2 + min(n, 1))]

@@ -132,7 +132,8 @@ class MergeMachine(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "folder"):
-            stage.REWRITE_ROWS, matching.MIN_FILES_PER_SAMPLE = 250_000, 10
+            stage.REWRITE_ROWS = 250_000
+            matching.MIN_FILES_PER_SAMPLE, matching.MAX_TELLING_SHARE = 10, 0.5
             self.store.catalog.engine.dispose()
             self.folder.cleanup()
 
@@ -273,6 +274,7 @@ class MergeMachine(RuleBasedStateMachine):
     def _stage(self, load):
         stage.REWRITE_ROWS = 250_000 if load.rewrites else 0
         matching.MIN_FILES_PER_SAMPLE = 1 if load.samples else 10
+        matching.MAX_TELLING_SHARE = 1.0 if load.samples else 0.5
         new, deletes = self._rows_of(load)
         given = self.schema.append(GONE) if load.has_deletes else self.schema
         dicts = [
