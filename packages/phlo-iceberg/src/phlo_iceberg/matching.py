@@ -1,8 +1,8 @@
 """Which stored rows a load meets, and which of them it leaves as they are (R36-R38).
 
-Keys are read first, of every file that may hold one; contents only of the files that do. Where the
-load meets many files, one of them is looked at whole to find a column in which every row differs:
-the others then need that column alone, and all columns only for rows that it does not tell apart.
+Keys are read first, of every file that may hold one; contents only of the files that do. Where
+there are many files, one of them is looked at to find a column in which every row met differs. If
+there is one it is read along with the keys, and all columns only of rows that it leaves undecided.
 """
 
 from __future__ import annotations
@@ -55,12 +55,28 @@ class Matcher:
 
     def match(self, candidates: Sequence[FileScanTask]) -> list[FileScanTask]:
         """Fill the table; returns those files that hold rows it names."""
-        self._meet(candidates)
-        tasks = self._files_of(MET, candidates)
+        columns = [name for name in self.content if name not in self.key]
         self._create_matches()
-        if tasks:
-            self._compare_all(tasks)
-        return tasks
+        telling = self._telling_column(candidates, columns)
+        if telling is None:
+            self._meet(candidates)
+            self._compare(MET, self._files_of(MET, candidates), columns)
+        else:
+            self._insert([telling], self._by_key(candidates))
+            self._take_undecided()
+            self._compare(_UNDECIDED, self._files_of(_UNDECIDED, candidates), columns)
+        return self._files_of(MATCHES, candidates)
+
+    def _create_matches(self) -> None:
+        self.connection.execute(
+            sql(
+                "CREATE TEMP TABLE {t} AS SELECT *, '' AS __phlo_file, 0::BIGINT AS __phlo_pos, "
+                "TRUE AS __phlo_same, TRUE AS __phlo_loses, TRUE AS __phlo_is_delete "
+                "FROM {keys} LIMIT 0",
+                t=MATCHES,
+                keys=KEYS,
+            )
+        )
 
     def _meet(self, candidates: Sequence[FileScanTask]) -> None:
         """Read the keys alone."""
@@ -77,43 +93,36 @@ class Matcher:
         )
         self.connection.execute(sql("CREATE TEMP TABLE {t} AS {s}", t=MET, s=select))
 
-    def _create_matches(self) -> None:
-        self.connection.execute(
-            sql(
-                "CREATE TEMP TABLE {t} AS SELECT *, TRUE AS __phlo_same, TRUE AS __phlo_loses, "
-                "TRUE AS __phlo_is_delete FROM {met} LIMIT 0",
-                t=MATCHES,
-                met=MET,
-            )
-        )
-
-    def _compare_all(self, tasks: Sequence[FileScanTask]) -> None:
-        columns = [name for name in self.content if name not in self.key]
-        telling = self._telling_column(tasks, columns)
-        if telling is None:
-            self._compare(MET, tasks, columns)
-            return
-        self._compare(MET, tasks, [telling])
-        self._take_undecided()
-        undecided = self._files_of(_UNDECIDED, tasks)
-        if undecided:
-            self._compare(_UNDECIDED, undecided, columns)
-
     def _compare(
         self, rows: Identifier, tasks: Sequence[FileScanTask], columns: Sequence[str]
     ) -> None:
+        if tasks:
+            self._insert(columns, self._by_position(rows, tasks))
+
+    def _insert(self, columns: Sequence[str], joined: Sql) -> None:
         judged = sql(
-            "SELECT {keys}, m.__phlo_file, m.__phlo_pos, {same}, {loses}, {delete} FROM {joined}",
-            keys=[qualified("m", k) for k in self.key],
+            "SELECT {keys}, s.{file}, s.{pos}, {same}, {loses}, {delete} FROM {joined}",
+            keys=[qualified("l", k) for k in self.key],
+            file=_FILE,
+            pos=_POSITION,
             same=same_values("s", "l", columns),
             loses=self.loses,
             delete=self.is_delete,
-            joined=self._stored_and_loaded(rows, tasks),
+            joined=joined,
         )
         self.connection.execute(sql("INSERT INTO {t} {rows}", t=MATCHES, rows=judged))
 
-    def _stored_and_loaded(self, rows: Identifier, tasks: Sequence[FileScanTask]) -> Sql:
-        """The rows met, as ``s`` stored and as ``l`` loaded; found by position, no key is read."""
+    def _by_key(self, tasks: Sequence[FileScanTask]) -> Sql:
+        """The rows met, as ``s`` stored and as ``l`` loaded."""
+        return sql(
+            "({stored}) AS s JOIN {load} AS l ON {same}",
+            stored=self.state.relation(tasks, with_position=True),
+            load=INCOMING,
+            same=same_values("s", "l", self.key),
+        )
+
+    def _by_position(self, rows: Identifier, tasks: Sequence[FileScanTask]) -> Sql:
+        """The same, of rows whose position is known; no stored key is read again."""
         return sql(
             "({stored}) AS s JOIN ({rows} AS m JOIN {load} AS l ON {same}) "
             "ON m.__phlo_file = s.{file} AND m.__phlo_pos = s.{pos}",
@@ -125,21 +134,31 @@ class Matcher:
             same=same_values("m", "l", self.key),
         )
 
-    def _telling_column(self, tasks: Sequence[FileScanTask], columns: Sequence[str]) -> str | None:
+    def _telling_column(
+        self, candidates: Sequence[FileScanTask], columns: Sequence[str]
+    ) -> str | None:
         """The smallest column in which every row met of one file differs, if it pays to look."""
-        sample = min(tasks, key=lambda task: task.file.record_count)
-        rows = sum(task.file.record_count for task in tasks)
-        small = self._small(sample, columns)
-        if not small or rows < MIN_FILES_PER_SAMPLE * sample.file.record_count:
+        rows = sum(task.file.record_count for task in candidates)
+        sample = candidates[len(candidates) // 2] if candidates else None
+        if sample is None or rows < MIN_FILES_PER_SAMPLE * sample.file.record_count:
             return None
+        small = self._small(sample, columns)
+        return self._first_differing(sample, small) if small and self._is_met(sample) else None
+
+    def _is_met(self, task: FileScanTask) -> bool:
+        stored = self.state.relation([task], columns=self.key)
+        same = same_values("s", "l", self.key)
+        select = sql("SELECT 1 FROM ({s}) AS s JOIN {l} AS l ON {j}", s=stored, l=KEYS, j=same)
+        return self.connection.execute(sql("{q} LIMIT 1", q=select)).fetchone() is not None
+
+    def _first_differing(self, task: FileScanTask, columns: Sequence[str]) -> str | None:
         differs = [
             sql("bool_and({s} IS DISTINCT FROM {l})", s=qualified("s", c), l=qualified("l", c))
-            for c in small
+            for c in columns
         ]
-        joined = self._stored_and_loaded(MET, [sample])
-        found = self.connection.execute(sql("SELECT {d} FROM {j}", d=differs, j=joined)).fetchone()
-        telling = (c for c, tells in zip(small, found or (), strict=True) if tells)
-        return next(telling, None)
+        select = sql("SELECT {d} FROM {joined}", d=differs, joined=self._by_key([task]))
+        found = self.connection.execute(select).fetchone() or ()
+        return next((c for c, is_telling in zip(columns, found, strict=True) if is_telling), None)
 
     def _small(self, sample: FileScanTask, columns: Sequence[str]) -> list[str]:
         """The columns worth reading alone, the smallest first."""

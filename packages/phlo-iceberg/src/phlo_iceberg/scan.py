@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from phlo.sql import Identifier, Sql, identifiers, literal, quote_identifier, sql
+from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import DataScan, FileScanTask
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
 FILE = "__phlo_file"
-POSITION = "file_row_number"
+POSITION = "__phlo_pos"
+_ROW_NUMBER = Identifier("file_row_number")
+"""DuckDB's own column of where a row stands in its file."""
 
 _DUCKDB_TYPES: dict[type[IcebergType], str] = {
     BinaryType: "BLOB",
@@ -118,15 +120,17 @@ class TableState:
         Args:
             tasks: The files; none gives no rows.
             columns: Names to select; ``None``: all of the table.
-            with_position: Whether ``__phlo_file`` (path as DuckDB sees it) and
-                ``file_row_number`` come too.
+            with_position: Whether ``__phlo_file`` (path as DuckDB sees it) and ``__phlo_pos``
+                come too.
         """
         names = list(columns) if columns is not None else [f.name for f in self.schema.fields]
         if not tasks:
             return self._no_rows(names, with_position=with_position)
         refuse_moved(self, names, tasks)
         selected = [self._by_id(name) for name in names]
-        selected += identifiers((FILE, POSITION) if with_position else ())
+        if with_position:
+            position = sql("{n} AS {p}", n=_ROW_NUMBER, p=Identifier(POSITION))
+            selected += [Identifier(FILE), position]
         deletes = {d.file_path for task in tasks for d in task.delete_files}
         return sql(
             "SELECT {columns} FROM {files} AS d{anti}",
@@ -186,7 +190,7 @@ def _anti_join(deletes: Sequence[str]) -> Sql:
         "WHERE x.f = d.{file} AND x.pos = d.{position})",
         paths=[duckdb_pattern(p) for p in deletes],
         file=Identifier(FILE),
-        position=Identifier(POSITION),
+        position=_ROW_NUMBER,
     )
 
 
