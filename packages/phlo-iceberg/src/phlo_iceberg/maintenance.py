@@ -25,10 +25,12 @@ from pyiceberg.table.update import (
     AssertTableUUID,
     RemoveSnapshotRefUpdate,
     RemoveSnapshotsUpdate,
+    TableUpdate,
 )
 
 from phlo_iceberg.files import DataFileWriter, list_files
 from phlo_iceberg.publish import Commit, commit_all
+from phlo_iceberg.rebase import MustPlanAnewError, are_untouched, attempts
 from phlo_iceberg.scan import TableState, connect, use_object_store
 from phlo_iceberg.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.stage import BATCH_ROWS, row_count_entry, snapshot_updates
@@ -87,15 +89,15 @@ def maintain_table(
 ) -> MaintenanceReport:
     """Compact, expire and clean up one table; with ``dry_run`` only say what would be done.
 
-    A load that publishes meanwhile wins: what it made impossible is left to the next time.
+    Loads that publish meanwhile change nothing about it, unless they concern the very files that
+    are rewritten: then these are left to the next time.
     """
     report = MaintenanceReport(table, is_dry_run=dry_run)
-    try:
-        report = _compact(catalog, report, policy)
-        report = _expire(catalog, report, policy)
-    except MovedHeadError:
-        logger.info("%s is being written; maintenance goes on another time.", table)
-        return report
+    for step in (_compact, _expire):
+        try:
+            report = step(catalog, report, policy)
+        except MovedHeadError:
+            logger.info("%s is being written; maintenance goes on another time.", table)
     return _remove_orphans(catalog, report, policy)
 
 
@@ -131,43 +133,62 @@ def _worth_in_partition(group: list[FileScanTask], policy: Policy) -> list[FileS
         sum(deletes.values()) >= policy.deleted_share * rows
         or len(deletes) >= policy.min_small_files
     ):
-        return group
-    small = [t for t in group if t.file.file_size_in_bytes < policy.small_file_bytes]
+        return [t for t in group if t.delete_files or _is_small(t, policy)]
+    small = [t for t in group if _is_small(t, policy)]
     return small if len(small) >= policy.min_small_files else []
+
+
+def _is_small(task: FileScanTask, policy: Policy) -> bool:
+    return task.file.file_size_in_bytes < policy.small_file_bytes
 
 
 def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[FileScanTask]) -> int:
     written: list[str] = []
+    added = _write_anew(handle, state, tasks, written)
+    try:
+        attempts()(_commit_rewrite, catalog, state, tasks, added)
+    except MovedHeadError:
+        _delete_files(handle, written)
+        raise
+    return len(added)
+
+
+def _write_anew(
+    handle: Table, state: TableState, tasks: Sequence[FileScanTask], written: list[str]
+) -> list[DataFile]:
     connection = connect()
     try:
         use_object_store(connection, handle.io, handle.metadata.location)
         reader = connection.execute(state.relation(tasks)).to_arrow_reader(BATCH_ROWS)
-        added = DataFileWriter(handle.metadata, handle.io, written).write(reader)
+        return DataFileWriter(handle.metadata, handle.io, written).write(reader)
     finally:
         connection.close()
+
+
+def _commit_rewrite(
+    catalog: Catalog, planned: TableState, tasks: Sequence[FileScanTask], added: Sequence[DataFile]
+) -> None:
+    """Put files in the place of others, on the head that the table has by then."""
+    handle = _load(catalog, planned.name)
+    head = handle.metadata.current_snapshot_id
+    now = replace(planned, metadata=handle.metadata, snapshot_id=head)
+    if not are_untouched(tasks, now.tasks()):
+        raise MustPlanAnewError(f"{planned.name} lost rows that were being rewritten.")
     removed = [task.file for task in tasks]
-    change = Change(added, [*removed, *_dangling_deletes(state, removed)], (), written)
+    change = Change(added, [*removed, *_dangling_deletes(now, removed)])
+    try:
+        commit_all(catalog, [_replacement(handle, now, change)], {})
+    except MovedHeadError:
+        _delete_files(handle, change.written)
+        raise
+
+
+def _replacement(handle: Table, now: TableState, change: Change) -> Commit:
     parent = handle.metadata.current_snapshot()
     builder = SnapshotBuilder(handle.metadata, handle.io, parent, change)
-    entries = {"phlo.maintenance": "compaction", **row_count_entry(state, 0)}
+    entries = {"phlo.maintenance": "compaction", **row_count_entry(now, 0)}
     snapshot = builder.build(entries, operation=Operation.REPLACE)
-    commit = Commit(
-        name=state.name,
-        handle=handle,
-        updates=snapshot_updates(snapshot, MAIN_BRANCH),
-        requirements=(
-            AssertTableUUID(uuid=handle.metadata.table_uuid),
-            AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=state.snapshot_id),
-        ),
-        snapshot_id=snapshot.snapshot_id,
-    )
-    try:
-        commit_all(catalog, [commit], {})
-    except MovedHeadError:
-        for path in written:
-            _delete_file(handle, path)
-        raise
-    return len(added)
+    return _on_head(now.name, handle, snapshot_updates(snapshot, MAIN_BRANCH), snapshot.snapshot_id)
 
 
 def _dangling_deletes(state: TableState, removed: Iterable[DataFile]) -> list[DataFile]:
@@ -184,30 +205,46 @@ def _dangling_deletes(state: TableState, removed: Iterable[DataFile]) -> list[Da
 
 
 def _expire(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> MaintenanceReport:
+    return attempts()(_expire_once, catalog, report, policy)
+
+
+def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> MaintenanceReport:
     handle = _load(catalog, report.table)
-    metadata, now = handle.metadata, datetime.now(UTC)
-    branches = _old_audits(metadata, now - policy.audit_age)
-    expired = _old_snapshots(metadata, now - policy.keep_age, policy.keep_snapshots, branches)
-    report = replace(report, expired_snapshots=tuple(expired), removed_branches=tuple(branches))
-    if report.is_dry_run or not (expired or branches):
+    report = _with_expired(handle.metadata, report, policy)
+    if report.is_dry_run or not (report.expired_snapshots or report.removed_branches):
         return report
-    before = _reachable(handle)
-    commit = Commit(
-        name=report.table,
-        handle=handle,
-        updates=(
-            *(RemoveSnapshotRefUpdate(ref_name=name) for name in branches),
-            *((RemoveSnapshotsUpdate(snapshot_ids=expired),) if expired else ()),
-        ),
-        requirements=(
-            AssertTableUUID(uuid=metadata.table_uuid),
-            AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=metadata.current_snapshot_id),
-        ),
-        snapshot_id=metadata.current_snapshot_id,
-    )
-    commit_all(catalog, [commit], {})
+    before, head = _reachable(handle), handle.metadata.current_snapshot_id
+    commit_all(catalog, [_on_head(report.table, handle, _removals(report), head)], {})
     after = _reachable(_load(catalog, report.table))
     return _delete(handle, report, before - after)
+
+
+def _with_expired(
+    metadata: TableMetadata, report: MaintenanceReport, policy: Policy
+) -> MaintenanceReport:
+    now = datetime.now(UTC)
+    branches = _old_audits(metadata, now - policy.audit_age)
+    expired = _old_snapshots(metadata, now - policy.keep_age, policy.keep_snapshots, branches)
+    return replace(report, expired_snapshots=tuple(expired), removed_branches=tuple(branches))
+
+
+def _removals(report: MaintenanceReport) -> tuple[TableUpdate, ...]:
+    branches = tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in report.removed_branches)
+    if not report.expired_snapshots:
+        return branches
+    return (*branches, RemoveSnapshotsUpdate(snapshot_ids=list(report.expired_snapshots)))
+
+
+def _on_head(
+    table: TableName, handle: Table, updates: tuple[TableUpdate, ...], snapshot_id: int | None
+) -> Commit:
+    """A commit that holds if the table is as it was loaded."""
+    metadata = handle.metadata
+    requirements = (
+        AssertTableUUID(uuid=metadata.table_uuid),
+        AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=metadata.current_snapshot_id),
+    )
+    return Commit(table, handle, updates, requirements, snapshot_id)
 
 
 def _old_audits(metadata: TableMetadata, before: datetime) -> list[str]:
@@ -292,8 +329,7 @@ def _delete(
     known = sizes or {}
     size = sum(known[p] if p in known else _size(handle, p) for p in paths)
     if not report.is_dry_run:
-        for path in sorted(paths):
-            _delete_file(handle, path)
+        _delete_files(handle, sorted(paths))
     return replace(
         report,
         removed_files=(*report.removed_files, *sorted(paths)),
@@ -306,6 +342,11 @@ def _size(handle: Table, path: str) -> int:
         return len(handle.io.new_input(path))
     except OSError:
         return 0
+
+
+def _delete_files(handle: Table, paths: Iterable[str]) -> None:
+    for path in paths:
+        _delete_file(handle, path)
 
 
 def _delete_file(handle: Table, path: str) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from phlo.errors import MovedHeadError
 from phlo.sql import Identifier, Sql, partition_predicate, same_values, sql
 from phlo.values import PARTITION_DATE_COLUMN, Append, Merge, Replace
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.scan import TableState, connect, use_object_store
 from phlo_iceberg.snapshot import SnapshotBuilder
@@ -27,6 +29,25 @@ if TYPE_CHECKING:
     from phlo_iceberg.stage import StagedLoad
 
 _LOAD = Identifier("load")
+ATTEMPTS = 25
+
+
+class MustPlanAnewError(MovedHeadError):
+    """The head moved in a way that concerns what was planned."""
+
+
+def attempts() -> Retrying:
+    """Attempts to commit while other writers are first, as many as it takes."""
+    return Retrying(
+        retry=retry_if_exception(_is_worth_another),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.02, max=1),
+        reraise=True,
+    )
+
+
+def _is_worth_another(error: BaseException) -> bool:
+    return isinstance(error, MovedHeadError) and not isinstance(error, MustPlanAnewError)
 
 
 def rebase(staged: StagedLoad, handle: Table) -> StagedLoad | None:
@@ -60,22 +81,22 @@ def _is_expired(snapshot_id: int | None, handle: Table) -> bool:
 
 
 def _is_independent(staged: StagedLoad, before: Sequence[FileScanTask], now: TableState) -> bool:
-    old, tasks = _by_path(before), now.tasks()
-    new = _by_path(tasks)
-    touched = {path: old[path] for path in staged.touched if path in old}
-    if any(_deletes(new.get(path)) != _deletes(task) for path, task in touched.items()):
+    tasks = now.tasks()
+    if not are_untouched([t for t in before if t.file.file_path in staged.touched], tasks):
         return False
-    came = [task for path, task in new.items() if path not in old]
+    old = _deletes(before)
+    came = [task for task in tasks if task.file.file_path not in old]
     return not came or not _holds_rows_of(staged, now, came)
 
 
-def _by_path(tasks: Sequence[FileScanTask]) -> dict[str, FileScanTask]:
-    return {task.file.file_path: task for task in tasks}
+def are_untouched(files: Sequence[FileScanTask], now: Sequence[FileScanTask]) -> bool:
+    """Whether files are all there still, and got no deletes."""
+    return _deletes(files).items() <= _deletes(now).items()
 
 
-def _deletes(task: FileScanTask | None) -> set[str] | None:
-    """Delete files of a data file; ``None`` for one that is gone."""
-    return {f.file_path for f in task.delete_files} if task else None
+def _deletes(tasks: Sequence[FileScanTask]) -> dict[str, frozenset[str]]:
+    """Delete files of each data file."""
+    return {t.file.file_path: frozenset(d.file_path for d in t.delete_files) for t in tasks}
 
 
 def _holds_rows_of(staged: StagedLoad, now: TableState, came: list[FileScanTask]) -> bool:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from phlo.errors import (
-    MovedHeadError,
     SchemaChangeError,
     TableNotFoundError,
     UnreadableTableError,
@@ -20,12 +19,12 @@ from phlo.errors import (
 from phlo.values import LoadAccount, Published, Snapshot, TableName
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.counts import count_rows
 from phlo_iceberg.maintenance import Policy, maintain_table
 from phlo_iceberg.publish import Commit, commit_all, commit_of
+from phlo_iceberg.rebase import MustPlanAnewError, attempts
 from phlo_iceberg.rebase import rebase as rebase_stage
 from phlo_iceberg.repair import repair
 from phlo_iceberg.scan import TableState
@@ -57,17 +56,6 @@ TABLE_PROPERTIES = {
     "commit.manifest.min-count-to-merge": "10",
 }
 """Properties of every table phlo makes; other writers honour them too."""
-
-
-REBASE_ATTEMPTS = 25
-
-
-class _MustPlanAnewError(MovedHeadError):
-    """The head moved in a way that concerns the load."""
-
-
-def _is_worth_a_rebase(error: BaseException) -> bool:
-    return isinstance(error, MovedHeadError) and not isinstance(error, _MustPlanAnewError)
 
 
 @dataclass(frozen=True)
@@ -270,12 +258,7 @@ class IcebergStore:
         self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]
     ) -> list[StagedLoad]:
         """Commit; where a head moved, move the stages onto it as often as it takes."""
-        for attempt in Retrying(
-            retry=retry_if_exception(_is_worth_a_rebase),
-            stop=stop_after_attempt(REBASE_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.02, max=1),
-            reraise=True,
-        ):
+        for attempt in attempts():
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     loads = [self._rebased(load) for load in loads]
@@ -288,7 +271,7 @@ class IcebergStore:
             return load
         moved = rebase_stage(load, handle)
         if moved is None:
-            raise _MustPlanAnewError(
+            raise MustPlanAnewError(
                 f"{load.table} was changed by another load in rows that this one is about."
             )
         return moved

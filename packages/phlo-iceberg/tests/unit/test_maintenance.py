@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from phlo.errors import MovedHeadError
 from phlo.values import Append
-from phlo_iceberg import stage
+from phlo_iceberg import maintenance, stage
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
@@ -161,6 +161,75 @@ def test_deletes_are_written_into_the_files(store, monkeypatch):
     assert store.history(EVENTS)[0].summary["total-delete-files"] == "0"
     expected = [(f"k{n:02}", n if n != 7 else -7) for n in range(40)]
     assert read(store) == expected
+
+
+def meanwhile(monkeypatch, step, happens):
+    """Let something happen once, right after a step of maintenance was worked out."""
+    done, original = [], getattr(maintenance, step)
+
+    def with_interruption(*args):
+        result = original(*args)
+        if not done:
+            done.append(happens())
+        return result
+
+    monkeypatch.setattr(maintenance, step, with_interruption)
+
+
+def test_a_load_that_publishes_meanwhile_does_not_stop_a_compaction(store, monkeypatch):
+    store._policy = replace(EAGER, min_small_files=3)
+    for n in range(4):
+        load(store, [(f"k{n}", n)], Append(DAY_1, on_rerun="append"), n)
+    how = Append(DAY_1, on_rerun="append")
+    meanwhile(monkeypatch, "_write_anew", lambda: load(store, [("later", 9)], how, 9))
+    report = store.maintain(EVENTS)
+    assert (len(report.compacted_files), report.written_files) == (4, 1)
+    assert read(store) == [*((f"k{n}", n) for n in range(4)), ("later", 9)]
+    assert store.load(EVENTS).row_count == 5
+    assert len(list(store.catalog.load_table("bronze.events").scan().plan_files())) == 2
+
+
+def test_a_load_that_removes_rows_meanwhile_wins_over_a_compaction(store, monkeypatch):
+    store._policy = replace(EAGER, min_small_files=3)
+    for n in range(4):
+        pairs = [(f"k{n}-{m}", m) for m in range(20)]
+        load(store, pairs, Append(DAY_1, on_rerun="append"), n)
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    before = files(store)
+    meanwhile(monkeypatch, "_write_anew", lambda: load(store, [("k0-3", -3)], merge(DAY_2), 9))
+    report = store.maintain(EVENTS)
+    assert report.written_files == 0
+    assert report.expired_snapshots
+    found = dict(read(store))
+    assert (len(found), found["k0-3"]) == (80, -3)
+    data = {path for path in files(store) - before if path.suffix == ".parquet"}
+    assert len(data) == 2, "the load's rows and its deletes, nothing of the compaction"
+
+
+def test_a_load_that_publishes_meanwhile_does_not_stop_an_expiry(store, monkeypatch):
+    for n in range(4):
+        load(store, [(f"k{n}", n)], Append(DAY_1, on_rerun="append"), n)
+    first = store.history(EVENTS)[-1].snapshot_id
+    how = Append(DAY_1, on_rerun="append")
+    meanwhile(monkeypatch, "_reachable", lambda: load(store, [("later", 9)], how, 9))
+    assert int(first) in store.maintain(EVENTS).expired_snapshots
+    assert len(store.history(EVENTS)) == 2
+    assert read(store) == [*((f"k{n}", n) for n in range(4)), ("later", 9)]
+
+
+def test_large_files_that_are_newer_than_all_deletes_are_left_as_they_are(store, monkeypatch):
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    store._policy = replace(EAGER, deleted_share=0.01, small_file_bytes=0)
+    load(store, [(f"k0-{m:02}", m) for m in range(40)], merge(DAY_1))
+    assert load(store, [("k0-07", -7)], merge(DAY_2), 1).strategy == "merge-on-read"
+    rows = [(f"k1-{m:02}", m) for m in range(40)]
+    load(store, rows, Append(DAY_1, on_rerun="append"), 2)
+    report = store.maintain(EVENTS)
+    assert (len(report.compacted_files), report.written_files) == (1, 1)
+    found = dict(read(store))
+    assert (len(found), found["k0-07"], found["k1-07"]) == (80, -7, 7)
+    tasks = list(store.catalog.load_table("bronze.events").scan().plan_files())
+    assert all(not task.delete_files for task in tasks)
 
 
 def test_a_stage_planned_before_a_compaction_never_brings_a_row_back(store, monkeypatch):
