@@ -29,6 +29,7 @@ LOADS = {
     "first": ([("b", 3), ("c", 4)], [("b", 3), ("c", 4)]),
 }
 
+DEFAULTS = (stage.REWRITE_ROWS, stage.MIN_TOUCHED_SHARE)
 QUICK = ("first", "merge on read")
 KINDS = [k if k in QUICK else pytest.param(k, marks=SLOW) for k in LOADS]
 
@@ -47,7 +48,7 @@ def open_store(folder: str) -> IcebergStore:
 
 def stage_load(store: IcebergStore, kind: str, pairs: list, day: Partition, extraction: int):
     on_read = kind == "merge on read"
-    stage.REWRITE_ROWS, stage.MIN_TOUCHED_SHARE = (0, 1) if on_read else (250_000, 0.1)
+    stage.REWRITE_ROWS, stage.MIN_TOUCHED_SHARE = (0, 1) if on_read else DEFAULTS
     how = {"append": Append(day), "replace": Replace()}.get(kind) or Merge(("id",), day)
     rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], day, extraction)
     return store.stage(
