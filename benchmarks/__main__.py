@@ -28,7 +28,7 @@ def main(names: list[str]) -> None:
 def as_markdown(rows: list[dict]) -> str:
     """A table of the rows; the keys of the first are its head."""
     names = list(rows[0])
-    lines = ["| " + " | ".join(_cell(row.get(n)) for n in names) + " |" for row in rows]
+    lines = ["| " + " | ".join(_cell(row.get(n, "")) for n in names) + " |" for row in rows]
     return "\n".join(["| " + " | ".join(names) + " |", "|" + " --- |" * len(names), *lines])
 
 
