@@ -51,7 +51,7 @@ fmt: $(READY)  ## Format the code
 docs: $(READY)  ## Run every code block of the documentation
 	$(BIN)/pytest tests/docs
 
-bench: $(READY)  ## Measure against the named peers; tables go to benchmarks/results
+bench: $(READY)  ## Measure against the named peers; tables and pictures go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
 build: $(READY)  ## Build every wheel
