@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +47,22 @@ def _plain(secret: SecretStr | None) -> str | None:
 def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
     """Open the catalog; its tables are made by one process under a file lock."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
+    properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
     with _lock(settings.state_dir):
-        return load_catalog(iceberg.catalog_name, **catalog_properties(settings, iceberg))
+        catalog = load_catalog(iceberg.catalog_name, **properties)
+        if isinstance(catalog, SqlCatalog):
+            _ensure_tables(catalog)
+    return catalog
+
+
+# On a database server a process of another machine may make the same tables at that moment.
+@retry(
+    retry=retry_if_exception_type((IntegrityError, ProgrammingError)),
+    stop=stop_after_attempt(5),
+    reraise=True,
+)
+def _ensure_tables(catalog: SqlCatalog) -> None:
+    catalog.create_tables()
 
 
 def ensure_namespace(catalog: Catalog, namespace: str) -> None:

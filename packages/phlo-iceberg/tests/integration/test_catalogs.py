@@ -4,14 +4,20 @@ import uuid
 from pathlib import Path
 
 import pytest
+from phlo.config import Settings
 from phlo.errors import MovedHeadError
 from phlo.values import TableName
 from phlo_iceberg import publish, rest_commit
+from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.engine import DuckDBEngine
+from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
 from phlo_testing.stores import DAY_1, DAY_2, EVENTS, TableStoreConformance, merge
+from pydantic import SecretStr
 from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.sql import IcebergTables
 from pyiceberg.exceptions import ServerError
+from sqlalchemy import event
 from tenacity import retry, stop_after_delay, wait_fixed
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("servers")]
@@ -28,16 +34,38 @@ class Conformance(TableStoreConformance):
         return rows
 
 
+def uri_of(address) -> str:
+    password = address.password.get_secret_value()
+    place = f"{address.host}:{address.port}/{address.database}"
+    return f"postgresql+psycopg://{address.user}:{password}@{place}"
+
+
+def test_another_machine_may_make_the_catalogs_tables_at_the_same_moment(
+    postgres_database, tmp_path
+):
+    """It shares no file lock with this one; both see a database that has no tables yet."""
+
+    def open_as(machine):
+        settings = Settings(project_dir=tmp_path / machine)
+        uri = SecretStr(uri_of(postgres_database))
+        return open_catalog(settings, IcebergSettings(catalog_uri=uri))
+
+    def make(*_, **__):
+        open_as("b").engine.dispose()
+
+    event.listen(IcebergTables.__table__, "before_create", make, once=True)
+    catalog = open_as("a")
+    assert catalog.list_namespaces() == []
+    catalog.engine.dispose()
+
+
 class TestPostgresCatalogOnLocalFiles(Conformance):
     @pytest.fixture
     def store(self, postgres_database, tmp_path):
-        address = postgres_database
-        password = address.password.get_secret_value()
         catalog = load_catalog(
             "lake",
             type="sql",
-            uri=f"postgresql+psycopg://{address.user}:{password}@{address.host}:{address.port}/"
-            f"{address.database}",
+            uri=uri_of(postgres_database),
             warehouse=(tmp_path / "warehouse").as_uri(),
         )
         yield IcebergStore(catalog)
