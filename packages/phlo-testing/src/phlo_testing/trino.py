@@ -130,7 +130,9 @@ def fetch_trino(cache: Path) -> Path:
 
 def _unpack(part: Path) -> Path:
     with tarfile.open(_download("trino-server-core", "tar.gz", part)) as archive:
-        archive.extractall(part, filter="data")
+        # Unsafe members are refused where Python can (from 3.11.4 on).
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(part)
     with zipfile.ZipFile(_download("trino-iceberg", "zip", part)) as archive:
         archive.extractall(part)
     server = part / f"trino-server-core-{VERSION}"
