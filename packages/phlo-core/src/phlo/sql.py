@@ -181,6 +181,15 @@ def all_of(conditions: Sequence[str]) -> Sql:
     return Sql(" AND ".join(f"({c})" for c in conditions) or "TRUE")
 
 
+def union_all(selects: Sequence[str]) -> Sql:
+    """Put the rows of SELECTs of the same columns one after another.
+
+    >>> print(union_all([Sql("SELECT 1"), Sql("SELECT 2")]))
+    SELECT 1 UNION ALL SELECT 2
+    """
+    return Sql(" UNION ALL ".join(selects))
+
+
 def any_of(conditions: Sequence[str]) -> Sql:
     """Join conditions with OR; none is FALSE.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -275,3 +276,10 @@ def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:
     for info in filesystem.get_file_info(selector):
         if info.type == FileType.File:
             yield f"{prefix}{info.path}", info
+
+
+def delete_files(io: FileIO, paths: Iterable[str]) -> None:
+    """Delete files of no table; what cannot be deleted is left to ``maintain``."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            io.delete(path)

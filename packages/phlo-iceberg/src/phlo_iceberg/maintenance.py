@@ -28,7 +28,7 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
-from phlo_iceberg.files import DataFileWriter, list_files
+from phlo_iceberg.files import DataFileWriter, delete_files, list_files
 from phlo_iceberg.publish import Commit, commit_all
 from phlo_iceberg.rebase import MustPlanAnewError, are_untouched, attempts
 from phlo_iceberg.scan import TableState, connect, use_object_store
@@ -148,7 +148,7 @@ def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[Fil
     try:
         attempts()(_commit_rewrite, catalog, state, tasks, added)
     except MovedHeadError:
-        _delete_files(handle, written)
+        delete_files(handle.io, written)
         raise
     return len(added)
 
@@ -179,7 +179,7 @@ def _commit_rewrite(
     try:
         commit_all(catalog, [_replacement(handle, now, change)], {})
     except MovedHeadError:
-        _delete_files(handle, change.written)
+        delete_files(handle.io, change.written)
         raise
 
 
@@ -214,7 +214,8 @@ def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) ->
     if report.is_dry_run or not (report.expired_snapshots or report.removed_branches):
         return report
     before, head = _reachable(handle), handle.metadata.current_snapshot_id
-    commit_all(catalog, [_on_head(report.table, handle, _removals(report), head)], {})
+    removal = _on_head(report.table, handle, _removals(report), head)
+    commit_all(catalog, [replace(removal, refs=handle.metadata.refs)], {})
     after = _reachable(_load(catalog, report.table))
     return _delete(handle, report, before - after)
 
@@ -329,7 +330,8 @@ def _delete(
     known = sizes or {}
     size = sum(known[p] if p in known else _size(handle, p) for p in paths)
     if not report.is_dry_run:
-        _delete_files(handle, sorted(paths))
+        for path in sorted(paths):
+            _delete_file(handle, path)
     return replace(
         report,
         removed_files=(*report.removed_files, *sorted(paths)),
@@ -342,11 +344,6 @@ def _size(handle: Table, path: str) -> int:
         return len(handle.io.new_input(path))
     except OSError:
         return 0
-
-
-def _delete_files(handle: Table, paths: Iterable[str]) -> None:
-    for path in paths:
-        _delete_file(handle, path)
 
 
 def _delete_file(handle: Table, path: str) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +35,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from phlo_iceberg.files import delete_files
 from phlo_iceberg.rest_commit import (
     assert_heads,
     change,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import CommitTableRequest, Table
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.refs import SnapshotRef
 
     from phlo_iceberg.stage import StagedLoad
 
@@ -68,6 +69,8 @@ class Commit:
     snapshot_id: int | None
     schema_ids: frozenset[int] | None = None
     """Schemas of the table that a new one was numbered after; ``None`` where none is added."""
+    refs: Mapping[str, SnapshotRef] | None = None
+    """Branches and tags that spare snapshots from expiry; ``None`` where none are to expire."""
 
     @property
     def is_new_table(self) -> bool:
@@ -98,10 +101,16 @@ def _ids(metadata: TableMetadata) -> frozenset[int]:
     return frozenset(schema.schema_id for schema in metadata.schemas)
 
 
-def _refuse_taken_schema_ids(commit: Commit, current: Table) -> None:
-    """Refuse where the table got schemas since, though its present one is again as planned."""
+def _refuse_unplanned(commit: Commit, current: Table) -> None:
+    """Refuse what no requirement of Iceberg holds.
+
+    The table may have got schemas since, though its present one is again as planned, or a tag on a
+    snapshot that is to expire.
+    """
     if commit.schema_ids is not None and _ids(current.metadata) != commit.schema_ids:
         raise CommitFailedException(f"{commit.name} got another schema meanwhile")
+    if commit.refs is not None and current.metadata.refs != commit.refs:
+        raise CommitFailedException(f"{commit.name} got another branch or tag meanwhile")
 
 
 def commit_all(
@@ -158,7 +167,7 @@ def _tidy(catalog: RestCatalog, before: Table) -> None:
 def _as_planned(catalog: Catalog, commit: Commit) -> Table:
     """The table as it is; a commit that cannot hold is refused before anything is made for it."""
     table = catalog.load_table((commit.name.namespace, commit.name.name))
-    _refuse_taken_schema_ids(commit, table)
+    _refuse_unplanned(commit, table)
     for requirement in commit.requirements:
         requirement.validate(table.metadata)
     return table
@@ -271,7 +280,7 @@ def _next_metadata(catalog: SqlCatalog, commit: Commit) -> _Swap:
         name = (commit.name.namespace, commit.name.name)
         new = catalog._update_and_stage_table(None, name, commit.requirements, commit.updates)
         return _Swap(commit, None, new)
-    _refuse_taken_schema_ids(commit, current)
+    _refuse_unplanned(commit, current)
     for requirement in commit.requirements:
         requirement.validate(current.metadata)
     metadata = next_metadata(current, commit.updates)
@@ -316,8 +325,7 @@ def _swap_all(
 def _delete_unused(swaps: Sequence[_Swap]) -> None:
     """Delete metadata that no catalog will name: whoever looks for the newest must not find it."""
     for swap in swaps:
-        with contextlib.suppress(OSError):
-            swap.new.io.delete(swap.new.metadata_location)
+        delete_files(swap.new.io, [swap.new.metadata_location])
 
 
 def _swap(catalog: SqlCatalog, session: Session, swap: _Swap) -> None:

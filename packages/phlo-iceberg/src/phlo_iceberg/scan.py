@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
+from phlo.sql import Identifier, Sql, literal, quote_identifier, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import DataScan, FileScanTask
@@ -135,7 +135,7 @@ class TableState:
         marked = [task for task in tasks if task.delete_files]
         whole = [task for task in tasks if not task.delete_files]
         parts = [self._select(selected, group) for group in (whole, marked) if group]
-        return Sql(" UNION ALL ".join(parts))
+        return union_all(parts)
 
     def _select(self, selected: Sequence[Sql], tasks: Sequence[FileScanTask]) -> Sql:
         deletes = {d.file_path for task in tasks for d in task.delete_files}

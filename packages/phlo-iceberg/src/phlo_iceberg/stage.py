@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow.dataset as ds
-from phlo.sql import Identifier, Sql, all_of, sql
+from phlo.sql import Identifier, Sql, all_of, sql, union_all
 from phlo.values import STRATEGY_PROPERTY, LoadAccount, Merge
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.update import (
@@ -22,7 +21,7 @@ from pyiceberg.table.update import (
 )
 
 from phlo_iceberg.counts import ROW_COUNT_ENTRY, count_rows
-from phlo_iceberg.files import DataFileWriter, write_position_deletes
+from phlo_iceberg.files import DataFileWriter, delete_files, write_position_deletes
 from phlo_iceberg.matching import INCOMING
 from phlo_iceberg.merge import Plan, Planner
 from phlo_iceberg.scan import FILE, POSITION, TableState, connect, duckdb_path, use_object_store
@@ -127,9 +126,8 @@ class StagedLoad:
 
     def delete_written(self, paths: Sequence[str]) -> None:
         """Delete some of what was written; what cannot be deleted is left to ``maintain``."""
+        delete_files(self.handle.io, paths)
         for path in paths:
-            with contextlib.suppress(OSError):
-                self.handle.io.delete(path)
             self.change.written.remove(path)
 
 
@@ -184,8 +182,8 @@ def stage_load(
         change, strategy = _write(connection, target, plan, written)
         delivered = _delivered(connection, rows, how, plan)
         snapshot = _snapshot(target, plan, change, summary)
-    except BaseException:
-        _remove(target, written)
+    except BaseException:  # Ctrl-C and a load's timeout too
+        delete_files(target.handle.io, written)
         raise
     finally:
         connection.close()
@@ -312,7 +310,7 @@ def _write_rows(
 ) -> list[DataFile]:
     if not parts:
         return []
-    reader = connection.execute(" UNION ALL ".join(parts)).to_arrow_reader(BATCH_ROWS)
+    reader = connection.execute(union_all(parts)).to_arrow_reader(BATCH_ROWS)
     return DataFileWriter(target.metadata, target.handle.io, written).write(reader)
 
 
@@ -335,9 +333,3 @@ def _delivered(
         same=same,
     )
     return ds.dataset(connection.execute(standing).to_arrow_table())
-
-
-def _remove(target: Target, written: Sequence[str]) -> None:
-    for path in written:
-        with contextlib.suppress(OSError):
-            target.handle.io.delete(path)

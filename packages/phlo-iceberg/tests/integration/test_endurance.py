@@ -26,7 +26,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 TWINS = TableName("bronze", "twins")
 WRITERS, LOADS, KEYS = 3, 40, 300
 EAGER = Policy(
-    keep_age=timedelta(0), orphan_age=timedelta(seconds=30), min_small_files=3, deleted_share=0.05
+    keep_age=timedelta(0), orphan_age=timedelta(seconds=60), min_small_files=3, deleted_share=0.05
 )
 PRELOAD = ["phlo_iceberg.store", "phlo_testing.loads", "phlo_testing.stores"]
 

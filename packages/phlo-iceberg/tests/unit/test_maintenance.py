@@ -217,6 +217,24 @@ def test_a_load_that_publishes_meanwhile_does_not_stop_an_expiry(store, monkeypa
     assert read(store) == [*((f"k{n}", n) for n in range(4)), ("later", 9)]
 
 
+def test_a_tag_that_comes_meanwhile_saves_its_snapshot_from_expiry(store, monkeypatch):
+    for n in range(4):
+        load(store, [("a", n)], merge(DAY_1), n)
+    first = int(store.history(EVENTS)[-1].snapshot_id)
+
+    def tag():
+        table = store.catalog.load_table("bronze.events")
+        table.manage_snapshots().create_tag(first, "audited").commit()
+
+    meanwhile(monkeypatch, "_reachable", tag)
+    report = store.maintain(EVENTS)
+    assert report.expired_snapshots
+    assert first not in report.expired_snapshots
+    tagged = store.catalog.load_table("bronze.events").scan().use_ref("audited")
+    assert [(r["id"], r["value"]) for r in tagged.to_arrow().to_pylist()] == [("a", 0)]
+    assert read(store) == [("a", 3)]
+
+
 def test_large_files_that_are_newer_than_all_deletes_are_left_as_they_are(store, monkeypatch):
     monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
     store._policy = replace(EAGER, deleted_share=0.01, small_file_bytes=0)
