@@ -1,4 +1,4 @@
-"""A merge of 100,000 rows into tables of 1, 5 and 20 million, beside an append and pyiceberg's own.
+"""A merge of 100,000 rows into tables of 1, 5 and 20 million, beside an append and others' merges.
 
 Sizes: ``PHLO_BENCH_MILLIONS=1,5`` (the default), 20 where there is time.
 """
@@ -13,9 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from dlt.common.libs.pyiceberg import merge_iceberg_table
 from phlo.values import Append, Merge, Partition, TableName
+from phlo_iceberg import stage
 from phlo_iceberg.store import IcebergStore
 from pyiceberg.catalog import load_catalog
+from pyiceberg.table import Table
 
 from benchmarks.data import ROWS_PER_DAY, SCHEMA, changed, day_of, day_rows
 from benchmarks.measure import compare
@@ -106,10 +109,34 @@ def merge_nothing(folder: str, days: int):
     return _load(folder, "nothing", Merge(("id",), Partition(day_of(days - 1))))
 
 
+def rewrite_spread(folder: str, days: int):
+    """The merge of spread keys that rewrites every file, as it would without position deletes."""
+    stage.MIN_TOUCHED_SHARE = 0
+    return merge_spread(folder, days)
+
+
 def upsert(folder: str, days: int):
-    table = _copy(folder).catalog.load_table("bronze.orders")
-    rows = pq.read_table(f"{folder}/two_days.parquet").cast(table.schema().as_arrow())
+    """pyiceberg's own merge."""
+    table, rows = _table_and_rows(folder)
     return lambda: table.upsert(rows, join_cols=["id"])
+
+
+def dlt_merge(folder: str, days: int):
+    """What dlt's filesystem destination does with a load whose table format is Iceberg."""
+    table, rows = _table_and_rows(folder)
+    schema = {"x-merge-strategy": "upsert", "columns": {"id": {"primary_key": True}}}
+    return lambda: merge_iceberg_table(table, rows, schema, "orders")
+
+
+def _table_and_rows(folder: str) -> tuple[Table, pa.Table]:
+    table = _copy(folder).catalog.load_table("bronze.orders")
+    return table, pq.read_table(f"{folder}/two_days.parquet").cast(table.schema().as_arrow())
+
+
+def peers(millions: int) -> list[str]:
+    """What is measured once, at the sizes at which it ends in bearable time."""
+    largest = {"rewrite_spread": 5, "upsert": 5, "dlt_merge": 1}
+    return [name for name, size in largest.items() if millions <= size]
 
 
 def run() -> list[dict]:
@@ -121,8 +148,7 @@ def run() -> list[dict]:
             build(folder, days)
             kinds = ["append", "merge", "merge_confined", "merge_spread", "merge_nothing"]
             usages = compare(ROUNDS, **{k: (f"{HERE}:{k}", (folder, days)) for k in kinds})
-            if millions <= 5:  # more than that does not end in bearable time
-                usages |= compare(1, upsert=(f"{HERE}:upsert", (folder, days)))
+            usages |= compare(1, **{k: (f"{HERE}:{k}", (folder, days)) for k in peers(millions)})
             found += [
                 {
                     "rows": f"{millions}M",
