@@ -247,7 +247,12 @@ class IcebergStore:
             loads = self._publish_rebasing(loads, reads or {})
         else:
             self._commit(loads, reads or {})
-        return [_published(load) for load in loads]
+        return [_published(load, self._row_count(load)) for load in loads]
+
+    def _row_count(self, load: StagedLoad) -> int:
+        # What a load found unchanged may be changed by others, and expired, by now.
+        unchanged = load.base is not None and load.snapshot is None
+        return count_rows(self.state(load.table) if unchanged else load.state)
 
     def _commit(self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]) -> None:
         commits = [commit_of(load) for load in loads if load.changes_table]
@@ -364,12 +369,12 @@ def _snapshot(snapshot) -> Snapshot:  # noqa: ANN001 - pyiceberg's own Snapshot
     )
 
 
-def _published(load: StagedLoad) -> Published:
+def _published(load: StagedLoad, row_count: int) -> Published:
     return Published(
         table=load.table,
         snapshot_id=load.snapshot.snapshot_id if load.snapshot else None,
         account=load.account,
-        row_count=count_rows(load.state),
+        row_count=row_count,
         added_files=len(load.change.added) + len(load.change.deletes),
         removed_files=len(load.change.removed),
         strategy=load.strategy,
