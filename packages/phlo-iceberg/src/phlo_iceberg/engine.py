@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import traverse_scope
 
-from phlo_iceberg.scan import TableState, allow_only, connect, duckdb_path, use_object_store
+from phlo_iceberg.scan import TableState, allow_only, connect, use_object_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class DuckDBEngine:
     """Answers Trino's SQL over the tables of a store.
 
     Every query has a connection of its own, whose tables are views made from one look at the
-    catalog; it can read the warehouse and nothing else of the machine.
+    catalog; it can read the tables' files and nothing else of the machine.
 
     Args:
         store: Finds tables.
@@ -65,7 +65,7 @@ class DuckDBEngine:
             connection, {t: (at or {}).get(t) for t in tables}, relations=relations
         )
         connection.execute("SET integer_division = true")
-        allow_only(connection, sorted({duckdb_path(s.metadata.location) for s in states}))
+        allow_only(connection, states)
         try:
             result = connection.execute(text, parameters or None)
         except duckdb.Error as exc:
@@ -109,7 +109,7 @@ class DuckDBEngine:
         connection.execute(
             sql("CREATE SCHEMA IF NOT EXISTS {s}", s=Identifier(state.name.namespace))
         )
-        rows = state.relation(state.tasks())
+        rows = state.relation(state.all_tasks)
         connection.execute(
             sql("CREATE OR REPLACE VIEW {v} AS {rows}", v=quote_table(state.name), rows=rows)
         )

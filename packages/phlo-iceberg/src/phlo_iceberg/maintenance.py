@@ -28,6 +28,7 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
+from phlo_iceberg.columns import as_files_hold
 from phlo_iceberg.files import DataFileWriter, delete_files, list_files
 from phlo_iceberg.publish import Commit, commit_all
 from phlo_iceberg.rebase import MustPlanAnewError, are_untouched, attempts
@@ -159,7 +160,8 @@ def _write_anew(
     connection = connect()
     try:
         use_object_store(connection, handle.io, handle.metadata.location)
-        reader = connection.execute(state.relation(tasks)).to_arrow_reader(BATCH_ROWS)
+        rows = as_files_hold(handle.metadata.schema(), state.relation(tasks))
+        reader = connection.execute(rows).to_arrow_reader(BATCH_ROWS)
         return DataFileWriter(handle.metadata, handle.io, written).write(reader)
     finally:
         connection.close()

@@ -1,6 +1,6 @@
 """One state of a table, and its rows as DuckDB reads them.
 
-Rows are read by Iceberg field id, never by name: a renamed or re-added column would read wrong.
+Rows are read as the files hold them (`phlo_iceberg.columns`).
 Position deletes are applied by an anti-join, so tables with deletes written by others read right.
 """
 
@@ -12,35 +12,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from phlo.sql import Identifier, Sql, literal, quote_identifier, sql, union_all
+from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import DataScan, FileScanTask
-from pyiceberg.types import (
-    BinaryType,
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FixedType,
-    FloatType,
-    IcebergType,
-    IntegerType,
-    ListType,
-    LongType,
-    MapType,
-    StringType,
-    StructType,
-    TimestampType,
-    TimestamptzType,
-    TimeType,
-    UUIDType,
-)
 
-from phlo_iceberg.nested import refuse_moved
+from phlo_iceberg.columns import Layout, held_in, read_columns
+from phlo_iceberg.duckdb_types import duckdb_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
     from phlo.values import TableName
@@ -52,22 +33,6 @@ FILE = "__phlo_file"
 POSITION = "__phlo_pos"
 _ROW_NUMBER = Identifier("file_row_number")
 """DuckDB's own column of where a row stands in its file."""
-
-_DUCKDB_TYPES: dict[type[IcebergType], str] = {
-    BinaryType: "BLOB",
-    BooleanType: "BOOLEAN",
-    DateType: "DATE",
-    DoubleType: "DOUBLE",
-    FixedType: "BLOB",
-    FloatType: "FLOAT",
-    IntegerType: "INTEGER",
-    LongType: "BIGINT",
-    StringType: "VARCHAR",
-    TimestampType: "TIMESTAMP",
-    TimestamptzType: "TIMESTAMPTZ",
-    TimeType: "TIME",
-    UUIDType: "UUID",
-}
 
 
 @dataclass(frozen=True)
@@ -95,6 +60,19 @@ class TableState:
     def arrow_schema(self) -> pa.Schema:
         """The schema as Arrow."""
         return schema_to_pyarrow(self.schema, include_field_ids=False)
+
+    @cached_property
+    def all_tasks(self) -> list[FileScanTask]:
+        """All its data files, each with its delete files."""
+        return self.tasks()
+
+    @property
+    def files_elsewhere(self) -> set[str]:
+        """Its files outside of its folder, as DuckDB looks for them: others may add such."""
+        folder = self.metadata.location.rstrip("/") + "/"
+        files = (f.file_path for t in self.all_tasks for f in (t.file, *t.delete_files))
+        outside = [path for path in files if not path.startswith(folder)]
+        return {spelt(path) for path in outside for spelt in (duckdb_path, duckdb_pattern)}
 
     def tasks(self, row_filter: BooleanExpression | None = None) -> list[FileScanTask]:
         """The data files that may hold rows of the filter, each with its delete files."""
@@ -126,47 +104,49 @@ class TableState:
         names = list(columns) if columns is not None else [f.name for f in self.schema.fields]
         if not tasks:
             return self._no_rows(names, with_position=with_position)
-        refuse_moved(self, names, tasks)
-        selected = [self._by_id(name) for name in names]
+        return union_all(
+            [
+                self._select(names, layout, group, with_position=with_position)
+                for layout, alike in held_in(self, names or self._any_column, tasks).items()
+                # Rows of files without deletes, which are most, are looked up nowhere.
+                for group in (
+                    [task for task in alike if not task.delete_files],
+                    [task for task in alike if task.delete_files],
+                )
+                if group
+            ]
+        )
+
+    @property
+    def _any_column(self) -> list[str]:
+        """Where none is selected, and rows are counted alone, DuckDB must be told of one."""
+        return [self.schema.fields[0].name]
+
+    def _select(
+        self,
+        names: Sequence[str],
+        layout: Layout,
+        tasks: Sequence[FileScanTask],
+        *,
+        with_position: bool,
+    ) -> Sql:
+        columns = [self.schema.find_field(name) for name in names or self._any_column]
+        held, selected = read_columns(layout, columns)
+        if not names:
+            selected = []
         if with_position:
             position = sql("{n} AS {p}", n=_ROW_NUMBER, p=Identifier(POSITION))
             selected += [Identifier(FILE), position]
-        # Rows of files without deletes, which are most, are looked up nowhere.
-        marked = [task for task in tasks if task.delete_files]
-        whole = [task for task in tasks if not task.delete_files]
-        parts = [self._select(selected, group) for group in (whole, marked) if group]
-        return union_all(parts)
-
-    def _select(self, selected: Sequence[Sql], tasks: Sequence[FileScanTask]) -> Sql:
         deletes = {d.file_path for task in tasks for d in task.delete_files}
         return sql(
-            "SELECT {columns} FROM {files} AS d{anti}",
+            "SELECT {columns} FROM read_parquet([{paths}], schema={held}, "
+            "hive_partitioning=false, filename={file}) AS d{anti}",
             columns=selected or Sql("1"),
-            files=self._read_parquet([t.file.file_path for t in tasks]),
+            paths=[duckdb_pattern(t.file.file_path) for t in tasks],
+            held=held,
+            file=FILE,
             anti=_anti_join(sorted(deletes)) if deletes else Sql(""),
         )
-
-    def _read_parquet(self, paths: Iterable[str]) -> Sql:
-        return sql(
-            "read_parquet([{paths}], schema=MAP {{{fields}}}, hive_partitioning=false, "
-            "filename={file})",
-            paths=[duckdb_pattern(p) for p in paths],
-            fields=[self._field_entry(f.field_id) for f in self.schema.fields],
-            file=FILE,
-        )
-
-    def _field_entry(self, field_id: int) -> Sql:
-        column = self.schema.find_field(field_id)
-        return sql(
-            "{id}: {{name: {name}, type: {type}, default_value: NULL}}",
-            id=field_id,
-            name=_inner_name(field_id),
-            type=_duckdb_type(column.field_type),
-        )
-
-    def _by_id(self, name: str) -> Sql:
-        inner = _inner_name(self.schema.find_field(name).field_id)
-        return sql("{inner} AS {name}", inner=Identifier(inner), name=Identifier(name))
 
     def _no_rows(self, names: Sequence[str], *, with_position: bool) -> Sql:
         columns = [self.typed_null(name) for name in names]
@@ -182,12 +162,7 @@ class TableState:
 
     def duckdb_type(self, name: str) -> Sql:
         """DuckDB's name of a column's type."""
-        return Sql(_duckdb_type(self.schema.find_field(name).field_type))
-
-
-def _inner_name(field_id: int) -> str:
-    """What a column is called while it is read: its own name could be one of DuckDB's."""
-    return f"c{field_id}"
+        return Sql(duckdb_type(self.schema.find_field(name).field_type))
 
 
 def _anti_join(deletes: Sequence[str]) -> Sql:
@@ -200,23 +175,6 @@ def _anti_join(deletes: Sequence[str]) -> Sql:
         file=Identifier(FILE),
         position=_ROW_NUMBER,
     )
-
-
-def _duckdb_type(kind: IcebergType) -> str:
-    """DuckDB's name of a type; columns are found by field id, fields of a struct by name."""
-    match kind:
-        case DecimalType():
-            return f"DECIMAL({kind.precision}, {kind.scale})"
-        case ListType():
-            return f"{_duckdb_type(kind.element_type)}[]"
-        case MapType():
-            return f"MAP({_duckdb_type(kind.key_type)}, {_duckdb_type(kind.value_type)})"
-        case StructType():
-            fields = (
-                f"{quote_identifier(f.name)} {_duckdb_type(f.field_type)}" for f in kind.fields
-            )
-            return f"STRUCT({', '.join(fields)})"
-    return _DUCKDB_TYPES[type(kind)]
 
 
 def duckdb_path(path: str) -> str:
@@ -247,11 +205,12 @@ def connect(*, temp_dir: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def allow_only(connection: duckdb.DuckDBPyConnection, directories: Sequence[str]) -> None:
-    """Shut a connection off from files outside some folders, and from the network (R73)."""
-    connection.execute(
-        sql("SET allowed_directories = [{dirs}]", dirs=[literal(d) for d in directories])
-    )
+def allow_only(connection: duckdb.DuckDBPyConnection, states: Sequence[TableState]) -> None:
+    """Shut a connection off from the network and all files but those of some tables (R73)."""
+    folders = {duckdb_path(s.metadata.location) for s in states}
+    files = {path for s in states for path in s.files_elsewhere}
+    connection.execute(sql("SET allowed_directories = [{d}]", d=sorted(folders)))
+    connection.execute(sql("SET allowed_paths = [{f}]", f=sorted(files)))
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 

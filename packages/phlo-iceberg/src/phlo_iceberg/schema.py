@@ -26,11 +26,16 @@ from pyiceberg.types import (
     FloatType,
     IcebergType,
     IntegerType,
+    ListType,
     LongType,
+    MapType,
     NestedField,
     StringType,
+    StructType,
     TimestamptzType,
 )
+
+from phlo_iceberg.duckdb_types import duckdb_type, names_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +139,8 @@ def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: Tabl
     """Change a table's schema so that it takes rows of another (R44).
 
     New columns are optional; a column that is wanted nullable, or not at all any more, becomes
-    optional; types are widened as Iceberg promotes them; ``renamed_from`` renames.
+    optional; types are widened as Iceberg promotes them; ``renamed_from`` renames. The same holds
+    for fields inside a column, but for renaming.
 
     Args:
         update: Collects the changes.
@@ -151,17 +157,16 @@ def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: Tabl
     for field in target.fields:
         old = existing.get(renamed.get(field.name, field.name))
         if old is None:
-            update.add_column(field.name, field.field_type, doc=field.doc)
+            update.add_column((field.name,), field.field_type, doc=field.doc)
             continue
         if old.name != field.name:
-            update.rename_column(old.name, field.name)
-        _widen(update, old, field, table)
-        if old.required and field.optional:
-            update.make_column_optional(old.name)
+            update.rename_column((old.name,), field.name)
+        _refuse_other_type(old, field, table)
+        _grow(update, (old.name,), old, field)
     kept = {field.name for field in target.fields} | set(renamed.values())
     for name, old in existing.items():
         if name not in kept and old.required:
-            update.make_column_optional(name)
+            update.make_column_optional((name,))
 
 
 def drop_unwanted(
@@ -169,7 +174,8 @@ def drop_unwanted(
 ) -> Schema:
     """Take away what does not stand in another schema, before :func:`evolve` adds what does.
 
-    A column whose type cannot become the wanted one goes too; one of its name comes in its place.
+    A column whose type cannot become the wanted one, or that has other fields inside, goes too; one
+    of its name comes in its place.
 
     Args:
         update: Collects the changes.
@@ -182,19 +188,38 @@ def drop_unwanted(
     """
     target = {field.name: field for field in arrow_to_iceberg(wanted, str(table)).fields}
     renamed = set(_renames(wanted, {field.name: field for field in current.fields}).values())
-    kept = [f for f in current.fields if f.name in renamed or _can_become(f, target.get(f.name))]
+    kept = [f for f in current.fields if f.name in renamed or _can_stay(f, target.get(f.name))]
     for field in current.fields:
         if field not in kept:
-            update.delete_column(field.name)
+            update.delete_column((field.name,))
     return Schema(*kept)
 
 
-def _can_become(old: NestedField, new: NestedField | None) -> bool:
-    return new is not None and (
-        old.field_type == new.field_type
-        or _fits(old.field_type, new.field_type)
-        or _fits(new.field_type, old.field_type)
+def _can_stay(old: NestedField, new: NestedField | None) -> bool:
+    return (
+        new is not None
+        and _can_become(old.field_type, new.field_type)
+        and _names(old.field_type) == _names(new.field_type)
     )
+
+
+def _names(kind: IcebergType) -> set[str]:
+    return set(names_inside(kind).values())
+
+
+def _can_become(old: IcebergType, new: IcebergType) -> bool:
+    """Whether rows of a new type can stand beside those of an old one; ids do not matter."""
+    match old, new:
+        case StructType(), StructType():
+            there = {f.name: f.field_type for f in old.fields}
+            common = [f for f in new.fields if f.name in there]
+            return all(_can_become(there[f.name], f.field_type) for f in common)
+        case ListType(), ListType():
+            return _can_become(old.element_type, new.element_type)
+        case MapType(), MapType():
+            is_same_key = duckdb_type(old.key_type) == duckdb_type(new.key_type)
+            return is_same_key and _can_become(old.value_type, new.value_type)
+    return old == new or _fits(old, new) or _fits(new, old)
 
 
 def _renames(wanted: pa.Schema, existing: dict[str, NestedField]) -> dict[str, str]:
@@ -207,10 +232,8 @@ def _renames(wanted: pa.Schema, existing: dict[str, NestedField]) -> dict[str, s
     return found
 
 
-def _widen(update: UpdateSchema, old: NestedField, new: NestedField, table: TableName) -> None:
-    if old.field_type == new.field_type or _fits(new.field_type, old.field_type):
-        return
-    if not _fits(old.field_type, new.field_type):
+def _refuse_other_type(old: NestedField, new: NestedField, table: TableName) -> None:
+    if not _can_become(old.field_type, new.field_type):
         raise SchemaChangeError(
             f"Column {old.name!r} of {table} cannot become {new.field_type}.",
             got=f"{old.field_type} in the table",
@@ -218,7 +241,35 @@ def _widen(update: UpdateSchema, old: NestedField, new: NestedField, table: Tabl
             hint="Give the field a new name, or move the table aside and load it anew.",
             column=old.name,
         )
-    update.update_column(old.name, field_type=_primitive(new.field_type))
+
+
+def _grow(update: UpdateSchema, path: tuple[str, ...], old: NestedField, new: NestedField) -> None:
+    """Make a column, or a field inside one, take what a new one brings."""
+    if old.required and new.optional:
+        update.make_column_optional(path)
+    match old.field_type, new.field_type:
+        case StructType() as held, StructType() as wanted:
+            _grow_struct(update, path, held, wanted)
+        case ListType() as held, ListType() as wanted:
+            _grow(update, (*path, "element"), held.element_field, wanted.element_field)
+        case MapType() as held, MapType() as wanted:
+            _grow(update, (*path, "value"), held.value_field, wanted.value_field)
+        case held, wanted if _fits(held, wanted) and held != wanted:
+            update.update_column(path, field_type=_primitive(wanted))
+
+
+def _grow_struct(
+    update: UpdateSchema, path: tuple[str, ...], held: StructType, wanted: StructType
+) -> None:
+    there, new = ({f.name: f for f in kind.fields} for kind in (held, wanted))
+    for name, field in new.items():
+        if name in there:
+            _grow(update, (*path, name), there[name], field)
+        else:
+            update.add_column((*path, name), field.field_type, doc=field.doc)
+    for name, field in there.items():
+        if name not in new and field.required:
+            update.make_column_optional((*path, name))
 
 
 def _primitive(kind: IcebergType) -> Any:  # noqa: ANN401 - pyiceberg asks for a primitive

@@ -20,6 +20,7 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
+from phlo_iceberg.columns import as_files_hold
 from phlo_iceberg.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.files import DataFileWriter, delete_files, write_position_deletes
 from phlo_iceberg.matching import INCOMING
@@ -310,7 +311,8 @@ def _write_rows(
 ) -> list[DataFile]:
     if not parts:
         return []
-    reader = connection.execute(union_all(parts)).to_arrow_reader(BATCH_ROWS)
+    rows = as_files_hold(target.metadata.schema(), union_all(parts))
+    reader = connection.execute(rows).to_arrow_reader(BATCH_ROWS)
     return DataFileWriter(target.metadata, target.handle.io, written).write(reader)
 
 

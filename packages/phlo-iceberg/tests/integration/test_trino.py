@@ -98,6 +98,42 @@ def test_phlo_reads_what_trino_deletes_updates_and_merges(trino_lake, store):
     assert everywhere(trino_lake, store) == expected
 
 
+def test_fields_inside_columns_are_the_same_to_both_whatever_they_are_called(trino_lake, store):
+    place = pa.struct([("zip code", pa.string()), ("1st", pa.int64())])
+    load_places(store, place, [("a", {"zip code": "1", "1st": 2}), ("b", None)], DAY_1)
+    query = 'SELECT id, place."zip code", place."1st" FROM bronze.events ORDER BY id'
+    assert trino_lake.execute(query) == [["a", "1", 2], ["b", None, None]]
+
+    trino_lake.execute('ALTER TABLE bronze.events RENAME COLUMN place."1st" TO first')
+    trino_lake.execute('ALTER TABLE bronze.events ADD COLUMN place."1st" varchar')
+    trino_lake.execute("INSERT INTO bronze.events (id, place) VALUES ('c', ROW('3', 4, 'x'))")
+    place = pa.struct([("first", pa.int64()), ("zip code", pa.string()), ("1st", pa.string())])
+    changed = {"zip code": "5", "first": 6, "1st": "y"}
+    load_places(store, place, [("b", changed)], DAY_2)
+    found = DuckDBEngine(store).query("SELECT id, place FROM bronze.events").read_all()
+    assert {row["id"]: row["place"] for row in found.to_pylist()} == {
+        "a": {"zip code": "1", "first": 2, "1st": None},
+        "b": changed,
+        "c": {"zip code": "3", "first": 4, "1st": "x"},
+    }
+    query = 'SELECT id, place.first, place."zip code", place."1st" FROM bronze.events ORDER BY id'
+    rows = [["a", 2, "1", None], ["b", 6, "5", "y"], ["c", 4, "3", "x"]]
+    assert trino_lake.execute(query) == rows
+
+
+def load_places(store, kind, places, partition):
+    schema = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("place", kind)])
+    rows = [{"id": id_, "place": place} for id_, place in places]
+    staged = store.stage(
+        EVENTS,
+        load_rows(schema, rows, partition, 0),
+        merge(partition),
+        schema=with_metadata(schema),
+        partition_by=BY_PARTITION_DATE,
+    )
+    store.publish([staged])
+
+
 def test_phlo_goes_on_from_what_trino_left(trino_lake, store):
     load(store, [(f"k{n}", n) for n in range(4)], merge(DAY_1))
     trino_lake.execute("DELETE FROM bronze.events WHERE id = 'k0'")

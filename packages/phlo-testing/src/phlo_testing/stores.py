@@ -358,6 +358,34 @@ class TableStoreConformance:
         with pytest.raises(SchemaChangeError, match="value"):
             self.stage(store, [{"id": "c", "value": "x"}], merge(DAY_1), schema=text)
 
+    def test_fields_inside_columns_grow_as_columns_do(self, store: TableStore) -> None:
+        narrow = pa.struct([("city", pa.string()), ("floor", pa.int32())])
+        old = {"city": "Ulm", "floor": 1}
+        self.load(store, [_nested("a", old)], merge(DAY_1), schema=_nested_schema(narrow))
+
+        wide = pa.struct([("zip code", pa.string()), ("floor", pa.int64()), ("city", pa.string())])
+        new = {"zip code": "1", "floor": 2**40, "city": None}
+        schema = _nested_schema(wide).insert(1, pa.field("tags", pa.list_(pa.string())))
+        self.load(store, [_nested("b", new, tags=["x"])], merge(DAY_2), schema=schema)
+
+        few = pa.struct([("city", pa.string())])
+        self.load(store, [_nested("c", {"city": "Au"})], merge(DAY_3), schema=_nested_schema(few))
+        names = ("id", "place", "places", "by_name")
+        found = [{n: r[n] for n in names} for r in self.read_rows(store, EVENTS)]
+        empty = {"zip code": None, "floor": None, "city": None}
+        assert sorted(found, key=lambda r: r["id"]) == [
+            _nested("a", empty | old),
+            _nested("b", new),
+            _nested("c", empty | {"city": "Au"}),
+        ]
+
+    def test_a_field_inside_a_column_never_becomes_of_another_type(self, store: TableStore) -> None:
+        number = _nested_schema(pa.struct([("floor", pa.int64())]))
+        text = _nested_schema(pa.struct([("floor", pa.string())]))
+        self.load(store, [_nested("a", {"floor": 1})], merge(DAY_1), schema=number)
+        with pytest.raises(SchemaChangeError, match="place"):
+            self.stage(store, [_nested("b", {"floor": "x"})], merge(DAY_1), schema=text)
+
     def test_synced_columns_become_exactly_those_of_the_load(self, store: TableStore) -> None:
         self.load(store, [{"id": "a", "value": 1, "note": "x"}], Replace())
         schema = pa.schema(
@@ -385,6 +413,22 @@ class TableStoreConformance:
         self.load(store, [{"id": "b", "note": "n"}], merge(DAY_1), schema=without)
         rows = {r["id"]: r["value"] for r in self.read_rows(store, EVENTS)}
         assert rows == {"a": 1, "b": None}
+
+
+def _nested_schema(place: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            SCHEMA.field("id"),
+            pa.field("place", place),
+            pa.field("places", pa.list_(place)),
+            pa.field("by_name", pa.map_(pa.string(), place)),
+        ]
+    )
+
+
+def _nested(key: str, place: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    nested = {"place": place, "places": [place, None], "by_name": [("x", place)]}
+    return {"id": key} | nested | more
 
 
 def merge(partition: Partition, **options: Any) -> Merge:  # noqa: ANN401 - those of Merge

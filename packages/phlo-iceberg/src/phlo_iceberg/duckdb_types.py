@@ -1,0 +1,146 @@
+"""Iceberg's types in DuckDB: their names, their values as text, and one type made from another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
+from pyiceberg.schema import Schema, index_by_id, index_name_by_id
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FixedType,
+    FloatType,
+    IcebergType,
+    IntegerType,
+    ListType,
+    LongType,
+    MapType,
+    NestedField,
+    StringType,
+    StructType,
+    TimestampType,
+    TimestamptzType,
+    TimeType,
+    UUIDType,
+)
+
+_DUCKDB_TYPES: dict[type[IcebergType], str] = {
+    BinaryType: "BLOB",
+    BooleanType: "BOOLEAN",
+    DateType: "DATE",
+    DoubleType: "DOUBLE",
+    FixedType: "BLOB",
+    FloatType: "FLOAT",
+    IntegerType: "INTEGER",
+    LongType: "BIGINT",
+    StringType: "VARCHAR",
+    TimestampType: "TIMESTAMP",
+    TimestamptzType: "TIMESTAMPTZ",
+    TimeType: "TIME",
+    UUIDType: "UUID",
+}
+
+
+def duckdb_type(kind: IcebergType) -> str:
+    """DuckDB's name of a type."""
+    match kind:
+        case DecimalType():
+            return f"DECIMAL({kind.precision}, {kind.scale})"
+        case ListType():
+            return f"{duckdb_type(kind.element_type)}[]"
+        case MapType():
+            return f"MAP({duckdb_type(kind.key_type)}, {duckdb_type(kind.value_type)})"
+        case StructType():
+            fields = (
+                f"{quote_identifier(f.name)} {duckdb_type(f.field_type)}" for f in kind.fields
+            )
+            return f"STRUCT({', '.join(fields)})"
+    return _DUCKDB_TYPES[type(kind)]
+
+
+def converted(value: Sql, held: IcebergType, wanted: IcebergType, depth: int = 0) -> Sql:
+    """A value of one type as another, fields inside found by id; those it lacks are null.
+
+    Args:
+        value: An expression.
+        held: Its type.
+        wanted: The type to make.
+        depth: How many lambdas are around.
+    """
+    if is_same(held, wanted):
+        return value
+    item = Sql(f"x{depth}")
+    match held, wanted:
+        case StructType(), StructType():
+            return _converted_struct(value, held, wanted, depth)
+        case ListType(), ListType():
+            element = converted(item, held.element_type, wanted.element_type, depth + 1)
+            return sql("list_transform({v}, lambda {x}: {e})", v=value, x=item, e=element)
+        case MapType(), MapType():
+            return sql(
+                "map_from_entries(list_transform(map_entries({v}), "
+                "lambda {x}: struct_pack(k := {k}, v := {e})))",
+                v=value,
+                x=item,
+                k=converted(Sql(f"{item}.key"), held.key_type, wanted.key_type, depth + 1),
+                e=converted(Sql(f"{item}.value"), held.value_type, wanted.value_type, depth + 1),
+            )
+    return sql("CAST({v} AS {t})", v=value, t=Sql(duckdb_type(wanted)))
+
+
+def _converted_struct(value: Sql, held: StructType, wanted: StructType, depth: int) -> Sql:
+    there = {f.field_id: f for f in held.fields}
+    fields = [
+        sql("{n} := {e}", n=Identifier(f.name), e=_field(value, there.get(f.field_id), f, depth))
+        for f in wanted.fields
+    ]
+    return sql("CASE WHEN {v} IS NOT NULL THEN struct_pack({f}) END", v=value, f=fields)
+
+
+def _field(value: Sql, held: NestedField | None, wanted: NestedField, depth: int) -> Sql:
+    if held is None:
+        return sql("CAST({d} AS {t})", d=_default(wanted), t=Sql(duckdb_type(wanted.field_type)))
+    inside = sql("struct_extract({v}, {n})", v=value, n=literal(held.name))
+    return converted(inside, held.field_type, wanted.field_type, depth)
+
+
+def _default(field: NestedField) -> Sql:
+    text = text_default(field)
+    return Sql("NULL") if text is None else literal(text)
+
+
+def is_same(held: IcebergType, wanted: IcebergType) -> bool:
+    """Whether DuckDB takes one for the other: same types, the same fields under the same names."""
+    return duckdb_type(held) == duckdb_type(wanted) and names_inside(held) == names_inside(wanted)
+
+
+def names_inside(kind: IcebergType) -> dict[int, str]:
+    """What the fields inside a type are called, with those around them, by id."""
+    return index_name_by_id(_alone(kind))
+
+
+def fields_inside(kind: IcebergType) -> dict[int, NestedField]:
+    """The fields inside a type, by id."""
+    return index_by_id(_alone(kind))
+
+
+def _alone(kind: IcebergType) -> Schema:
+    return Schema(NestedField(0, "c", kind, required=False))
+
+
+def text_default(column: NestedField) -> str | None:
+    """What a column holds in rows older than itself, as text; ``None``: null."""
+    default = column.initial_default
+    return None if default is None else as_text(column.field_type, default)
+
+
+def as_text(kind: IcebergType, value: Any) -> str:  # noqa: ANN401 - a value of the type
+    """A value as DuckDB casts it from text."""
+    if isinstance(value, bytes) and not isinstance(kind, UUIDType):
+        return "".join(f"\\x{byte:02X}" for byte in value)
+    return IdentityTransform().to_human_string(kind, value)
