@@ -31,6 +31,7 @@ from phlo_iceberg.duckdb_types import (
     fields_inside,
     is_same,
     names_inside,
+    same_letters,
     text_default,
 )
 
@@ -154,24 +155,23 @@ def _by_names(state: TableState, arrow: pa.Schema, task: FileScanTask) -> Schema
     mapping = state.metadata.name_mapping()
     known = {name for field in mapping.root for name in field.names} if mapping else set()
     arrow = pa.schema([f for f in arrow if f.name in known])
+    if alike := same_letters(arrow.names):
+        raise _unreadable(state, task, f"{alike} differ in case alone")
     try:
-        _refuse_same_letters(arrow.names)
         return pyarrow_to_schema(arrow, mapping, downcast_ns_timestamp_to_us=True)
     except ValueError as error:
-        raise UnsupportedTypeError(
-            f"{state.name}: a file that another system wrote carries no field ids, and cannot be "
-            f"read by its names: {error}",
-            got=task.file.file_path,
-            expected="names that the table's property 'schema.name-mapping.default' tells apart",
-            hint="Let the system that added it write the table anew.",
-            table=state.name,
-        ) from error
+        raise _unreadable(state, task, str(error)) from error
 
 
-def _refuse_same_letters(names: Sequence[str]) -> None:
-    """DuckDB tells names apart by their letters alone, not by upper and lower case."""
-    if len({name.lower() for name in names}) < len(names):
-        raise ValueError(f"some differ only in case: {sorted(names)}")
+def _unreadable(state: TableState, task: FileScanTask, reason: str) -> UnsupportedTypeError:
+    return UnsupportedTypeError(
+        f"{state.name}: a file that another system wrote carries no field ids, and cannot be read "
+        f"by its names: {reason}",
+        got=task.file.file_path,
+        expected="names that the table's property 'schema.name-mapping.default' tells apart",
+        hint="Let the system that added it write the table anew.",
+        table=state.name,
+    )
 
 
 def read_columns(layout: Layout, columns: Sequence[NestedField]) -> tuple[Sql, list[Sql]]:

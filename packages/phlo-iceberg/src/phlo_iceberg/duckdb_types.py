@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
 from pyiceberg.schema import Schema, index_by_id, index_name_by_id
@@ -28,6 +29,9 @@ from pyiceberg.types import (
     TimeType,
     UUIDType,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _DUCKDB_TYPES: dict[type[IcebergType], str] = {
     BinaryType: "BLOB",
@@ -117,6 +121,18 @@ def _default(field: NestedField) -> Sql:
 def is_same(held: IcebergType, wanted: IcebergType) -> bool:
     """Whether DuckDB takes one for the other: same types, the same fields under the same names."""
     return duckdb_type(held) == duckdb_type(wanted) and names_inside(held) == names_inside(wanted)
+
+
+def same_letters(names: Iterable[str]) -> list[str]:
+    """Names that DuckDB and Trino cannot tell apart: they differ in upper and lower case alone.
+
+    >>> same_letters(["id", "a", "ID"])
+    ['ID', 'id']
+    """
+    by_letters: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_letters[name.lower()].append(name)
+    return sorted(name for alike in by_letters.values() if len(alike) > 1 for name in alike)
 
 
 def names_inside(kind: IcebergType) -> dict[int, str]:

@@ -117,6 +117,7 @@ class Planner:
     def _incoming(self, rows: ds.Dataset) -> Sql:
         """The load with exactly the table's columns and types; extra columns stay for the plan."""
         extra = [n for n in rows.schema.names if n not in self._names]
+        self._state.refuse_same_letters(extra)
         columns = [
             sql("CAST({c} AS {t}) AS {c}", c=Identifier(n), t=self._state.duckdb_type(n))
             if n in self._given

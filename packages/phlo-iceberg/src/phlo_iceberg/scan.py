@@ -12,13 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from phlo.errors import InvalidNameError
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import DataScan, FileScanTask
 
 from phlo_iceberg.columns import Layout, held_in, read_columns
-from phlo_iceberg.duckdb_types import duckdb_type
+from phlo_iceberg.duckdb_types import duckdb_type, same_letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,24 @@ class TableState:
         )
         return list(scan.plan_files())  # pyright: ignore[reportArgumentType]
 
+    def refuse_same_letters(self, more: Sequence[str] = ()) -> None:
+        """Refuse columns, or fields beside one another, that DuckDB takes for one and the same.
+
+        Args:
+            more: Names of columns that a load has besides.
+
+        Raises:
+            InvalidNameError: Their names differ in upper and lower case alone.
+        """
+        if alike := same_letters([*self.schema.column_names, *more]):
+            raise InvalidNameError(
+                f"{self.name} has columns that differ in upper and lower case alone.",
+                got=str(alike),
+                expected="names that differ in more: SQL takes these for the same",
+                hint="Rename one of them.",
+                table=self.name,
+            )
+
     def relation(
         self,
         tasks: Sequence[FileScanTask],
@@ -101,6 +120,7 @@ class TableState:
             with_position: Whether ``__phlo_file`` (path as DuckDB sees it) and ``__phlo_pos``
                 come too.
         """
+        self.refuse_same_letters()
         names = list(columns) if columns is not None else [f.name for f in self.schema.fields]
         if not tasks:
             return self._no_rows(names, with_position=with_position)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from phlo.errors import UnsupportedTypeError
+from phlo.errors import InvalidNameError, UnsupportedTypeError
 from phlo.lake import open_lake
 from phlo.sql import Sql, sql
 from phlo_iceberg import stage
@@ -254,6 +254,33 @@ class TestFieldsInside(Tables):
         }
 
 
+class TestNamesThatDifferInCaseAlone(Tables):
+    """DuckDB would take one column's values for the other's."""
+
+    SCHEMA = pa.schema([("id", pa.string()), ("value", pa.int64())])
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            pa.field("VALUE", pa.int64()),
+            pa.field("place", pa.struct([("city", pa.string()), ("City", pa.string())])),
+        ],
+    )
+    def test_a_load_that_brings_them_is_refused(self, store, field):
+        self.load(store, [{"id": "a", "value": 1}], self.SCHEMA)
+        with pytest.raises(InvalidNameError, match="case alone"):
+            self.load(store, [{"id": "b", "value": 2}], self.SCHEMA.append(field), DAY_2)
+        assert self.rows(store, "value") == {"a": {"value": 1}}
+
+    def test_a_table_of_another_writer_that_has_them_is_refused(self, store):
+        self.load(store, [{"id": "a", "value": 1}], self.SCHEMA)
+        with self.evolve(store) as update:
+            update.add_column("Value", LongType())
+        with pytest.raises(InvalidNameError, match="case alone") as told:
+            open_lake().engine.query("SELECT id FROM bronze.events")
+        assert told.value.got == "['Value', 'value']"
+
+
 class TestFilesOfOthers(Tables):
     """Files that were added as they are, and carry no field ids."""
 
@@ -359,7 +386,9 @@ class TestFilesOfOthers(Tables):
         with self.evolve(store) as update:
             update.add_column("ID", StringType())
         self.add(store, folder, pa.table({"id": ["a"], "ID": ["b"]}))
-        with pytest.raises(UnsupportedTypeError, match=r"differ only in case: \['ID', 'id'\]"):
+        with self.evolve(store) as update:
+            update.rename_column("ID", "other")
+        with pytest.raises(UnsupportedTypeError, match=r"\['ID', 'id'\] differ in case alone"):
             open_lake().engine.query("SELECT id FROM bronze.events")
         with pytest.raises(UnsupportedTypeError):
             self.load(store, [{"id": "a", "value": 2}], self.SCHEMA)
