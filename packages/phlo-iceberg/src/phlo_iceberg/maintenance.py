@@ -157,7 +157,7 @@ def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[Fil
 def _write_anew(
     handle: Table, state: TableState, tasks: Sequence[FileScanTask], written: list[str]
 ) -> list[DataFile]:
-    connection = connect()
+    connection = connect(to_write=True)
     try:
         use_object_store(connection, handle.io, handle.metadata.location)
         rows = as_files_hold(handle.metadata.schema(), state.relation(tasks))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 from phlo.errors import InvalidNameError
@@ -215,10 +215,14 @@ def duckdb_pattern(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", duckdb_path(path))
 
 
-def connect(*, temp_dir: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that reads times in UTC and no Python variables."""
-    config: dict[str, Any] = {"temp_directory": temp_dir} if temp_dir is not None else {}
-    connection = duckdb.connect(":memory:", config=config)
+def connect(*, to_write: bool = False) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that reads times in UTC and no Python variables.
+
+    Args:
+        to_write: Whether rows are written to files: UUIDs leave as such then, and not as text.
+    """
+    connection = duckdb.connect(":memory:")
+    connection.execute(sql("SET arrow_lossless_conversion = {l}", l=to_write))
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")

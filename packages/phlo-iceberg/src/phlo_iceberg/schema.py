@@ -15,7 +15,10 @@ from phlo.values import (
     RUN_ID_COLUMN,
     TableName,
 )
-from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
+from pyiceberg.io.pyarrow import (
+    UnsupportedPyArrowTypeException,
+    _pyarrow_to_schema_without_ids,
+)
 from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.transforms import parse_transform
@@ -76,7 +79,8 @@ def arrow_to_iceberg(schema: pa.Schema, where: str) -> Schema:
 
     Args:
         schema: Names, types, nullability; ``doc`` in a field's metadata is its doc. A column of
-            Arrow's null type becomes text.
+            Arrow's null type becomes text, unsigned numbers become what holds them all, times of
+            any zone become UTC.
         where: Whose schema it is, for the message.
 
     Raises:
@@ -86,14 +90,24 @@ def arrow_to_iceberg(schema: pa.Schema, where: str) -> Schema:
     return assign_fresh_schema_ids(Schema(*fields))
 
 
+_WIDER = (
+    (pa.types.is_null, pa.string()),
+    (pa.types.is_uint32, pa.int64()),
+    (pa.types.is_uint64, pa.decimal128(20, 0)),
+    (pa.types.is_date64, pa.date32()),
+    (pa.types.is_time32, pa.time64("us")),
+    (lambda kind: pa.types.is_timestamp(kind) and kind.tz, pa.timestamp("us", tz="UTC")),
+)
+"""Types that pyiceberg does not know, or makes too narrow, and what holds all of their values."""
+
+
 def _convert(field: pa.Field, where: str) -> NestedField:
-    if pa.types.is_null(field.type):
-        field = field.with_type(pa.string())
+    field = field.with_type(next((to for is_kind, to in _WIDER if is_kind(field.type)), field.type))
     try:
         single = _pyarrow_to_schema_without_ids(
             pa.schema([field]), downcast_ns_timestamp_to_us=True
         )
-    except (TypeError, ValueError, NotImplementedError) as exc:
+    except (TypeError, ValueError, NotImplementedError, UnsupportedPyArrowTypeException) as exc:
         raise UnsupportedTypeError(
             f"Column {field.name!r} of {where} has a type that Iceberg does not have.",
             got=str(field.type),

@@ -176,7 +176,7 @@ def stage_load(
 ) -> StagedLoad:
     """Plan a load, write its files and build its snapshot (see ``TableStore.stage``)."""
     written: list[str] = []
-    connection = connect()
+    connection = connect(to_write=True)
     try:
         use_object_store(connection, target.handle.io, target.metadata.location)
         plan = Planner(connection, target.state, rows, account).plan(how)

@@ -1,7 +1,9 @@
 """Columns as data files hold them: fields inside, files of others, all against plain Python."""
 
-from datetime import date
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import hypothesis.strategies as st
 import pyarrow as pa
@@ -161,6 +163,7 @@ def _converted_by_duckdb(given_values, held, wanted):
 
 
 PLACE = pa.struct([("city", pa.string()), ("zip", pa.string())])
+BEFORE_1970 = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 EVERYTHING_SMALL = Policy(min_small_files=2, deleted_share=0)
 
 
@@ -252,6 +255,65 @@ class TestFieldsInside(Tables):
             "a": {"count": 5, "day": date(2025, 1, 2), "place": place},
             "b": {"count": None, "day": None, "place": None},
         }
+
+
+TWO_VALUES = [
+    (pa.bool_(), (True, False)),
+    (pa.int8(), (1, -2)),
+    (pa.uint32(), (1, 2**32 - 1)),
+    (pa.uint64(), (Decimal(1), Decimal(2**64 - 1))),
+    (pa.int64(), (2**63 - 1, -(2**63))),
+    (pa.float32(), (0.5, float("inf"))),
+    (pa.float64(), (0.1, float("-inf"))),
+    (pa.decimal128(38, 10), (Decimal("1234567890.0000000001"), Decimal("-0.5"))),
+    (pa.date32(), (date(1, 1, 1), date(9999, 12, 31))),
+    (pa.date64(), (date(1969, 12, 31), date(2025, 1, 1))),
+    (pa.time32("s"), (time(0), time(23, 59, 59))),
+    (pa.time64("us"), (time(0, 0, 0, 1), time(23, 59, 59, 999999))),
+    (pa.timestamp("s"), (datetime(1969, 12, 31, 23, 59, 59), datetime(2025, 1, 1))),
+    (pa.timestamp("us", tz="UTC"), (BEFORE_1970, datetime(2025, 1, 1, tzinfo=UTC))),
+    (pa.timestamp("us", tz="Europe/Berlin"), (BEFORE_1970, datetime(2025, 1, 1, tzinfo=UTC))),
+    (pa.binary(), (b"\x00\xff", b"")),
+    (pa.binary(2), (b"ab", b"\x00\x01")),
+    (pa.uuid(), (UUID(int=1), UUID(int=2**127))),
+    (pa.large_string(), ("", "' OR 1=1 --")),
+    (pa.dictionary(pa.int32(), pa.string()), ("ü", "z")),
+]
+
+
+class TestTypes(Tables):
+    """Keys and contents of every type are the same to a second load, and to pyiceberg."""
+
+    @pytest.mark.parametrize(("kind", "pair"), TWO_VALUES, ids=lambda v: str(v).replace(" ", ""))
+    def test_keys(self, store, kind, pair):
+        schema = pa.schema([("id", kind), ("value", pa.int64())])
+        rows = [{"id": key, "value": n} for n, key in enumerate(pair)]
+        assert self.load(store, rows, schema).account.inserted == 2
+        again = self.load(store, [rows[0], rows[1] | {"value": 7}], schema, extraction=1).account
+        assert (again.unchanged, again.updated) == (1, 1)
+        assert self._by_pyiceberg(store, "id", "value") == sorted(zip(pair, (0, 7), strict=True))
+
+    def test_contents(self, store):
+        kinds = {f"c{n}": kind for n, (kind, _) in enumerate(TWO_VALUES)}
+        schema = pa.schema([("id", pa.string()), *kinds.items()])
+        one, two = (
+            {f"c{n}": pair[which] for n, (_, pair) in enumerate(TWO_VALUES)} for which in (0, 1)
+        )
+        rows = [{"id": "a"} | one, {"id": "b"} | two]
+        self.load(store, rows, schema)
+        again = self.load(store, [rows[0], {"id": "b"} | one], schema, extraction=1).account
+        assert (again.unchanged, again.updated) == (1, 1)
+        found = self._by_pyiceberg(store, "id", *kinds)
+        assert found == [("a", *one.values()), ("b", *one.values())]
+
+    def _by_pyiceberg(self, store, *names):
+        rows = store.catalog.load_table("bronze.events").scan().to_arrow().to_pylist()
+        return sorted(tuple(row[name] for name in names) for row in rows)
+
+    def test_a_type_that_iceberg_lacks_is_named(self, store):
+        schema = pa.schema([("id", pa.string()), ("span", pa.duration("s"))])
+        with pytest.raises(UnsupportedTypeError, match="'span' of bronze.events"):
+            self.load(store, [{"id": "a"}], schema)
 
 
 class TestNamesThatDifferInCaseAlone(Tables):

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from phlo.errors import FatalRunError, MovedHeadError
-from phlo.values import Append, LoadAccount, Merge, Partition, Replace, TableName
+from phlo.values import (
+    PARTITION_DATE_COLUMN,
+    Append,
+    LoadAccount,
+    Merge,
+    Partition,
+    Replace,
+    TableName,
+)
 from phlo_iceberg import matching, stage
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.maintenance import Policy
@@ -19,6 +28,7 @@ from phlo_iceberg.store import IcebergStore
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from pyiceberg.catalog import load_catalog
 from pyiceberg.expressions import EqualTo
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 TABLE = TableName("bronze", "things")
 DAYS = [Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3)]
@@ -30,7 +40,8 @@ SCHEMA = pa.schema(
         pa.field("ratio", pa.float64()),
     ]
 )
-EXTRA = pa.field("extra", pa.string())
+NOTES = ("the note", "note")
+"""What the field inside of the column ``extra`` is called, by turns."""
 GONE = pa.field("gone", pa.bool_())
 
 KEYS = st.tuples(st.sampled_from("abcdé"), st.sampled_from([0.0, 1.5, math.nan]))
@@ -128,6 +139,7 @@ class MergeMachine(RuleBasedStateMachine):
         self.engine = DuckDBEngine(self.store)
         self.rows: dict[str, Row] = {}
         self.schema = SCHEMA
+        self.note = NOTES[0]
         self.snapshots = 0
 
     def teardown(self):
@@ -139,8 +151,12 @@ class MergeMachine(RuleBasedStateMachine):
 
     @rule()
     def add_a_column(self):
-        if EXTRA not in self.schema:
-            self.schema = self.schema.append(EXTRA)
+        if "extra" not in self.schema.names:
+            self.schema = self.schema.append(self._extra)
+
+    @property
+    def _extra(self):
+        return pa.field("extra", pa.struct([(self.note, pa.string())]))
 
     @rule(load=LOADS)
     def merge(self, load):
@@ -225,6 +241,31 @@ class MergeMachine(RuleBasedStateMachine):
         self.snapshots = len(self.store.history(TABLE))
         self._compare()
 
+    @precondition(lambda self: self.exists)
+    @rule(key=KEYS, value=VALUES)
+    def another_writer_adds_a_file(self, key, value):
+        """As it is, so without field ids."""
+        if repr(key) in self.rows:
+            return
+        table = self.store.catalog.load_table("bronze.things")
+        row = {"k": key[0], "level": key[1], "value": value, PARTITION_DATE_COLUMN: DAYS[0].date}
+        path = Path(self.folder.name, f"added-{len(self.store.history(TABLE))}.parquet")
+        arrow = schema_to_pyarrow(table.schema(), include_field_ids=False)
+        pq.write_table(pa.Table.from_pylist([row], schema=arrow), path)
+        table.add_files([path.as_uri()])
+        self.rows[repr(key)] = Row(key, (value, None, None), 0, -1)
+        self.snapshots += 1
+        self._compare()
+
+    @precondition(lambda self: self.exists and "extra" in self.store.load(TABLE).schema.names)
+    @rule()
+    def another_writer_renames_a_field_inside(self):
+        old, self.note = self.note, NOTES[self.note == NOTES[0]]
+        with self.store.catalog.load_table("bronze.things").update_schema() as update:
+            update.rename_column(("extra", old), self.note)
+        self.schema = self.schema.set(self.schema.get_field_index("extra"), self._extra)
+        self._compare()
+
     @property
     def exists(self):
         return self.store.exists(TABLE)
@@ -232,7 +273,12 @@ class MergeMachine(RuleBasedStateMachine):
     def _rows_of(self, load):
         deletes = [bool(load.has_deletes and g) for g in load.gone]
         new = [
-            Row(k, (v, r, f"x{v}" if EXTRA in self.schema else None), load.day, load.extraction)
+            Row(
+                k,
+                (v, r, f"x{v}" if "extra" in self.schema.names else None),
+                load.day,
+                load.extraction,
+            )
             for k, (v, r) in zip(load.keys, load.values, strict=False)
         ]
         return new, deletes
@@ -279,8 +325,8 @@ class MergeMachine(RuleBasedStateMachine):
         given = self.schema.append(GONE) if load.has_deletes else self.schema
         dicts = [
             dict(zip(("k", "level"), r.key, strict=True))
-            | dict(zip(("value", "ratio", "extra"), r.content, strict=True))
-            | {"gone": d}
+            | dict(zip(("value", "ratio"), r.content[:2], strict=True))
+            | {"extra": {self.note: r.content[2]} if r.content[2] else None, "gone": d}
             for r, d in zip(new, deletes, strict=False)
         ]
         rows = load_rows(given, dicts, load.how.partition, load.extraction)
@@ -304,7 +350,8 @@ class MergeMachine(RuleBasedStateMachine):
 
     def _texts(self, rows):
         names = ("k", "level", "value", "ratio", "extra", "_phlo_partition_date")
-        return sorted(repr(tuple(r.get(n) for n in names)) for r in rows.to_pylist())
+        flat = [r | {"extra": (r.get("extra") or {}).get(self.note)} for r in rows.to_pylist()]
+        return sorted(repr(tuple(r.get(n) for n in names)) for r in flat)
 
     def _compare(self):
         expected = self._expected()
