@@ -6,15 +6,22 @@ import contextlib
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from phlo.errors import UnsupportedTypeError
 from pyarrow.fs import FileSelector, FileType
 from pyiceberg.io.pyarrow import ParquetFormatWriter, PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.partitioning import PartitionFieldValue, PartitionKey, PartitionSpec
+from pyiceberg.partitioning import (
+    PartitionFieldValue,
+    PartitionKey,
+    PartitionSpec,
+    partition_record_value,
+)
 from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import Record
@@ -41,6 +48,16 @@ _DELETE_SCHEMA = Schema(
 )
 DELETE_SCHEMA = schema_to_pyarrow(_DELETE_SCHEMA)
 """Of a position-delete file: ``file_path`` and ``pos``."""
+
+
+class _Key(PartitionKey):
+    """A partition; pyiceberg's own knows one field for each source column."""
+
+    @cached_property
+    def partition(self) -> Record:
+        """Its values, as Iceberg keeps them."""
+        pairs = [(pair.field, pair.value) for pair in self.field_values]
+        return Record(*(partition_record_value(f, v, self.schema) for f, v in pairs))
 
 
 @dataclass
@@ -177,7 +194,7 @@ def split_by_partition(
     for partition_field in spec.fields:
         source = schema.find_field(partition_field.source_id)
         transform = partition_field.transform.pyarrow_transform(source.field_type)
-        values.append(transform(batch.column(_position(schema, source.field_id))))
+        values.append(transform(_small(batch.column(_position(schema, source.field_id)))))
     order = pc.sort_indices(  # pyright: ignore[reportAttributeAccessIssue] - made at import
         pa.table(values, names=names), sort_keys=[(n, "ascending") for n in names]
     )
@@ -191,13 +208,26 @@ def split_by_partition(
     ]
 
 
+def _small(values: pa.Array) -> pa.Array:
+    """Pyiceberg's transforms know no large binaries."""
+    return values.cast(pa.binary()) if pa.types.is_large_binary(values.type) else values
+
+
 def _position(schema: Schema, field_id: int) -> int:
-    return next(n for n, f in enumerate(schema.fields) if f.field_id == field_id)
+    for n, column in enumerate(schema.fields):
+        if column.field_id == field_id:
+            return n
+    raise UnsupportedTypeError(
+        "The table is partitioned by a field inside a column, and phlo cannot write to it.",
+        got=schema.find_column_name(field_id),
+        expected="partitions by columns",
+        hint="Let the engine that partitioned it so partition it by columns.",
+    )
 
 
 def _key(spec: PartitionSpec, schema: Schema, values: list[Any]) -> PartitionKey:
     pairs = [PartitionFieldValue(f, v) for f, v in zip(spec.fields, values, strict=True)]
-    return PartitionKey(field_values=pairs, partition_spec=spec, schema=schema)
+    return _Key(field_values=pairs, partition_spec=spec, schema=schema)
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -21,7 +21,7 @@ from pyiceberg.io.pyarrow import (
 )
 from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
-from pyiceberg.transforms import parse_transform
+from pyiceberg.transforms import IdentityTransform, parse_transform
 from pyiceberg.types import (
     DateType,
     DecimalType,
@@ -122,31 +122,52 @@ def build_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> Parti
     """A partition spec from pairs of column and transform.
 
     Raises:
-        SchemaChangeError: A column is not in the schema, or a transform is unknown.
+        SchemaChangeError: A column is not in the schema, a transform is unknown or does not take
+            its column's type, or two pairs say the same or are called as a column is.
     """
-    fields = []
-    for number, (column, transform) in enumerate(partition_by):
-        try:
-            source = schema.find_field(column)
-            parsed = parse_transform(transform)
-        except ValueError as exc:
-            raise SchemaChangeError(
-                f"partition_spec names {column!r} with {transform!r}, which cannot be.",
-                got=repr((column, transform)),
-                expected="a column of the table and identity, year, month, day, hour, "
-                "bucket[n] or truncate[n]",
-                hint='Write it as ("country", "identity") or ("ts", "day").',
-            ) from exc
-        name = column if transform == "identity" else f"{column}_{transform.split('[')[0]}"
-        fields.append(
-            PartitionField(
-                source_id=source.field_id,
-                field_id=PARTITION_FIELD_ID_START + number,
-                transform=parsed,
-                name=name,
-            )
+    fields = [
+        PartitionField(
+            source_id=_source(schema, column, transform).field_id,
+            field_id=PARTITION_FIELD_ID_START + number,
+            transform=parse_transform(transform),
+            name=column if transform == "identity" else f"{column}_{transform.split('[')[0]}",
         )
+        for number, (column, transform) in enumerate(partition_by)
+    ]
+    _refuse_twice(schema, fields)
     return PartitionSpec(*fields)
+
+
+def _source(schema: Schema, column: str, transform: str) -> NestedField:
+    source = next((field for field in schema.fields if field.name == column), None)
+    try:
+        is_right = source and parse_transform(transform).can_transform(source.field_type)
+    except ValueError:
+        is_right = False
+    if source is None or not is_right:
+        raise SchemaChangeError(
+            f"partition_spec names {column!r} with {transform!r}, which cannot be.",
+            got=repr((column, transform)),
+            expected="a column of the table and identity, year, month, day, hour, "
+            "bucket[n] or truncate[n], as its type allows",
+            hint='Write it as ("country", "identity") or ("ts", "day").',
+        )
+    return source
+
+
+def _refuse_twice(schema: Schema, fields: Sequence[PartitionField]) -> None:
+    ways = [(f.source_id, f.transform.dedup_name) for f in fields]
+    others = [f.name for f in schema.fields] + [f.name for f in fields]
+    for way, field in zip(ways, fields, strict=True):
+        is_column = isinstance(field.transform, IdentityTransform)
+        if ways.count(way) > 1 or others.count(field.name) > (2 if is_column else 1):
+            raise SchemaChangeError(
+                f"partition_spec makes the partition {field.name!r} twice, or beside a column of "
+                "that name.",
+                got=str(sorted(others)),
+                expected="one of year, month, day and hour for a column, and names of their own",
+                hint="Leave one of them out, or rename the column.",
+            )
 
 
 def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: TableName) -> None:

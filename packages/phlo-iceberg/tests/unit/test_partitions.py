@@ -1,0 +1,133 @@
+"""Rows go to the partitions that Iceberg's transforms say, against pyiceberg's own in Python."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import hypothesis.strategies as st
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from phlo.errors import SchemaChangeError
+from phlo.lake import open_lake
+from phlo_iceberg.files import split_by_partition
+from phlo_iceberg.schema import arrow_to_iceberg, build_spec
+from phlo_testing.loads import load_rows, with_metadata
+from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.transforms import (
+    BucketTransform,
+    DayTransform,
+    HourTransform,
+    IdentityTransform,
+    MonthTransform,
+    TruncateTransform,
+    VoidTransform,
+    YearTransform,
+)
+from pyiceberg.typedef import Record
+
+EPOCH = datetime(1970, 1, 1)
+MICROSECOND = timedelta(microseconds=1)
+TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))
+TIMED = (YearTransform(), MonthTransform(), DayTransform(), HourTransform())
+SOURCES = [
+    (pa.date32(), st.dates(date(1900, 1, 1), date(2200, 1, 1)), (*TIMED[:3], BucketTransform(4))),
+    (pa.timestamp("us"), TIMES, (*TIMED, BucketTransform(4))),
+    (pa.timestamp("us", tz="UTC"), TIMES.map(lambda t: t.replace(tzinfo=UTC)), TIMED),
+    (pa.string(), st.text(max_size=6), (BucketTransform(8), TruncateTransform(2))),
+    (pa.int32(), st.integers(-(2**31), 2**31 - 1), (BucketTransform(3), TruncateTransform(10))),
+    (pa.int64(), st.integers(-(2**62), 2**62), (BucketTransform(3), TruncateTransform(10))),
+    (
+        pa.decimal128(9, 2),
+        st.decimals(-1000, 1000, places=2),
+        (BucketTransform(3), TruncateTransform(50)),
+    ),
+    (pa.binary(), st.binary(max_size=6), (BucketTransform(5), TruncateTransform(3))),
+    (pa.bool_(), st.booleans(), (IdentityTransform(), VoidTransform())),
+]
+CASES = [(kind, values, t) for kind, values, transforms in SOURCES for t in transforms]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "transform"), CASES, ids=[f"{t}-{kind}" for kind, _, t in CASES]
+)
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_every_row_goes_where_its_transform_says(kind, values, transform, data):
+    found = data.draw(st.lists(st.none() | values, min_size=1, max_size=8))
+    schema = arrow_to_iceberg(pa.schema([("c", kind), ("row", pa.int64())]), "the test")
+    spec = build_spec(schema, [("c", str(transform))])
+    rows = {"c": found, "row": list(range(len(found)))}
+    batch = pa.RecordBatch.from_pydict(rows, schema_to_pyarrow(schema))
+    placed = {
+        row["row"]: key.partition
+        for key, part in split_by_partition(batch, spec, schema)
+        for row in part.to_pylist()
+    }
+    expected = transform.transform(schema.find_type("c"))
+    assert placed == {n: Record(expected(_internal(v))) for n, v in enumerate(found)}
+
+
+def _internal(value):
+    """A value as Iceberg's transforms take it: days and microseconds since 1970."""
+    match value:
+        case datetime():
+            return (value.replace(tzinfo=None) - EPOCH) // MICROSECOND
+        case date():
+            return (value - EPOCH.date()).days
+    return value
+
+
+def test_a_table_may_be_partitioned_by_any_transform(phlo_environment):
+    store = open_lake().store
+    schema = pa.schema(
+        [("id", pa.string()), ("at", pa.timestamp("us", tz="UTC")), ("price", pa.decimal128(9, 2))]
+    )
+    spec = [("at", "month"), ("id", "bucket[4]"), ("id", "truncate[1]"), ("price", "truncate[9]")]
+
+    def load(rows, partition, extraction):
+        staged = store.stage(
+            EVENTS,
+            load_rows(schema, rows, partition, extraction),
+            merge(partition),
+            schema=with_metadata(schema),
+            partition_by=spec,
+        )
+        return store.publish([staged])[0].account
+
+    noon = datetime(2025, 1, 1, 12, tzinfo=UTC)
+    rows = [{"id": f"k{n}", "at": noon + timedelta(days=n), "price": Decimal(n)} for n in range(40)]
+    assert load([*rows, {"id": "none"}], DAY_1, 0).inserted == 41
+    later = {"id": "k7", "at": noon + timedelta(days=90), "price": Decimal(7)}
+    account = load([later, rows[8], {"id": "none"}], DAY_2, 1)
+    assert (account.updated, account.unchanged) == (1, 2)
+
+    found = open_lake().engine.query("SELECT id, at, price FROM bronze.events").read_all()
+    expected = {r["id"]: r for r in rows} | {"k7": later}
+    expected["none"] = {"id": "none", "at": None, "price": None}
+    assert {r["id"]: r for r in found.to_pylist()} == expected
+    scan = store.catalog.load_table("bronze.events").scan("at >= '2025-03-01T00:00:00+00:00'")
+    assert [row["id"] for row in scan.to_arrow().to_pylist()] == ["k7"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        [("nothing", "identity")],
+        [("at", "fortnight")],
+        [("id", "day")],
+        [("place", "identity")],
+        [("place.city", "identity")],
+        [("at", "month"), ("at", "day")],
+        [("id", "identity"), ("id", "identity")],
+        [("id", "bucket[2]"), ("id", "bucket[4]")],
+        [("at", "year")],
+    ],
+    ids=str,
+)
+def test_what_cannot_be_partitioned_is_told(spec):
+    place = pa.struct([("city", pa.string())])
+    columns = [("id", pa.string()), ("at", pa.timestamp("us")), ("at_year", pa.int64())]
+    schema = arrow_to_iceberg(pa.schema([*columns, ("place", place)]), "the test")
+    with pytest.raises(SchemaChangeError, match="partition_spec"):
+        build_spec(schema, spec)
