@@ -14,6 +14,7 @@ def test_a_new_project_is_written_with_its_name(here, phlo):
     answer = phlo("init", "shop")
     assert answer.code == 0
     assert "Next: cd shop && phlo materialize orders" in answer.out
+    assert "pip install" not in answer.out
     assert (here / "shop" / "README.md").read_text().startswith("# shop\n")
     assert ".phlo/" in (here / "shop" / ".gitignore").read_text().splitlines()
     assert not list((here / "shop").rglob("__pycache__"))
@@ -36,11 +37,14 @@ def test_plugins_bring_templates(here, phlo):
     class Plugin:
         @hookimpl
         def phlo_register_templates(self):
-            return [ProjectTemplate("mine", "My own.", str(here / "mine"))]
+            packages = ("phlo-core", "phlo-to-come")
+            return [ProjectTemplate("mine", "My own.", str(here / "mine"), packages)]
 
     plugin_manager().register(Plugin())
     assert {t["name"] for t in phlo("init", "--list", "--json").json} == {"basic", "mine"}
-    assert phlo("init", "new", "--template", "mine").code == 0
+    answer = phlo("init", "new", "--template", "mine")
+    assert answer.code == 0
+    assert "not installed: pip install phlo-to-come\n" in answer.out
     assert (here / "new" / ".env").read_text() == "# new\n"
 
 

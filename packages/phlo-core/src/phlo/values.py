@@ -434,11 +434,13 @@ class ProjectTemplate:
         name: What ``--template`` takes.
         description: One line.
         folder: Absolute path of the folder whose files are copied.
+        packages: Distributions that the project needs; ``phlo init`` tells which are missing.
     """
 
     name: str
     description: str
     folder: str
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

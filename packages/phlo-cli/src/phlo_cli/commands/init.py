@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,26 @@ def init(name: str, template: str, list_templates: bool, output: Output) -> None
         )
     folder = Path(name).resolve()
     written = write_project(templates[template], folder)
+    missing = [p for p in templates[template].packages if not _is_installed(p)]
     if output.as_json:
-        output.json({"folder": str(folder), "files": [str(p.relative_to(folder)) for p in written]})
+        files = [str(p.relative_to(folder)) for p in written]
+        output.json({"folder": str(folder), "files": files, "missing_packages": missing})
         return
     output.line(f"Wrote {counted(len(written), 'file')} to {folder}.")
+    if missing:
+        output.line(f"It needs what is not installed: pip install {' '.join(missing)}", "yellow")
     go = "" if folder == Path.cwd() else f"cd {name} && "
     output.line(
         f"Next: {go}phlo materialize orders" if template == "basic" else f"Next: {go}phlo status"
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _templates() -> dict[str, ProjectTemplate]:

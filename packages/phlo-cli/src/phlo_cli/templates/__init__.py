@@ -10,4 +10,5 @@ BASIC = ProjectTemplate(
     name="basic",
     description="One table of orders with its contract and checks; runs without a network.",
     folder=str(Path(__file__).parent / "basic"),
+    packages=("phlo-dlt", "phlo-iceberg", "phlo-quality"),
 )
