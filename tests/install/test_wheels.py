@@ -1,6 +1,7 @@
 """Every distribution builds, and the command line works with core alone beside it (R150)."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -34,20 +35,41 @@ def test_every_package_builds_a_wheel_with_types_and_without_the_namespace(wheel
 
 
 @pytest.mark.slow
+def test_the_packages_of_a_new_project_are_all_that_it_needs(wheels, tmp_path):
+    """What a package uses and does not name would be missing here, and nowhere else."""
+    bin_ = install(wheels, tmp_path, "phlo-cli", "phlo-dlt", "phlo-iceberg", "phlo-quality")
+    written = run(bin_ / "phlo", "init", "shop", cwd=tmp_path)
+    assert "not installed" not in written
+    orders = tmp_path / "shop" / "workflows" / "ingestion" / "shop" / "orders.py"
+    spec = 'partition_spec=[("ordered_at", "day"), ("id", "bucket[4]")],'
+    orders.write_text(orders.read_text().replace('group="shop",', f'group="shop",\n    {spec}'))
+    assert "Checks: 3 passed" in run(bin_ / "phlo", "materialize", "orders", cwd=tmp_path / "shop")
+    query = "SELECT count(*) AS n FROM bronze.orders"
+    assert json.loads(run(bin_ / "phlo", "query", query, "--json", cwd=tmp_path / "shop"))
+
+
+@pytest.mark.slow
 def test_core_and_cli_alone_answer_help_and_list_themselves(wheels, tmp_path):
-    venv = tmp_path / "venv"
-    run(*UV, "venv", "--quiet", "--python", sys.executable, str(venv))
-    pins = constraints(tmp_path / "pins.txt")
-    own = [str(next(wheels.glob(f"{name}-*.whl"))) for name in ("phlo_core", "phlo_cli")]
-    python = str(venv / "bin" / "python")
-    run(*UV, "pip", "install", "--quiet", "--python", python, "--constraint", pins, *own)
-    assert "materialize" in run(str(venv / "bin" / "phlo"), "--help")
-    plugins = json.loads(run(str(venv / "bin" / "phlo"), "plugin", "list", "--json"))
+    bin_ = install(wheels, tmp_path, "phlo-core", "phlo-cli")
+    assert "materialize" in run(bin_ / "phlo", "--help")
+    plugins = json.loads(run(bin_ / "phlo", "plugin", "list", "--json"))
     assert [plugin["name"] for plugin in plugins] == ["cli", "core"]
 
 
-def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+def install(wheels, folder, *packages):
+    """The commands of a fresh environment with these packages alone."""
+    venv, pins = folder / "venv", constraints(folder / "pins.txt")
+    run(*UV, "venv", "--quiet", "--python", sys.executable, venv)
+    options = ["--python", venv / "bin" / "python", "--constraint", pins, "--find-links", wheels]
+    run(*UV, "pip", "install", "--quiet", *options, *packages)
+    return venv / "bin"
+
+
+def run(*command, cwd=None):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PHLO_")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=280, check=False, cwd=cwd, env=env
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
