@@ -124,7 +124,8 @@ def upsert(folder: str, days: int):
 def dlt_merge(folder: str, days: int):
     """What dlt's filesystem destination does with a load whose table format is Iceberg."""
     table, rows = _table_and_rows(folder)
-    schema = {"x-merge-strategy": "upsert", "columns": {"id": {"primary_key": True}}}
+    key = {"name": "id", "data_type": "text", "primary_key": True}
+    schema = {"x-merge-strategy": "upsert", "columns": {"id": key}}
     return lambda: merge_iceberg_table(table, rows, schema, "orders")
 
 

@@ -86,6 +86,10 @@ class UnreadableTableError(ConfigurationError, FileNotFoundError):
     __str__ = PhloError.__str__
 
 
+class UnsupportedTableError(ConfigurationError):
+    """A table was made by another system with what phlo cannot read, or cannot write."""
+
+
 class AssetNotFoundError(ConfigurationError, KeyError):
     """No asset has the name asked for, or makes the table asked for."""
 

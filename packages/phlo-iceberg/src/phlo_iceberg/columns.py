@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from phlo.errors import UnsupportedTypeError
+from phlo.errors import UnsupportedTableError
 from phlo.sql import Identifier, Sql, quote_identifier, sql
 from pyiceberg.io.pyarrow import pyarrow_to_schema
 from pyiceberg.schema import Schema, index_by_id, sanitize_column_names
@@ -72,7 +72,7 @@ def held_in(
     its schema says.
 
     Raises:
-        UnsupportedTypeError: A file without field ids cannot be read by the names in it.
+        UnsupportedTableError: A file without field ids cannot be read by the names in it.
     """
     columns = [state.schema.find_field(name) for name in names]
     if not (state.metadata.name_mapping() or any(_may_differ(state, c) for c in columns)):
@@ -163,8 +163,8 @@ def _by_names(state: TableState, arrow: pa.Schema, task: FileScanTask) -> Schema
         raise _unreadable(state, task, str(error)) from error
 
 
-def _unreadable(state: TableState, task: FileScanTask, reason: str) -> UnsupportedTypeError:
-    return UnsupportedTypeError(
+def _unreadable(state: TableState, task: FileScanTask, reason: str) -> UnsupportedTableError:
+    return UnsupportedTableError(
         f"{state.name}: a file that another system wrote carries no field ids, and cannot be read "
         f"by its names: {reason}",
         got=task.file.file_path,

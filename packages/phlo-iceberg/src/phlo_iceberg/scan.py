@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import duckdb
-from phlo.errors import InvalidNameError
+from phlo.errors import InvalidNameError, UnsupportedTableError
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import FileFormat
 from pyiceberg.table import DataScan, FileScanTask
 
 from phlo_iceberg.columns import Layout, held_in, read_columns
@@ -76,7 +77,11 @@ class TableState:
         return {spelt(path) for path in outside for spelt in (duckdb_path, duckdb_pattern)}
 
     def tasks(self, row_filter: BooleanExpression | None = None) -> list[FileScanTask]:
-        """The data files that may hold rows of the filter, each with its delete files."""
+        """The data files that may hold rows of the filter, each with its delete files.
+
+        Raises:
+            UnsupportedTableError: Rows are deleted by equality, or files are not Parquet.
+        """
         if self.snapshot_id is None:
             return []
         scan = DataScan(
@@ -85,7 +90,22 @@ class TableState:
             row_filter=row_filter or AlwaysTrue(),
             snapshot_id=self.snapshot_id,
         )
-        return list(scan.plan_files())  # pyright: ignore[reportArgumentType]
+        try:
+            tasks = list(scan.plan_files())
+        except ValueError as error:
+            raise self._unsupported(str(error)) from error
+        for file in (file for t in tasks for file in (t.file, *t.delete_files)):
+            if file.file_format != FileFormat.PARQUET:
+                raise self._unsupported(f"{file.file_path} is {file.file_format.name}")
+        return tasks  # pyright: ignore[reportReturnType]
+
+    def _unsupported(self, reason: str) -> UnsupportedTableError:
+        return UnsupportedTableError(
+            f"{self.name} cannot be read: {reason}",
+            expected="rows in Parquet files, and those deleted marked by position in such files",
+            hint="Let the engine that wrote it compact it, and write so from then on.",
+            table=self.name,
+        )
 
     def refuse_same_letters(self, more: Sequence[str] = ()) -> None:
         """Refuse columns, or fields beside one another, that DuckDB takes for one and the same.

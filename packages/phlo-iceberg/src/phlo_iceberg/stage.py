@@ -254,7 +254,8 @@ def _write(
     touched = [t for t in plan.tasks if duckdb_path(t.file.file_path) in plan.removed]
     partly = [t for t in touched if not _is_emptied(t, plan)]
     whole = [t.file for t in touched if t not in partly]
-    rewrite = partly if _is_worth_rewriting(partly, plan) else []
+    has_deletes = target.metadata.format_version > 1
+    rewrite = partly if not has_deletes or _is_worth_rewriting(partly, plan) else []
     marked = [t for t in partly if t not in rewrite]
     parts = [plan.new_rows] if plan.new_row_count else []
     if rewrite:

@@ -15,9 +15,11 @@ from phlo.errors import (
     SchemaChangeError,
     TableNotFoundError,
     UnreadableTableError,
+    UnsupportedTableError,
 )
 from phlo.values import LoadAccount, Published, Snapshot, TableName
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 
 from phlo_iceberg.catalog import ensure_namespace
@@ -200,6 +202,7 @@ class IcebergStore:
             handle = self._open(table)
         except NoSuchTableError:
             return self._new_target(table, schema, partition_by)
+        _refuse_newer_format(table, handle)
         transaction = SchemaTransaction(handle)
         with transaction.update_schema(allow_incompatible_changes=True) as update:
             current = handle.schema()
@@ -306,7 +309,7 @@ class IcebergStore:
 
     def maintain(self, table: TableName, *, dry_run: bool = False) -> MaintenanceReport:
         """Compact, expire and clean up (see the protocol)."""
-        self._load(table)
+        _refuse_newer_format(table, self._load(table))
         return maintain_table(self.catalog, table, self._policy, dry_run=dry_run)
 
     def repair(self, *, dry_run: bool = False) -> list[Repair]:
@@ -329,6 +332,18 @@ class IcebergStore:
             parent = current.parent_snapshot_id
             current = metadata.snapshot_by_id(parent) if parent is not None else None
         return found
+
+
+def _refuse_newer_format(table: TableName, handle: Table) -> None:
+    version = handle.metadata.format_version
+    if version > SUPPORTED_TABLE_FORMAT_VERSION:
+        raise UnsupportedTableError(
+            f"{table} has a newer format, which phlo reads and does not write.",
+            got=f"format version {version}",
+            expected=f"at most {SUPPORTED_TABLE_FORMAT_VERSION}",
+            hint="Load into a table of its own, or have it written anew in that format.",
+            table=table,
+        )
 
 
 def _branch_commit(handle: Table, table: TableName, snapshot, name: str) -> Commit:  # noqa: ANN001

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from phlo.errors import InvalidNameError, UnsupportedTypeError
+from phlo.errors import InvalidNameError, UnsupportedTableError, UnsupportedTypeError
 from phlo.lake import open_lake
 from phlo.sql import Sql, sql
 from phlo_iceberg import stage
@@ -450,7 +450,7 @@ class TestFilesOfOthers(Tables):
         self.add(store, folder, pa.table({"id": ["a"], "ID": ["b"]}))
         with self.evolve(store) as update:
             update.rename_column("ID", "other")
-        with pytest.raises(UnsupportedTypeError, match=r"\['ID', 'id'\] differ in case alone"):
+        with pytest.raises(UnsupportedTableError, match=r"\['ID', 'id'\] differ in case alone"):
             open_lake().engine.query("SELECT id FROM bronze.events")
-        with pytest.raises(UnsupportedTypeError):
+        with pytest.raises(UnsupportedTableError):
             self.load(store, [{"id": "a", "value": 2}], self.SCHEMA)
