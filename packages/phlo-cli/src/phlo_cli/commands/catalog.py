@@ -88,7 +88,7 @@ def _table_row(store: TableStore, name: TableName) -> dict[str, Any]:
     stored, snapshots = store.load(name), store.history(name)
     return {
         "table": str(name),
-        "rows": stored.row_count,
+        "rows": _row_count(stored),
         "columns": len(stored.schema),
         "snapshots": len(snapshots),
         "changed": snapshots[0].committed_at if snapshots else None,
@@ -98,10 +98,20 @@ def _table_row(store: TableStore, name: TableName) -> dict[str, Any]:
 def _facts(stored: StoredTable) -> dict[str, Any]:
     return {
         "table": str(stored.name),
-        "rows": stored.row_count,
+        "rows": _row_count(stored),
         "snapshot_id": stored.snapshot_id,
         "location": stored.location,
     }
+
+
+def _row_count(stored: StoredTable) -> int | None:
+    """``None``: another system keeps the rows so that they cannot be read."""
+    from phlo.errors import UnsupportedTableError
+
+    try:
+        return stored.row_count
+    except UnsupportedTableError:
+        return None
 
 
 def _columns(stored: StoredTable) -> list[dict[str, Any]]:

@@ -152,7 +152,7 @@ def _store() -> Finding | str:
     tables = store.list_tables()
     for table in tables:
         store.load(table)
-    return f"{counted(len(tables), 'table')} can be read"
+    return f"{counted(len(tables), 'table')} can be opened"
 
 
 def _displaced(repairs: Sequence[Repair]) -> Finding:

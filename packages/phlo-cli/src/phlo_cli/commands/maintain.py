@@ -9,7 +9,11 @@ import click
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
-    from phlo.values import MaintenanceReport
+    from collections.abc import Iterable
+
+    from phlo.errors import PhloError
+    from phlo.protocols import TableStore
+    from phlo.values import MaintenanceReport, TableName
 
     from phlo_cli.output import Output
 
@@ -23,13 +27,14 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
 
     Small files and deletes are joined into whole files, snapshots older than five days are dropped
     (the newest twenty stay), and files that no snapshot needs are removed once they are three days
-    old. `phlo config show` names the settings.
+    old. `phlo config show` names the settings. A table that cannot be maintained does not keep the
+    others from it.
     """
     from phlo_cli.commands.catalog import find_table, open_store
 
     store = open_store()
     names = [find_table(store, table)] if table else store.list_tables()
-    reports = [store.maintain(name, dry_run=dry_run) for name in names]
+    reports, errors = _maintain(store, names, dry_run=dry_run)
     output.rows(
         [_row(report) for report in reports if output.as_json or report.has_work],
         columns=("table", "snapshots_dropped", "files_joined", "files_removed", "megabytes"),
@@ -39,6 +44,24 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     if dry_run and not output.as_json:
         for path in (path for report in reports for path in report.removed_files):
             output.line(f"would remove {path}")
+    for error in errors:
+        click.echo(f"Error: {error}", err=True)
+    if errors:
+        raise click.exceptions.Exit(1)
+
+
+def _maintain(
+    store: TableStore, names: Iterable[TableName], *, dry_run: bool
+) -> tuple[list[MaintenanceReport], list[PhloError]]:
+    from phlo.errors import PhloError
+
+    reports, errors = [], []
+    for name in names:
+        try:
+            reports.append(store.maintain(name, dry_run=dry_run))
+        except PhloError as error:
+            errors.append(error)
+    return reports, errors
 
 
 def _row(report: MaintenanceReport) -> dict[str, object]:
