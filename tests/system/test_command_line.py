@@ -12,7 +12,8 @@ import pytest
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shop")
+    folder = tmp_path_factory.mktemp("shop") / "my Läden [1] 'x' & {y} $z"
+    folder.mkdir()
     phlo(folder, "init", ".")
     return folder
 
@@ -47,6 +48,7 @@ def test_the_first_load_is_judged_and_visible(project):
     assert snapshot["partition"] == "2025-01-15"
     assert snapshot["run"] == run["run_id"][:8]
     assert asset["snapshot_id"] == snapshot["snapshot_id"]
+    assert (project / ".phlo" / "warehouse" / "bronze" / "orders" / "metadata").is_dir()
 
 
 def test_a_backfill_of_one_process_makes_one_snapshot_each_and_a_rerun_none(project):

@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PHLO_", extra="ignore", frozen=True)
 
     project_dir: Path = Field(
-        default_factory=find_project_dir, description="Folder of the project."
+        default_factory=find_project_dir,
+        validate_default=True,
+        description="Folder of the project.",
     )
     timezone: str = Field("UTC", description="Time zone of partitions and schedules (IANA name).")
     start_date: date = Field(
@@ -55,6 +57,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
         return split_names(value) if isinstance(value, str) else value
+
+    @field_validator("project_dir")
+    @classmethod
+    def _nameable(cls, value: Path) -> Path:
+        # Iceberg's addresses end at the first two, and dlt takes the third for a place to fill.
+        if {"?", "#", "%"} & set(str(value)):
+            raise ValueError(f"{value} has one of ? # % in it; rename that folder")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -105,9 +115,12 @@ def _read_settings(kind: type[BaseSettings]) -> BaseSettings:
         return kind(_env_file=find_project_dir() / ".env")  # pyright: ignore[reportCallIssue]
     except ValidationError as exc:
         prefix = kind.model_config.get("env_prefix", "")
+        errors = exc.errors(include_input=False, include_url=False)
         problems = "; ".join(
-            f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
-            for e in exc.errors(include_input=False, include_url=False)
+            f"{prefix}{'_'.join(map(str, e['loc']))}".upper()
+            + ": "
+            + e["msg"].removeprefix("Value error, ")
+            for e in errors
         )
         raise ConfigurationError(
             f"Settings are wrong: {problems}.",

@@ -29,7 +29,7 @@ def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str
     given = {
         "type": iceberg.catalog_type,
         "uri": _plain(uri) or f"sqlite:///{state / 'catalog.db'}",
-        "warehouse": iceberg.warehouse or (state / "warehouse").as_uri(),
+        "warehouse": iceberg.warehouse or f"file://{state / 'warehouse'}",  # no URL: not escaped
         "credential": _plain(credential),
         "oauth2-server-uri": f"{_plain(uri)}/v1/oauth/tokens" if is_rest and credential else None,
         "s3.endpoint": iceberg.s3_endpoint,

