@@ -29,6 +29,7 @@ from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from pyiceberg.catalog import load_catalog
 from pyiceberg.expressions import EqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.transforms import BucketTransform, IdentityTransform
 
 TABLE = TableName("bronze", "things")
 DAYS = [Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3)]
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
         pa.field("ratio", pa.float64()),
     ]
 )
+BY_DATE = {PARTITION_DATE_COLUMN: (PARTITION_DATE_COLUMN, IdentityTransform())}
 NOTES = ("the note", "note")
 """What the field inside of the column ``extra`` is called, by turns."""
 GONE = pa.field("gone", pa.bool_())
@@ -242,12 +244,24 @@ class MergeMachine(RuleBasedStateMachine):
         self._compare()
 
     @precondition(lambda self: self.exists)
+    @rule(fields=st.sampled_from([{}, {"k_bucket": ("k", BucketTransform(2))}, BY_DATE]))
+    def another_writer_partitions_otherwise(self, fields):
+        table = self.store.catalog.load_table("bronze.things")
+        present = {field.name for field in table.spec().fields}
+        with table.update_spec() as update:
+            for name in present - fields.keys():
+                update.remove_field(name)
+            for name in fields.keys() - present:
+                update.add_field(*fields[name], name)
+        self._compare()
+
+    @precondition(lambda self: self.exists)
     @rule(key=KEYS, value=VALUES)
     def another_writer_adds_a_file(self, key, value):
-        """As it is, so without field ids."""
-        if repr(key) in self.rows:
-            return
+        """As it is, so without field ids; pyiceberg cannot tell a file's bucket."""
         table = self.store.catalog.load_table("bronze.things")
+        if repr(key) in self.rows or "k_bucket" in {f.name for f in table.spec().fields}:
+            return
         row = {"k": key[0], "level": key[1], "value": value, PARTITION_DATE_COLUMN: DAYS[0].date}
         path = Path(self.folder.name, f"added-{len(self.store.history(TABLE))}.parquet")
         arrow = schema_to_pyarrow(table.schema(), include_field_ids=False)
