@@ -168,6 +168,7 @@ def _data_file(
     statistics: DataFileStatistics,
     nan_counts: Mapping[int, int],
 ) -> DataFile:
+    _drop_unwritable_bounds(statistics)
     file = DataFile.from_args(
         content=content,
         file_path=output.location,
@@ -181,6 +182,18 @@ def _data_file(
     )
     file.spec_id = spec_id
     return file
+
+
+def _drop_unwritable_bounds(statistics: DataFileStatistics) -> None:
+    """Leave out upper bounds of text that pyiceberg cannot make.
+
+    It cuts text off and takes the last character's next; that of U+D7FF is no character.
+    """
+    for column in statistics.column_aggregates.values():
+        try:
+            column.max_as_bytes()
+        except UnicodeEncodeError:
+            column.current_max = None
 
 
 def split_by_partition(

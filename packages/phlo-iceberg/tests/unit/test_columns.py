@@ -293,6 +293,16 @@ class TestTypes(Tables):
         assert (again.unchanged, again.updated) == (1, 1)
         assert self._by_pyiceberg(store, "id", "value") == sorted(zip(pair, (0, 7), strict=True))
 
+    def test_keys_whose_bounds_cannot_be_cut_short(self, store):
+        """The next character after the sixteenth is none, or there is no next."""
+        keys = ["a" * 15 + "\ud7ffbc", "a" * 15 + "\ud7ff", "\U0010ffff" * 17, "z" * 40]
+        schema = pa.schema([("id", pa.string()), ("value", pa.int64())])
+        for n, key in enumerate(keys):
+            self.load(store, [{"id": key, "value": n}], schema, extraction=n)
+        again = self.load(store, [{"id": key, "value": 9} for key in keys], schema, extraction=9)
+        assert again.account.updated == 4
+        assert self._by_pyiceberg(store, "id", "value") == [(key, 9) for key in sorted(keys)]
+
     def test_contents(self, store):
         kinds = {f"c{n}": kind for n, (kind, _) in enumerate(TWO_VALUES)}
         schema = pa.schema([("id", pa.string()), *kinds.items()])
