@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import hypothesis.strategies as st
 import pyarrow as pa
@@ -263,7 +264,7 @@ class MergeMachine(RuleBasedStateMachine):
         if repr(key) in self.rows or "k_bucket" in {f.name for f in table.spec().fields}:
             return
         row = {"k": key[0], "level": key[1], "value": value, PARTITION_DATE_COLUMN: DAYS[0].date}
-        path = Path(self.folder.name, f"added-{len(self.store.history(TABLE))}.parquet")
+        path = Path(self.folder.name, f"{uuid4()}.parquet")
         arrow = schema_to_pyarrow(table.schema(), include_field_ids=False)
         pq.write_table(pa.Table.from_pylist([row], schema=arrow), path)
         table.add_files([path.as_uri()])
