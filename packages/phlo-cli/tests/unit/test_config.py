@@ -75,7 +75,7 @@ def test_wrong_values_are_told_by_variable_without_the_value(vault, phlo):
     assert answer.code == 1
     told = " ".join(answer.json["problems"])
     assert "PHLO_VAULT_RETRIES: Input should be a valid integer" in told
-    assert "PHLO_TIMEZONE: Value error, no time zone of that name" in told
+    assert "PHLO_TIMEZONE: no time zone of that name" in told
     assert "s3cr3t" not in answer.out
 
 

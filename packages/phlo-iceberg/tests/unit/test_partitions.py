@@ -35,7 +35,7 @@ SOURCES = [
     (pa.timestamp("us"), TIMES, (*TIMED, BucketTransform(4))),
     (pa.timestamp("us", tz="UTC"), TIMES.map(lambda t: t.replace(tzinfo=UTC)), TIMED),
     (pa.string(), st.text(max_size=6), (BucketTransform(8), TruncateTransform(2))),
-    (pa.int32(), st.integers(-(2**31), 2**31 - 1), (BucketTransform(3), TruncateTransform(10))),
+    (pa.int32(), st.integers(-(2**30), 2**31 - 1), (BucketTransform(3), TruncateTransform(10))),
     (pa.int64(), st.integers(-(2**62), 2**62), (BucketTransform(3), TruncateTransform(10))),
     (
         pa.decimal128(9, 2),
