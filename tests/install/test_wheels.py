@@ -45,7 +45,8 @@ def test_the_packages_of_a_new_project_are_all_that_it_needs(wheels, tmp_path):
     orders.write_text(orders.read_text().replace('group="shop",', f'group="shop",\n    {spec}'))
     assert "Checks: 3 passed" in run(bin_ / "phlo", "materialize", "orders", cwd=tmp_path / "shop")
     query = "SELECT count(*) AS n FROM bronze.orders"
-    assert json.loads(run(bin_ / "phlo", "query", query, "--json", cwd=tmp_path / "shop"))
+    answer = run(bin_ / "phlo", "query", query, "--json", cwd=tmp_path / "shop")
+    assert json.loads(answer) == [{"n": 100}]
 
 
 @pytest.mark.slow

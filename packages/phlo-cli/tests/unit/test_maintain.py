@@ -54,6 +54,12 @@ def test_a_table_that_fails_does_not_keep_the_others_from_maintenance(store, phl
     assert found["id"].to_pylist() == list(range(12))
 
 
+def test_an_unknown_table_is_a_usage_error(store, phlo):
+    answer = phlo("maintain", "bronze.owm")
+    assert answer.code == 2
+    assert "Did you mean 'bronze.own'?" in answer.err
+
+
 def test_its_rows_are_not_counted_and_the_rest_is_shown(store, phlo):
     rows = {row["table"]: row["rows"] for row in phlo("catalog", "tables", "--json").json}
     assert rows == {"bronze.foreign": None, "bronze.own": 12}

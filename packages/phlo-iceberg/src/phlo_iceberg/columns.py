@@ -158,9 +158,12 @@ def _by_names(state: TableState, arrow: pa.Schema, task: FileScanTask) -> Schema
     if alike := same_letters(arrow.names):
         raise _unreadable(state, task, f"{alike} differ in case alone")
     try:
-        return pyarrow_to_schema(arrow, mapping, downcast_ns_timestamp_to_us=True)
+        schema = pyarrow_to_schema(arrow, mapping, downcast_ns_timestamp_to_us=True)
     except ValueError as error:
         raise _unreadable(state, task, str(error)) from error
+    if len({f.field_id for f in schema.fields}) < len(schema.fields):
+        raise _unreadable(state, task, f"of {sorted(arrow.names)} two are one column's")
+    return schema
 
 
 def _unreadable(state: TableState, task: FileScanTask, reason: str) -> UnsupportedTableError:

@@ -368,8 +368,8 @@ class TestFilesOfOthers(Tables):
         self.load(store, [{"id": "phlo's", "value": 0}], self.SCHEMA)
         return store
 
-    def add(self, store, folder, table, name="x.parquet"):
-        path = folder / name
+    def add(self, store, folder, table):
+        path = folder / "x.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
         handle = store.catalog.load_table("bronze.events")
@@ -402,8 +402,8 @@ class TestFilesOfOthers(Tables):
             "b": self._row(2, None),
         }
 
-    def _row(self, value, run, day=DAY_1):
-        return {"value": value, "_phlo_partition_date": day.date, "_phlo_run_id": run}
+    def _row(self, value, run):
+        return {"value": value, "_phlo_partition_date": DAY_1.date, "_phlo_run_id": run}
 
     def test_a_column_renamed_since_is_found_by_the_name_it_had(self, store, folder):
         self.add(store, folder, pa.table({"id": ["a"], "value": [1], "unknown": [9]}))
@@ -412,6 +412,14 @@ class TestFilesOfOthers(Tables):
         found = open_lake().engine.query("SELECT id, amount FROM bronze.events").read_all()
         amounts = {r["id"]: r["amount"] for r in found.to_pylist()}  # pyiceberg refuses "unknown"
         assert amounts == {"phlo's": 0, "a": 1}
+
+    def test_two_names_of_one_column_in_a_file_are_refused(self, store, folder):
+        """Which of them is meant was lost when the column took the name of the other."""
+        self.add(store, folder, pa.table({"id": ["a"], "value": [1], "amount": [9]}))
+        with self.evolve(store) as update:
+            update.rename_column("value", "amount")
+        with pytest.raises(UnsupportedTableError, match="two are one column's"):
+            open_lake().engine.query("SELECT id FROM bronze.events")
 
     @pytest.mark.parametrize("rewrite_rows", [0, 250_000])
     def test_their_rows_are_merged_and_joined_as_any(

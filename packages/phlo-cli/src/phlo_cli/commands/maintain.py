@@ -11,7 +11,6 @@ from phlo_cli.output import output_options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from phlo.errors import PhloError
     from phlo.protocols import TableStore
     from phlo.values import MaintenanceReport, TableName
 
@@ -27,8 +26,8 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
 
     Small files and deletes are joined into whole files, snapshots older than five days are dropped
     (the newest twenty stay), and files that no snapshot needs are removed once they are three days
-    old. `phlo config show` names the settings. A table that cannot be maintained does not keep the
-    others from it.
+    old. `phlo config show` names the settings. Where one table fails, the others are maintained all
+    the same.
     """
     from phlo_cli.commands.catalog import find_table, open_store
 
@@ -44,22 +43,21 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     if dry_run and not output.as_json:
         for path in (path for report in reports for path in report.removed_files):
             output.line(f"would remove {path}")
-    for error in errors:
+    for error in errors[:-1]:
         click.echo(f"Error: {error}", err=True)
-    if errors:
-        raise click.exceptions.Exit(1)
+    if errors:  # told, and made an exit code, as any other command's
+        raise errors[-1]
 
 
 def _maintain(
     store: TableStore, names: Iterable[TableName], *, dry_run: bool
-) -> tuple[list[MaintenanceReport], list[PhloError]]:
-    from phlo.errors import PhloError
-
-    reports, errors = [], []
+) -> tuple[list[MaintenanceReport], list[Exception]]:
+    reports: list[MaintenanceReport] = []
+    errors: list[Exception] = []
     for name in names:
         try:
             reports.append(store.maintain(name, dry_run=dry_run))
-        except PhloError as error:
+        except Exception as error:  # noqa: BLE001, PERF203 - raised once all had their turn
             errors.append(error)
     return reports, errors
 
