@@ -17,6 +17,7 @@ from pyarrow.fs import FileSelector, FileType
 from pyiceberg.io.pyarrow import ParquetFormatWriter, PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import (
+    PartitionField,
     PartitionFieldValue,
     PartitionKey,
     PartitionSpec,
@@ -24,6 +25,7 @@ from pyiceberg.partitioning import (
 )
 from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table.locations import load_location_provider
+from pyiceberg.transforms import TruncateTransform
 from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType
 
@@ -206,8 +208,9 @@ def split_by_partition(
     values: list[pa.Array] = []
     for partition_field in spec.fields:
         source = schema.find_field(partition_field.source_id)
-        transform = partition_field.transform.pyarrow_transform(source.field_type)
-        values.append(transform(_small(batch.column(_position(schema, source.field_id)))))
+        rows = _small(batch.column(_position(schema, source.field_id)))
+        values.append(partition_field.transform.pyarrow_transform(source.field_type)(rows))
+        _refuse_wrapped(partition_field, rows, values[-1])
     order = pc.sort_indices(  # pyright: ignore[reportAttributeAccessIssue] - made at import
         pa.table(values, names=names), sort_keys=[(n, "ascending") for n in names]
     )
@@ -219,6 +222,25 @@ def split_by_partition(
         (_key(spec, schema, [g[n] for n in names]), ordered.slice(g["row_min"], g["row_count"]))
         for g in groups.to_pylist()
     ]
+
+
+def _refuse_wrapped(partition_field: PartitionField, values: pa.Array, truncated: pa.Array) -> None:
+    """Refuse integers that are cut off to one below their type's smallest, which wraps round.
+
+    A reader that looks for such a number would not find the partition. The specification leaves
+    open what becomes of them.
+    """
+    cuts_off = isinstance(partition_field.transform, TruncateTransform)
+    if not cuts_off or not pa.types.is_integer(values.type):
+        return
+    wrapped = values.filter(pc.greater(truncated, values))  # pyright: ignore[reportAttributeAccessIssue]
+    if len(wrapped):
+        raise UnsupportedTypeError(
+            f"The partition {partition_field.name!r} cannot hold a number of the load.",
+            got=str(wrapped[0]),
+            expected=f"numbers whose {partition_field.transform} is one of {values.type}",
+            hint="Partition by bucket[n] of this column, or by another.",
+        )
 
 
 def _small(values: pa.Array) -> pa.Array:

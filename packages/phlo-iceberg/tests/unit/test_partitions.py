@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from phlo.errors import SchemaChangeError
+from phlo.errors import SchemaChangeError, UnsupportedTypeError
 from phlo.lake import open_lake
 from phlo_iceberg.files import split_by_partition
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec
@@ -28,18 +28,18 @@ from pyiceberg.typedef import Record
 
 EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
-TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))
+TIMES = st.datetimes()
 TIMED = (YearTransform(), MonthTransform(), DayTransform(), HourTransform())
 SOURCES = [
-    (pa.date32(), st.dates(date(1900, 1, 1), date(2200, 1, 1)), (*TIMED[:3], BucketTransform(4))),
+    (pa.date32(), st.dates(), (*TIMED[:3], BucketTransform(4))),
     (pa.timestamp("us"), TIMES, (*TIMED, BucketTransform(4))),
     (pa.timestamp("us", tz="UTC"), TIMES.map(lambda t: t.replace(tzinfo=UTC)), TIMED),
     (pa.string(), st.text(max_size=6), (BucketTransform(8), TruncateTransform(2))),
-    (pa.int32(), st.integers(-(2**30), 2**31 - 1), (BucketTransform(3), TruncateTransform(10))),
-    (pa.int64(), st.integers(-(2**62), 2**62), (BucketTransform(3), TruncateTransform(10))),
+    (pa.int32(), st.integers(-(2**31) + 8, 2**31 - 1), (BucketTransform(3), TruncateTransform(10))),
+    (pa.int64(), st.integers(-(2**63) + 8, 2**63 - 1), (BucketTransform(3), TruncateTransform(10))),
     (
         pa.decimal128(9, 2),
-        st.decimals(-1000, 1000, places=2),
+        st.decimals("-9999999.99", "9999999.99", places=2),
         (BucketTransform(3), TruncateTransform(50)),
     ),
     (pa.binary(), st.binary(max_size=6), (BucketTransform(5), TruncateTransform(3))),
@@ -66,6 +66,16 @@ def test_every_row_goes_where_its_transform_says(kind, values, transform, data):
     }
     expected = transform.transform(schema.find_type("c"))
     assert placed == {n: Record(expected(_internal(v))) for n, v in enumerate(found)}
+
+
+@pytest.mark.parametrize(("kind", "smallest"), [(pa.int32(), -(2**31)), (pa.int64(), -(2**63))])
+def test_a_number_cut_off_to_below_its_type_is_refused(kind, smallest):
+    schema = arrow_to_iceberg(pa.schema([("c", kind)]), "the test")
+    spec = build_spec(schema, [("c", "truncate[10]")])
+    rows = pa.RecordBatch.from_pydict({"c": [5, None, smallest + 7]}, schema_to_pyarrow(schema))
+    with pytest.raises(UnsupportedTypeError, match="'c_truncate'") as caught:
+        split_by_partition(rows, spec, schema)
+    assert str(smallest + 7) in str(caught.value)
 
 
 def _internal(value):
