@@ -102,11 +102,9 @@ _WIDER = (
 
 
 def _convert(field: pa.Field, where: str) -> NestedField:
-    field = field.with_type(next((to for is_kind, to in _WIDER if is_kind(field.type)), field.type))
     try:
-        single = _pyarrow_to_schema_without_ids(
-            pa.schema([field]), downcast_ns_timestamp_to_us=True
-        )
+        held = pa.schema([_widened(field)])
+        single = _pyarrow_to_schema_without_ids(held, downcast_ns_timestamp_to_us=True)
     except (TypeError, ValueError, NotImplementedError, UnsupportedPyArrowTypeException) as exc:
         raise UnsupportedTypeError(
             f"Column {field.name!r} of {where} has a type that Iceberg does not have.",
@@ -116,6 +114,24 @@ def _convert(field: pa.Field, where: str) -> NestedField:
             column=field.name,
         ) from exc
     return single.fields[0]
+
+
+def _widened(field: pa.Field) -> pa.Field:
+    """The field with what holds all values of its type, and of those inside of it."""
+    return field.with_type(_holding(field.type))
+
+
+def _holding(kind: pa.DataType) -> pa.DataType:
+    match kind:
+        case pa.StructType() if kind.num_fields:
+            return pa.struct([_widened(field) for field in kind])
+        case pa.MapType():
+            return pa.map_(_widened(kind.key_field), _widened(kind.item_field))
+        case pa.ListType() | pa.LargeListType() | pa.FixedSizeListType():
+            return pa.list_(_widened(kind.value_field))
+    if pa.types.is_struct(kind) or pa.types.is_float16(kind):
+        raise TypeError(kind)  # pyiceberg knows these, and DuckDB cannot take them
+    return next((to for is_kind, to in _WIDER if is_kind(kind)), kind)
 
 
 def build_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> PartitionSpec:

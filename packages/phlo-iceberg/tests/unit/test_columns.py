@@ -316,12 +316,33 @@ class TestTypes(Tables):
         found = self._by_pyiceberg(store, "id", *kinds)
         assert found == [("a", *one.values()), ("b", *one.values())]
 
+    @pytest.mark.parametrize(
+        ("kind", "pair"),
+        # pyarrow makes no lists of UUIDs from Python's.
+        [(kind, pair) for kind, pair in TWO_VALUES if kind != pa.uuid()],
+        ids=lambda v: str(v).replace(" ", ""),
+    )
+    def test_contents_inside(self, store, kind, pair):
+        """Of a list of structs, and of a map."""
+        inside = pa.list_(pa.struct([("x", kind)]))
+        columns = [("id", pa.string()), ("one", inside), ("two", pa.map_(pa.string(), kind))]
+        one, two = ({"one": [{"x": v}, {"x": None}], "two": [("k", v)]} for v in pair)
+        rows = [{"id": "a"} | one, {"id": "b"} | two]
+        self.load(store, rows, pa.schema(columns))
+        again = self.load(store, [rows[0], {"id": "b"} | one], pa.schema(columns), extraction=1)
+        assert (again.account.unchanged, again.account.updated) == (1, 1)
+        found = self._by_pyiceberg(store, "id", "one", "two")
+        assert found == [("a", *one.values()), ("b", *one.values())]
+
     def _by_pyiceberg(self, store, *names):
         rows = store.catalog.load_table("bronze.events").scan().to_arrow().to_pylist()
         return sorted(tuple(row[name] for name in names) for row in rows)
 
-    def test_a_type_that_iceberg_lacks_is_named(self, store):
-        schema = pa.schema([("id", pa.string()), ("span", pa.duration("s"))])
+    @pytest.mark.parametrize(
+        "kind", [pa.duration("s"), pa.list_(pa.float16()), pa.struct([]), pa.decimal256(50, 2)]
+    )
+    def test_a_type_that_iceberg_lacks_is_named(self, store, kind):
+        schema = pa.schema([("id", pa.string()), ("span", kind)])
         with pytest.raises(UnsupportedTypeError, match="'span' of bronze.events"):
             self.load(store, [{"id": "a"}], schema)
 
