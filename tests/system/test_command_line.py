@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("command line")  # one test goes on where another ended
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
