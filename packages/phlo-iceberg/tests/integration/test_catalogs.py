@@ -12,7 +12,15 @@ from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, TableStoreConformance, merge
+from phlo_testing.stores import (
+    DAY_1,
+    DAY_2,
+    EVENTS,
+    TableStoreConformance,
+    merge,
+    publish_rows,
+    stage_rows,
+)
 from pydantic import SecretStr
 from pyiceberg.catalog import load_catalog
 from pyiceberg.catalog.sql import IcebergTables
@@ -106,15 +114,15 @@ class TestRestCatalog(Conformance):
 
     def test_a_new_table_of_a_refused_transaction_has_no_rows(self, store, monkeypatch):
         """Refused by the server alone: the table moves after the last look at it."""
-        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        publish_rows(store, [{"id": "a", "value": 1}], merge(DAY_1))
         stages = [
-            self.stage(store, [{"id": "b", "value": 2}], merge(DAY_1)),
-            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
+            stage_rows(store, [{"id": "b", "value": 2}], merge(DAY_1)),
+            stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
         create = publish._create_empty
 
         def create_late(commit):
-            self.load(store, [{"id": "c", "value": 3}], merge(DAY_1))
+            publish_rows(store, [{"id": "c", "value": 3}], merge(DAY_1))
             create(commit)
 
         monkeypatch.setattr(publish, "_create_empty", create_late)
@@ -123,15 +131,15 @@ class TestRestCatalog(Conformance):
         assert self.contents(store) == [("a", 1, 1), ("c", 3, 1)]
         assert self.contents(store, OTHER) == []
         monkeypatch.setattr(publish, "_create_empty", create)
-        self.load(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
+        publish_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
         assert self.contents(store, OTHER) == [("z", 9, 1)]
 
     def test_a_server_that_fails_after_a_transaction_has_committed_it(self, store, monkeypatch):
-        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
-        self.load(store, [{"id": "y", "value": 8}], merge(DAY_1), table=OTHER)
+        publish_rows(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        publish_rows(store, [{"id": "y", "value": 8}], merge(DAY_1), table=OTHER)
         stages = [
-            self.stage(store, [{"id": "b", "value": 2}], merge(DAY_1)),
-            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
+            stage_rows(store, [{"id": "b", "value": 2}], merge(DAY_1)),
+            stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
         commit = publish.commit_transaction
 
@@ -150,8 +158,8 @@ class TestRestCatalog(Conformance):
 
     def test_a_new_table_of_a_transaction_has_its_properties(self, store):
         stages = [
-            self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1), properties={"mine": "1"}),
-            self.stage(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
+            stage_rows(store, [{"id": "a", "value": 1}], merge(DAY_1), properties={"mine": "1"}),
+            stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
         store.publish(stages)
         assert self.contents(store, OTHER) == [("z", 9, 1)]
@@ -183,9 +191,9 @@ def test_a_server_without_transactions_refuses_several_tables(poor_server, name)
 def test_that_a_server_does_not_hold_what_was_read_is_said_once(poor_server, caplog):
     publish._warn_of_reads.cache_clear()
     suite = Conformance()
-    read = suite.load(poor_server, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
+    read = publish_rows(poor_server, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
     for day in (DAY_1, DAY_2):
-        staged = suite.stage(poor_server, [{"id": str(day), "value": 1}], merge(day))
+        staged = stage_rows(poor_server, [{"id": str(day), "value": 1}], merge(day))
         poor_server.publish([staged], reads={OTHER: read.snapshot_id})
     assert suite.contents(poor_server) == [(str(DAY_1), 1, 1), (str(DAY_2), 1, 2)]
     assert caplog.text.count("commits one table at a time") == 1

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
-from phlo.values import Append, Merge, Partition
+from phlo.values import Append, Partition
 from phlo_iceberg import stage
 from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from phlo_testing.processes import in_processes
-from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, SCHEMA
+from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, events, merge, publish_rows, stage_rows
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 WRITERS, LOADS = 8, 3
@@ -22,17 +21,6 @@ WRITERS, LOADS = 8, 3
 def open_store(folder: str) -> IcebergStore:
     settings = Settings(project_dir=Path(folder))
     return IcebergStore(open_catalog(settings, IcebergSettings()))
-
-
-def stage_rows(store, pairs, how, extraction=0):
-    rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], how.partition, extraction)
-    return store.stage(
-        EVENTS, rows, how, schema=with_metadata(SCHEMA), partition_by=BY_PARTITION_DATE
-    )
-
-
-def merge(day: Partition) -> Merge:
-    return Merge(("id",), day)
 
 
 def read(store) -> list[tuple]:
@@ -51,7 +39,7 @@ def write_own_days(folder: str, writer: int) -> int:
         def load(day=day, pairs=pairs):
             nonlocal planned
             planned += 1
-            store.publish([stage_rows(store, pairs, merge(day))], rebase=True)
+            store.publish([stage_rows(store, events(pairs), merge(day))], rebase=True)
 
         load()
     return planned - LOADS
@@ -68,7 +56,7 @@ def write_the_same_keys(folder: str, writer: int) -> int:
     )
     def load():
         pairs = [(f"k{n}", 100 * writer + n) for n in range(10)]
-        store.publish([stage_rows(store, pairs, merge(day))], rebase=True)
+        store.publish([stage_rows(store, events(pairs), merge(day))], rebase=True)
 
     load()
     return 0
@@ -85,7 +73,7 @@ def all_at_once(function, folder: Path) -> list[int]:
 @pytest.mark.integration
 def test_eight_processes_on_different_days_all_land_without_planning_anew(tmp_path):
     open_store(str(tmp_path)).publish(
-        [stage_rows(open_store(str(tmp_path)), [("start", 0)], merge(DAY_1))]
+        [stage_rows(open_store(str(tmp_path)), events([("start", 0)]), merge(DAY_1))]
     )
     replanned = all_at_once(write_own_days, tmp_path)
     store = open_store(str(tmp_path))
@@ -106,7 +94,7 @@ def test_eight_processes_starting_cold_make_one_table(tmp_path):
 @pytest.mark.integration
 def test_eight_processes_on_the_same_keys_end_as_in_order_of_days(tmp_path):
     open_store(str(tmp_path)).publish(
-        [stage_rows(open_store(str(tmp_path)), [("k0", -1)], merge(DAY_1))]
+        [stage_rows(open_store(str(tmp_path)), events([("k0", -1)]), merge(DAY_1))]
     )
     all_at_once(write_the_same_keys, tmp_path)
     assert read(open_store(str(tmp_path))) == [(f"k{n}", 700 + n) for n in range(10)]
@@ -118,19 +106,19 @@ class TestRebase:
     @pytest.fixture
     def store(self, tmp_path):
         store = open_store(str(tmp_path))
-        store.publish([stage_rows(store, [("a", 1), ("b", 2)], merge(DAY_1))])
+        publish_rows(store, events([("a", 1), ("b", 2)]), merge(DAY_1))
         return store
 
     def test_rows_of_other_keys_do_not_matter(self, store):
-        staged = stage_rows(store, [("c", 3)], merge(DAY_2))
-        store.publish([stage_rows(store, [("d", 4)], merge(DAY_2), 1)])
+        staged = stage_rows(store, events([("c", 3)]), merge(DAY_2))
+        publish_rows(store, events([("d", 4)]), merge(DAY_2), extraction=1)
         (published,) = store.publish([staged], rebase=True)
         assert read(store) == [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
         assert published.row_count == 4
 
     def test_what_a_rebase_writes_anew_does_not_stay_twice(self, store):
-        staged = stage_rows(store, [("c", 3)], merge(DAY_2))
-        store.publish([stage_rows(store, [("d", 4)], merge(DAY_2), 1)])
+        staged = stage_rows(store, events([("c", 3)]), merge(DAY_2))
+        publish_rows(store, events([("d", 4)]), merge(DAY_2), extraction=1)
         store.publish([staged], rebase=True)
         folder = Path(store.load(EVENTS).location.removeprefix("file://"), "metadata")
         table = store.catalog.load_table("bronze.events")
@@ -140,35 +128,35 @@ class TestRebase:
         assert {path.as_uri() for path in folder.glob("*.avro")} == in_use
 
     def test_a_row_of_the_same_key_means_planning_anew(self, store):
-        staged = stage_rows(store, [("c", 3)], merge(DAY_2))
-        store.publish([stage_rows(store, [("c", 4)], merge(DAY_2), 1)])
+        staged = stage_rows(store, events([("c", 3)]), merge(DAY_2))
+        publish_rows(store, events([("c", 4)]), merge(DAY_2), extraction=1)
         with pytest.raises(MovedHeadError):
             store.publish([staged], rebase=True)
         assert read(store) == [("a", 1), ("b", 2), ("c", 4)]
 
     def test_a_touched_file_that_was_rewritten_means_planning_anew(self, store):
-        staged = stage_rows(store, [("a", 9)], merge(DAY_2))
-        store.publish([stage_rows(store, [("b", 8)], merge(DAY_2))])
+        staged = stage_rows(store, events([("a", 9)]), merge(DAY_2))
+        publish_rows(store, events([("b", 8)]), merge(DAY_2))
         with pytest.raises(MovedHeadError):
             store.publish([staged], rebase=True)
         assert read(store) == [("a", 1), ("b", 8)]
 
     def test_new_deletes_on_a_touched_file_mean_planning_anew(self, store, monkeypatch):
-        staged = stage_rows(store, [("a", 9)], merge(DAY_2))
+        staged = stage_rows(store, events([("a", 9)]), merge(DAY_2))
         monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
         monkeypatch.setattr(stage, "MIN_TOUCHED_SHARE", 1)
-        (published,) = store.publish([stage_rows(store, [("b", 8)], merge(DAY_2))])
+        published = publish_rows(store, events([("b", 8)]), merge(DAY_2))
         assert published.strategy == "merge-on-read"
         with pytest.raises(MovedHeadError):
             store.publish([staged], rebase=True)
         assert read(store) == [("a", 1), ("b", 8)]
 
     def test_a_replaced_partition_must_not_have_got_rows(self, store):
-        staged = stage_rows(store, [("z", 9)], Append(DAY_2))
-        store.publish([stage_rows(store, [("y", 8)], Append(DAY_2), 0)])
+        staged = stage_rows(store, events([("z", 9)]), Append(DAY_2))
+        publish_rows(store, events([("y", 8)]), Append(DAY_2), extraction=0)
         with pytest.raises(MovedHeadError):
             store.publish([staged], rebase=True)
-        other = stage_rows(store, [("x", 7)], Append(DAY_3))
-        store.publish([stage_rows(store, [("w", 6)], Append(Partition(DAY_1.date)), 1)])
+        other = stage_rows(store, events([("x", 7)]), Append(DAY_3))
+        publish_rows(store, events([("w", 6)]), Append(DAY_1), extraction=1)
         store.publish([other], rebase=True)
         assert read(store) == [("w", 6), ("x", 7), ("y", 8)]

@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
-from phlo.values import Merge, Partition, TableName
+from phlo.values import Partition, TableName
 from phlo_iceberg import stage
 from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from phlo_testing.processes import call_in_file
-from phlo_testing.stores import DAY_1, EVENTS, SCHEMA
+from phlo_testing.stores import DAY_1, EVENTS, merge, stage_rows
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 TWINS = TableName("bronze", "twins")
@@ -28,7 +27,7 @@ WRITERS, LOADS, KEYS = 3, 40, 300
 EAGER = Policy(
     keep_age=timedelta(0), orphan_age=timedelta(seconds=60), min_small_files=3, deleted_share=0.05
 )
-PRELOAD = ["phlo_iceberg.store", "phlo_testing.loads", "phlo_testing.stores"]
+PRELOAD = ["phlo_iceberg.store", "phlo_testing.stores"]
 
 
 def open_store(folder: str) -> IcebergStore:
@@ -71,13 +70,7 @@ def load(store: IcebergStore, writer: int, number: int) -> None:
     day = Partition(DAY_1.date + timedelta(days=number // 6 + writer))
     rows = [{"id": f"{writer}-{key}", "value": number} for key in keys_of(writer, number)]
     staged = [
-        store.stage(
-            table,
-            load_rows(SCHEMA, rows, day, number),
-            Merge(("id",), day),
-            schema=with_metadata(SCHEMA),
-            partition_by=BY_PARTITION_DATE,
-        )
+        stage_rows(store, rows, merge(day), extraction=number, table=table)
         for table in (EVENTS, TWINS)
     ]
     store.publish(staged, rebase=True)

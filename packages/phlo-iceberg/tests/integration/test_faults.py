@@ -12,13 +12,12 @@ from phlo_iceberg import stage
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
 from phlo_testing.crash import fault_points
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from phlo_testing.processes import in_processes
 from phlo_testing.proxy import faulty_proxy
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, SCHEMA
+from phlo_testing.stores import DAY_1, DAY_2, EVENTS, events, stage_rows
 from pyiceberg.catalog import load_catalog
 
-PRELOAD = ["phlo_iceberg.store", "phlo_testing.loads", "phlo_testing.stores"]
+PRELOAD = ["phlo_iceberg.store", "phlo_testing.stores"]
 OLD = [("a", 1), ("b", 2)]
 SLOW = pytest.mark.slow
 LOADS = {
@@ -50,10 +49,7 @@ def stage_load(store: IcebergStore, kind: str, pairs: list, day: Partition, extr
     on_read = kind == "merge on read"
     stage.REWRITE_ROWS, stage.MIN_TOUCHED_SHARE = (0, 1) if on_read else DEFAULTS
     how = {"append": Append(day), "replace": Replace()}.get(kind) or Merge(("id",), day)
-    rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], day, extraction)
-    return store.stage(
-        EVENTS, rows, how, schema=with_metadata(SCHEMA), partition_by=BY_PARTITION_DATE
-    )
+    return stage_rows(store, events(pairs), how, extraction=extraction)
 
 
 def run_load(folder: str, kind: str, pairs: list, day: Partition, extraction: int) -> None:

@@ -8,11 +8,10 @@ import pytest
 from phlo.values import Append, Merge, Partition, Replace
 from phlo_iceberg.store import IcebergStore
 from phlo_testing.crash import kill_points
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, SCHEMA
+from phlo_testing.stores import DAY_1, DAY_2, events, publish_rows
 from pyiceberg.catalog import load_catalog
 
-PRELOAD = ["phlo_iceberg.store", "phlo_testing.loads", "phlo_testing.stores"]
+PRELOAD = ["phlo_iceberg.store", "phlo_testing.stores"]
 OLD = [("a", 1), ("b", 2)]
 LOADS = {
     "merge": ([("b", 3), ("c", 4)], [("a", 1), ("b", 3), ("c", 4)]),
@@ -36,11 +35,7 @@ def open_store(folder: str) -> IcebergStore:
 def run_load(folder: str, kind: str, pairs: list, day: Partition, extraction: int) -> None:
     store = open_store(folder)
     how = {"append": Append(day), "replace": Replace()}.get(kind) or Merge(("id",), day)
-    rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], day, extraction)
-    staged = store.stage(
-        EVENTS, rows, how, schema=with_metadata(SCHEMA), partition_by=BY_PARTITION_DATE
-    )
-    store.publish([staged])
+    publish_rows(store, events(pairs), how, extraction=extraction)
 
 
 def read(folder: str) -> list[tuple] | None:

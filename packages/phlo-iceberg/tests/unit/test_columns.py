@@ -18,8 +18,7 @@ from phlo_iceberg.duckdb_types import converted
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.scan import connect
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge
+from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge, publish_rows
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.schema import Schema
@@ -175,15 +174,8 @@ class Tables:
         return IcebergStore(open_lake().store.catalog, EVERYTHING_SMALL)
 
     def load(self, store, rows, schema, partition=DAY_1, extraction=0):
-        staged = store.stage(
-            EVENTS,
-            load_rows(schema, rows, partition, extraction),
-            merge(partition),
-            schema=with_metadata(schema),
-            partition_by=BY_PARTITION_DATE,
-        )
-        (published,) = store.publish([staged])
-        return published
+        how = merge(partition)
+        return publish_rows(store, rows, how, schema=schema, extraction=extraction)
 
     def rows(self, store, *names):
         """The table by id, on which both readers agree."""

@@ -11,8 +11,8 @@ from phlo_iceberg import stage
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.loads import load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge
+from phlo_testing.loads import with_metadata
+from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge, publish_rows
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
 
@@ -33,13 +33,8 @@ def make(store, version):
 
 
 def load(store, rows, partition=DAY_1, extraction=0):
-    staged = store.stage(
-        EVENTS,
-        load_rows(SCHEMA, rows, partition, extraction),
-        merge(partition),
-        schema=with_metadata(SCHEMA),
-    )
-    return store.publish([staged])[0]
+    options = {"schema": SCHEMA, "partition_by": ()}
+    return publish_rows(store, rows, merge(partition), extraction=extraction, **options)
 
 
 def rows_by_pyiceberg(store):

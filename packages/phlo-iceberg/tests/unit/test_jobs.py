@@ -2,19 +2,14 @@
 
 from dagster import DagsterInstance, DefaultScheduleStatus
 from phlo.values import Append
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
-from phlo_testing.stores import DAY_1, EVENTS, SCHEMA
+from phlo_testing.stores import DAY_1, events, publish_rows
 
 
 def test_the_daily_job_joins_small_files_and_keeps_the_rows(phlo_project):
     store = phlo_project.lake.store
     for n in range(6):
-        rows = load_rows(SCHEMA, [{"id": f"k{n}", "value": n}], DAY_1, n)
         how = Append(DAY_1, on_rerun="append")
-        schema = with_metadata(SCHEMA)
-        store.publish(
-            [store.stage(EVENTS, rows, how, schema=schema, partition_by=BY_PARTITION_DATE)]
-        )
+        publish_rows(store, events([(f"k{n}", n)]), how, extraction=n)
     job = phlo_project.definitions().resolve_job_def("phlo_maintenance")
     with DagsterInstance.ephemeral() as instance:
         assert job.execute_in_process(instance=instance).success

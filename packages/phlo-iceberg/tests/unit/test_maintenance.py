@@ -14,8 +14,16 @@ from phlo_iceberg import maintenance, stage
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, SCHEMA, merge
+from phlo_testing.stores import (
+    DAY_1,
+    DAY_2,
+    EVENTS,
+    SCHEMA,
+    events,
+    merge,
+    publish_rows,
+    stage_rows,
+)
 from pyiceberg.catalog import load_catalog
 
 # Everything but the newest two snapshots is old at once; nothing is joined unless a test says so.
@@ -41,16 +49,8 @@ def store(tmp_path):
     catalog.engine.dispose()
 
 
-def stage_rows(store, pairs, how, extraction=0):
-    rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], how.partition, extraction)
-    return store.stage(
-        EVENTS, rows, how, schema=with_metadata(SCHEMA), partition_by=BY_PARTITION_DATE
-    )
-
-
 def load(store, pairs, how, extraction=0):
-    (published,) = store.publish([stage_rows(store, pairs, how, extraction)])
-    return published
+    return publish_rows(store, events(pairs), how, extraction=extraction)
 
 
 def read(store, snapshot_id=None) -> list[tuple]:
@@ -89,8 +89,9 @@ def test_old_snapshots_go_with_the_files_that_only_they_held(store):
 
 def test_what_a_branch_holds_stays(store):
     load(store, [("a", 0)], merge(DAY_1))
-    assert store.keep(stage_rows(store, [("a", 1)], merge(DAY_2), 1), "experiment")
-    assert store.keep(stage_rows(store, [("a", 2)], merge(DAY_2), 1), "audit/dlt_events/x/1")
+    for value, branch in ((1, "experiment"), (2, "audit/dlt_events/x/1")):
+        staged = stage_rows(store, events([("a", value)]), merge(DAY_2), extraction=1)
+        assert store.keep(staged, branch)
     for n in range(3, 6):
         load(store, [("a", n)], merge(DAY_1), n)
     report = store.maintain(EVENTS)
@@ -118,9 +119,9 @@ def test_a_dry_run_lists_and_changes_nothing(store):
 
 def test_orphans_go_when_they_are_old_and_a_running_stage_keeps_its_files(store):
     load(store, [("a", 1)], merge(DAY_1))
-    killed = stage_rows(store, [("b", 2)], merge(DAY_1), 1)
+    killed = stage_rows(store, events([("b", 2)]), merge(DAY_1), extraction=1)
     make_old([Path(p.removeprefix("file://")) for p in killed.change.written])
-    running = stage_rows(store, [("c", 3)], merge(DAY_1), 1)
+    running = stage_rows(store, events([("c", 3)]), merge(DAY_1), extraction=1)
     report = store.maintain(EVENTS)
     assert set(report.removed_files) == set(killed.change.written)
     store.publish([running])
@@ -256,19 +257,19 @@ def test_a_stage_planned_before_a_compaction_never_brings_a_row_back(store, monk
     for n in range(3):
         pairs = [(f"k{n}-{m}", m) for m in range(20)]
         load(store, pairs, Append(DAY_1, on_rerun="append"), n)
-    staged = stage_rows(store, [("k0-3", -3)], merge(DAY_2), 9)
+    staged = stage_rows(store, events([("k0-3", -3)]), merge(DAY_2), extraction=9)
     assert staged.strategy == "merge-on-read"
     assert store.maintain(EVENTS).written_files == 1
     with pytest.raises(MovedHeadError):
         store.publish([staged], rebase=True)
-    store.publish([stage_rows(store, [("k0-3", -3)], merge(DAY_2), 9)])
+    publish_rows(store, events([("k0-3", -3)]), merge(DAY_2), extraction=9)
     found = dict(read(store))
     assert (len(found), found["k0-3"]) == (60, -3)
 
 
 def test_a_stage_whose_base_has_expired_is_planned_anew(store):
     load(store, [("a", 0)], merge(DAY_1))
-    staged = stage_rows(store, [("a", 9), ("b", 9)], merge(DAY_2), 9)
+    staged = stage_rows(store, events([("a", 9), ("b", 9)]), merge(DAY_2), extraction=9)
     for n in (1, 2, 3):
         load(store, [("a", n)], merge(DAY_1), n)
     store.maintain(EVENTS)
@@ -281,13 +282,10 @@ def test_a_stage_whose_base_has_expired_is_planned_anew(store):
 def test_a_stage_with_a_new_column_is_refused_where_a_rename_came_and_went(store):
     load(store, [("a", 1)], merge(DAY_1))
     wider = SCHEMA.append(pa.field("more", pa.string()))
-    rows = load_rows(wider, [{"id": "b", "value": 2, "more": "m"}], DAY_2, 1)
-    schema = with_metadata(wider)
+    rows = [{"id": "b", "value": 2, "more": "m"}]
 
     def stage_wider():
-        return store.stage(
-            EVENTS, rows, merge(DAY_2), schema=schema, partition_by=BY_PARTITION_DATE
-        )
+        return stage_rows(store, rows, merge(DAY_2), extraction=1, schema=wider)
 
     staged = stage_wider()
     for old, new in (("value", "other"), ("other", "value")):
@@ -318,7 +316,7 @@ def test_rows_are_counted_without_reading_them_and_right_after_foreign_deletes(s
     monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
     load(store, [(f"k{n:02}", n) for n in range(40)], merge(DAY_1))
     assert load(store, [("k07", -7), ("new", 1)], merge(DAY_2), 1).row_count == 41
-    staged = stage_rows(store, [("other", 2)], merge(DAY_2), 2)
+    staged = stage_rows(store, events([("other", 2)]), merge(DAY_2), extraction=2)
     load(store, [("more", 3)], merge(DAY_2), 3)
     (published,) = store.publish([staged], rebase=True)
     assert published.row_count == len(read(store)) == 43

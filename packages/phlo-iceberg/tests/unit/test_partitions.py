@@ -11,8 +11,7 @@ from phlo.errors import SchemaChangeError, UnsupportedTypeError
 from phlo.lake import open_lake
 from phlo_iceberg.files import split_by_partition
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec
-from phlo_testing.loads import load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge
+from phlo_testing.stores import DAY_1, DAY_2, merge, publish_rows
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.transforms import (
     BucketTransform,
@@ -96,14 +95,8 @@ def test_a_table_may_be_partitioned_by_any_transform(phlo_environment):
     spec = [("at", "month"), ("id", "bucket[4]"), ("id", "truncate[1]"), ("price", "truncate[9]")]
 
     def load(rows, partition, extraction):
-        staged = store.stage(
-            EVENTS,
-            load_rows(schema, rows, partition, extraction),
-            merge(partition),
-            schema=with_metadata(schema),
-            partition_by=spec,
-        )
-        return store.publish([staged])[0].account
+        options = {"schema": schema, "partition_by": spec, "extraction": extraction}
+        return publish_rows(store, rows, merge(partition), **options).account
 
     noon = datetime(2025, 1, 1, 12, tzinfo=UTC)
     rows = [{"id": f"k{n}", "at": noon + timedelta(days=n), "price": Decimal(n)} for n in range(40)]

@@ -12,8 +12,17 @@ from phlo_iceberg import stage
 from phlo_iceberg.engine import DuckDBEngine
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, SCHEMA, merge
+from phlo_testing.loads import load_rows, with_metadata
+from phlo_testing.stores import (
+    DAY_1,
+    DAY_2,
+    EVENTS,
+    SCHEMA,
+    events,
+    merge,
+    publish_rows,
+    stage_rows,
+)
 from pyiceberg.catalog import load_catalog
 
 OTHER = TableName("silver", "other")
@@ -54,16 +63,7 @@ def place(tmp_path):
 
 
 def load(store, pairs, how, extraction=0, table=EVENTS):
-    staged = stage_rows(store, pairs, how, extraction, table)
-    (published,) = store.publish([staged])
-    return published
-
-
-def stage_rows(store, pairs, how, extraction=0, table=EVENTS):
-    rows = load_rows(SCHEMA, [{"id": k, "value": v} for k, v in pairs], how.partition, extraction)
-    return store.stage(
-        table, rows, how, schema=with_metadata(SCHEMA), partition_by=BY_PARTITION_DATE
-    )
+    return publish_rows(store, events(pairs), how, extraction=extraction, table=table)
 
 
 def read(store, table=EVENTS, **scan) -> list[tuple]:
@@ -80,7 +80,8 @@ def fill(store, monkeypatch) -> None:
     monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
     load(store, [(f"k{n:02}", n) for n in range(40)], merge(DAY_1))
     assert load(store, [("k07", -7)], merge(DAY_2), 1).strategy == "merge-on-read"
-    assert store.keep(stage_rows(store, [("k08", -8)], merge(DAY_2), 2), "audit/x/1")
+    kept = stage_rows(store, events([("k08", -8)]), merge(DAY_2), extraction=2)
+    assert store.keep(kept, "audit/x/1")
     load(store, [("z", 1)], Append(DAY_1), table=OTHER)
 
 
@@ -206,7 +207,7 @@ def test_a_lost_catalog_is_rebuilt_from_the_newest_metadata(place, monkeypatch, 
 def test_what_was_never_committed_does_not_come_back_with_a_rebuilt_catalog(place):
     store = place.store()
     load(store, [("a", 1)], merge(DAY_1))
-    stale = stage_rows(store, [("a", 2)], merge(DAY_2))
+    stale = stage_rows(store, events([("a", 2)]), merge(DAY_2))
     load(store, [("a", 3)], merge(DAY_2), 1)
     with pytest.raises(MovedHeadError):
         store.publish([stale])

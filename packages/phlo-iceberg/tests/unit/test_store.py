@@ -10,7 +10,16 @@ from phlo.values import LoadAccount, Merge, Partition, TableName
 from phlo_iceberg import matching, stage
 from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, TableStoreConformance, merge
+from phlo_testing.stores import (
+    DAY_1,
+    DAY_2,
+    DAY_3,
+    EVENTS,
+    TableStoreConformance,
+    merge,
+    publish_rows,
+    stage_rows,
+)
 from pyiceberg.catalog import load_catalog
 
 
@@ -45,9 +54,9 @@ class TestIcebergStore(TableStoreConformance):
     def test_few_touched_rows_become_position_deletes(self, store, monkeypatch):
         monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
         rows = [{"id": str(n), "value": n} for n in range(40)]
-        self.load(store, rows, merge(DAY_1))
-        published = self.load(store, [{"id": "7", "value": -7}], merge(DAY_2))
-        again = self.load(store, [{"id": "8", "value": -8}], merge(DAY_3))
+        publish_rows(store, rows, merge(DAY_1))
+        published = publish_rows(store, [{"id": "7", "value": -7}], merge(DAY_2))
+        again = publish_rows(store, [{"id": "8", "value": -8}], merge(DAY_3))
         assert (published.strategy, again.strategy) == ("merge-on-read", "merge-on-read")
         expected = {str(n): n for n in range(40)} | {"7": -7, "8": -8}
         assert {r["id"]: r["value"] for r in self.read_rows(store, EVENTS)} == expected
@@ -59,32 +68,32 @@ class TestIcebergStore(TableStoreConformance):
         """What it was planned on may be expired, and its rows uncounted for another writer's."""
         monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
         rows = [{"id": str(n), "value": n} for n in range(40)]
-        self.load(store, rows, merge(DAY_1))
-        self.load(store, [{"id": "7", "value": -7}], merge(DAY_2))
+        publish_rows(store, rows, merge(DAY_1))
+        publish_rows(store, [{"id": "7", "value": -7}], merge(DAY_2))
         table = store.catalog.load_table("bronze.events")
         foreign = [{"id": "trino's", "value": 1}]
         table.append(pa.Table.from_pylist(foreign, schema=table.schema().as_arrow()))
-        staged = self.stage(store, rows[8:], merge(DAY_1), extraction=1)
+        staged = stage_rows(store, rows[8:], merge(DAY_1), extraction=1)
         assert not staged.has_changes
-        self.load(store, [{"id": "new", "value": 2}], merge(DAY_3))
+        publish_rows(store, [{"id": "new", "value": 2}], merge(DAY_3))
         IcebergStore(store.catalog, Policy(1, timedelta(0))).maintain(EVENTS)
         (published,) = store.publish([staged], rebase=True)
         assert published.row_count == 42
 
     def test_rewriting_a_file_with_deletes_brings_no_row_back(self, store, monkeypatch):
         monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
-        self.load(store, [{"id": str(n), "value": n} for n in range(40)], merge(DAY_1))
-        self.load(store, [{"id": "7", "value": -7}], merge(DAY_2))
+        publish_rows(store, [{"id": str(n), "value": n} for n in range(40)], merge(DAY_1))
+        publish_rows(store, [{"id": "7", "value": -7}], merge(DAY_2))
         monkeypatch.setattr(stage, "REWRITE_ROWS", 1000)
-        published = self.load(store, [{"id": "8", "value": -8}], merge(DAY_3))
+        published = publish_rows(store, [{"id": "8", "value": -8}], merge(DAY_3))
         assert published.strategy == "copy-on-write"
         expected = {str(n): n for n in range(40)} | {"7": -7, "8": -8}
         assert {r["id"]: r["value"] for r in self.read_rows(store, EVENTS)} == expected
 
     def test_a_kept_stage_is_a_branch_and_main_stays(self, store):
-        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
-        staged = self.stage(store, [{"id": "a", "value": 2}], merge(DAY_2))
-        self.load(store, [{"id": "b", "value": 3}], merge(DAY_2), extraction=1)
+        publish_rows(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        staged = stage_rows(store, [{"id": "a", "value": 2}], merge(DAY_2))
+        publish_rows(store, [{"id": "b", "value": 3}], merge(DAY_2), extraction=1)
         assert store.keep(staged, "audit/dlt_events/2025-01-02/1")
         assert self.contents(store) == [("a", 1, 1), ("b", 3, 2)]
         kept = open_lake().engine.query(
@@ -94,34 +103,34 @@ class TestIcebergStore(TableStoreConformance):
         assert kept.read_all().to_pylist() == [{"id": "a", "value": 2}]
 
     def test_a_stage_of_a_new_table_cannot_be_kept(self, store):
-        staged = self.stage(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        staged = stage_rows(store, [{"id": "a", "value": 1}], merge(DAY_1))
         assert not store.keep(staged, "audit/x")
         assert not store.exists(EVENTS)
 
     def test_the_summary_of_a_snapshot_holds_the_account(self, store):
-        self.load(store, [{"id": "a"}], merge(DAY_1), summary={"phlo.run-id": "run-1"})
+        publish_rows(store, [{"id": "a"}], merge(DAY_1), summary={"phlo.run-id": "run-1"})
         summary = store.history(EVENTS)[0].summary
         assert (summary["phlo.inserted"], summary["phlo.extracted"]) == ("1", "1")
         assert summary["phlo.run-id"] == "run-1"
 
     def test_many_loads_leave_few_manifests(self, store):
         for n in range(25):
-            self.load(store, [{"id": str(n), "value": n}], merge(DAY_1), extraction=n)
+            publish_rows(store, [{"id": str(n), "value": n}], merge(DAY_1), extraction=n)
         table = store.catalog.load_table("bronze.events")
         assert len(table.current_snapshot().manifests(table.io)) <= 11
         assert self.contents(store) == sorted((str(n), n, 1) for n in range(25))
 
     def test_only_files_of_touched_partitions_are_rewritten(self, store):
         for n, day in enumerate((DAY_1, DAY_2, DAY_3)):
-            self.load(store, [{"id": f"{n}-{i}", "value": i} for i in range(3)], merge(day))
+            publish_rows(store, [{"id": f"{n}-{i}", "value": i} for i in range(3)], merge(day))
         before = data_files(store)
-        self.load(store, [{"id": "1-1", "value": 99}], merge(DAY_2), extraction=1)
+        publish_rows(store, [{"id": "1-1", "value": 99}], merge(DAY_2), extraction=1)
         assert len(before & data_files(store)) == 2
 
     def test_keys_that_moved_between_partitions_are_found(self, store):
-        self.load(store, [{"id": "a", "value": 1}], merge(DAY_1))
-        self.load(store, [{"id": "a", "value": 2}], merge(DAY_3))
-        self.load(store, [{"id": "a", "value": 3}], Merge(("id",), DAY_3), extraction=1)
+        publish_rows(store, [{"id": "a", "value": 1}], merge(DAY_1))
+        publish_rows(store, [{"id": "a", "value": 2}], merge(DAY_3))
+        publish_rows(store, [{"id": "a", "value": 3}], Merge(("id",), DAY_3), extraction=1)
         assert self.contents(store) == [("a", 3, 3)]
 
     def test_nested_and_odd_names_survive(self, store):
@@ -134,7 +143,7 @@ class TestIcebergStore(TableStoreConformance):
             ]
         )
         row = {"id": "a", "value": 1, 'we"ird; col': "ü'", "tags": ["x", None]}
-        self.load(store, [row], merge(DAY_1), schema=schema)
+        publish_rows(store, [row], merge(DAY_1), schema=schema)
         (found,) = self.read_rows(store, EVENTS)
         assert {k: found[k] for k in row} == row
 
@@ -149,7 +158,7 @@ class TestIcebergStore(TableStoreConformance):
 
         def load(values: dict[str, int], day) -> LoadAccount:
             rows = [dict.fromkeys(key, name) | {"value": v} for name, v in values.items()]
-            return self.load(store, rows, Merge(tuple(key), day), schema=schema).account
+            return publish_rows(store, rows, Merge(tuple(key), day), schema=schema).account
 
         load({"a": 1, "b": 2, "c": 3}, DAY_1)
         account = load({"a": 1, "b": 5, "d": 4}, DAY_2)
@@ -159,7 +168,7 @@ class TestIcebergStore(TableStoreConformance):
 
     def test_only_text_that_hardly_repeats_is_written_without_a_dictionary(self, store):
         rows = [{"id": f"{n:08}", "value": n, "note": f"note {n % 7}"} for n in range(2000)]
-        self.load(store, rows, merge(DAY_1))
+        publish_rows(store, rows, merge(DAY_1))
         (path,) = data_files(store)
         columns = pq.read_metadata(path.removeprefix("file://")).row_group(0)
         encodings = {
@@ -181,12 +190,12 @@ class TestIcebergStore(TableStoreConformance):
         days = [Partition.parse(f"2025-01-{n:02}") for n in range(1, 13)]
         for n, day in enumerate(days):
             rows = [{"id": f"{n}-{i}", "value": i, "note": "x"} for i in range(2 + min(n, 1))]
-            self.load(store, rows, merge(day))
+            publish_rows(store, rows, merge(day))
         other_value = [{"id": f"{n}-0", "value": 9, "note": "x"} for n in range(12)]
         other_note = [{"id": f"{n}-1", "value": 1, "note": "y"} for n in range(1, 6)]
         same = [{"id": f"{n}-1", "value": 1, "note": "x"} for n in range(6, 12)]
         load = [*other_value, *other_note, *same, {"id": "new", "value": 0, "note": None}]
-        account = self.load(store, load, merge(Partition.parse("2025-01-20"))).account
+        account = publish_rows(store, load, merge(Partition.parse("2025-01-20"))).account
         assert (account.inserted, account.updated, account.unchanged) == (1, 17, 6)
         stored = {row["id"]: row for row in self.read_rows(store, EVENTS)}
         given = {row["id"]: row for row in load}
