@@ -21,7 +21,7 @@ DONE, FAILED, USAGE = 0, 1, 2
 """Exit codes (R136): all went well, a run or check failed, the command was used wrongly."""
 
 OBJECTS_PER_COLLECTION = 50_000
-"""Objects made until Python looks for garbage among the young ones; its own number is 700."""
+"""Objects made until Python looks for garbage among the young ones (its own: 700 or 2,000)."""
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ def _refuse_wrapped(partition_field: PartitionField, values: pa.Array, truncated
     wrapped = values.filter(pc.greater(truncated, values))  # pyright: ignore[reportAttributeAccessIssue]
     if len(wrapped):
         raise UnsupportedTypeError(
-            f"The partition {partition_field.name!r} cannot hold a number of the load.",
+            f"No partition {partition_field.name!r} can hold one of the numbers.",
             got=str(wrapped[0]),
             expected=f"numbers whose {partition_field.transform} is one of {values.type}",
             hint="Partition by bucket[n] of this column, or by another.",

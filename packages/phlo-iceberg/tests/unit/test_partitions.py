@@ -77,6 +77,28 @@ def test_a_number_cut_off_to_below_its_type_is_refused(kind, smallest):
     assert str(smallest + 7) in str(caught.value)
 
 
+def test_a_load_with_such_a_number_leaves_the_table_and_no_file(phlo_environment):
+    store = open_lake().store
+    schema = pa.schema([("id", pa.int32()), ("value", pa.int64())])
+
+    def load(*ids, value):
+        rows = [{"id": id_, "value": value} for id_ in ids]
+        options = {"schema": schema, "partition_by": [("id", "truncate[10]")], "extraction": value}
+        return publish_rows(store, rows, merge(DAY_1), **options).account
+
+    smallest = -(2**31) + 8  # whose tens begin where the type does
+    load(smallest, 7, value=1)
+    files = set(phlo_environment.rglob("*.parquet"))
+    with pytest.raises(UnsupportedTypeError, match="bucket"):
+        load(7, smallest - 1, value=2)
+    assert set(phlo_environment.rglob("*.parquet")) == files
+
+    account = load(smallest, 7, value=3)
+    assert (account.inserted, account.updated) == (0, 2)
+    found = open_lake().engine.query("SELECT id, value FROM bronze.events ORDER BY id").read_all()
+    assert found.to_pylist() == [{"id": smallest, "value": 3}, {"id": 7, "value": 3}]
+
+
 def _internal(value):
     """A value as Iceberg's transforms take it: days and microseconds since 1970."""
     match value:
