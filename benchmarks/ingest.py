@@ -155,10 +155,10 @@ def phlo_judge(rows: int) -> Callable[[], None]:
     import pyarrow.parquet as pq
     from phlo.specs import spec_of
     from phlo_dlt import phlo_ingestion
-    from phlo_dlt.conform import Conformer
-    from phlo_dlt.judge import exclude, judge, verdict
+    from phlo_dlt.rows.conformer import Conformer
+    from phlo_dlt.rows.judge import exclude, judge, verdict
+    from phlo_dlt.rows.workspace import Workspace
     from phlo_dlt.settings import get_dlt_settings
-    from phlo_dlt.workspace import Workspace
 
     @phlo_ingestion(
         table_name="events",

@@ -115,7 +115,8 @@ def commit(folder: str, number: int, kind: str):
     os.environ["PHLO_PROJECT_DIR"] = folder
     import pyarrow.dataset as ds
     from phlo.lake import open_lake
-    from phlo.values import Append, Merge, Partition, TableName
+    from phlo.names import Partition, TableName
+    from phlo.values import Append, Merge
 
     store, table = open_lake().store, TableName("bronze", "events")
     schema, partition = store.load(table).schema, Partition(START + timedelta(days=number))

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from dlt.common.libs.pyiceberg import merge_iceberg_table
-from phlo.values import Append, Merge, Partition, TableName
-from phlo_iceberg import stage
+from phlo.names import Partition, TableName
+from phlo.values import Append, Merge
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.write import stage
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
 

@@ -30,8 +30,9 @@ def build(folder: str, days: int):
     _configure(folder)
     import pyarrow.dataset as ds
     from phlo.lake import open_lake
+    from phlo.names import TableName
     from phlo.publishing import PostgresResource
-    from phlo.values import Append, TableName
+    from phlo.values import Append
 
     from benchmarks.data import day_rows
 

@@ -59,7 +59,8 @@ def build(folder: str, days: int) -> None:
     os.environ["PHLO_PROJECT_DIR"] = folder
     import pyarrow.dataset as ds
     from phlo.lake import open_lake
-    from phlo.values import Append, TableName
+    from phlo.names import TableName
+    from phlo.values import Append
 
     from benchmarks.data import day_rows
 
@@ -88,7 +89,7 @@ def pandas(folder: str, kind: str):
     """The same questions, each asked of a frame of the whole table."""
     os.environ["PHLO_PROJECT_DIR"] = folder
     from phlo.lake import open_lake
-    from phlo.values import TableName
+    from phlo.names import TableName
     from pyiceberg.catalog import load_catalog
 
     properties = open_lake().store.catalog.properties

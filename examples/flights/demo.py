@@ -15,15 +15,15 @@ from collections import Counter
 from pathlib import Path
 
 from phlo.lake import open_lake
-from phlo.values import TableName
+from phlo.names import TableName
 from phlo_cli.backfill import BackfillStore, plan_backfill, run_backfill
 from phlo_cli.location import Location, open_location
 from phlo_cli.names import select
 from phlo_cli.output import Output
 from phlo_cli.plan import build_plan
 from phlo_cli.progress import BackfillProgress, show_progress
-from phlo_cli.report import print_summary
 from phlo_cli.run import materialize_assets
+from phlo_cli.run_report import print_summary
 from phlo_cli.summary import RunSummary
 
 FIRST_DAY, LAST_DAY = "2013-01-01", "2013-01-07"

@@ -1,4 +1,4 @@
-"""Every code block of README and docs is run or checked (R193).
+"""Every code block of README and docs is run or checked.
 
 A Python or YAML block whose first line names a file (``# workflows/...``) is written there; the
 page's project is then loaded as Dagster would. Other Python blocks run one after the other, page by

@@ -1,4 +1,4 @@
-"""`phlo --help` and the hook specs touch no data library (R137, R151)."""
+"""`phlo --help` and the hook specs touch no data library."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def test_a_project_of_plain_assets_does_not_wait_for_dlt_and_dbt(phlo_project):
 
 
 def test_no_distribution_ships_the_namespace_as_a_package():
-    """A `phlo/__init__.py` would hide `phlo.publishing` in editable installs (R7)."""
+    """A `phlo/__init__.py` would hide `phlo.publishing` in editable installs."""
     packages = Path(__file__).parents[2] / "packages"
     assert [str(p) for p in packages.glob("*/src/phlo/__init__.py")] == []
     shipped = [

@@ -1,4 +1,4 @@
-"""Every distribution builds, and the command line works with core alone beside it (R150)."""
+"""Every distribution builds, and the command line works with core alone beside it."""
 
 import json
 import os

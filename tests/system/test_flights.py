@@ -177,6 +177,6 @@ def test_the_whole_year_equals_the_csv(location):
 
 
 def select_table(name: str):
-    from phlo.values import TableName
+    from phlo.names import TableName
 
     return TableName.parse(name)

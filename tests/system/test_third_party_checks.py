@@ -1,4 +1,4 @@
-"""Checks of a third party: found by entry point, and conforming like the built-in ones (R80)."""
+"""Checks of a third party: found by entry point, and conforming like the built-in ones."""
 
 import importlib
 import shutil

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 from dagster import DagsterInstance
-from phlo.values import FROM_QUARANTINE_TAG, FROM_STAGED_TAG
+from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG
 from pyiceberg.catalog import load_catalog
 
 SCHEMA = """

@@ -1,7 +1,7 @@
 """What every test of the table store starts from."""
 
 import pytest
-from phlo_iceberg import stage
+from phlo_iceberg.write import stage
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from phlo.lake import open_lake
+from phlo.names import TableName
 from phlo.specs import spec_of
-from phlo.values import Replace, TableName
+from phlo.values import Replace
 from phlo_quality import phlo_quality
 
 EVENTS = TableName("bronze", "events")

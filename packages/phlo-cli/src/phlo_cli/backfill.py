@@ -1,4 +1,4 @@
-"""Many partitions, one run each, in an order and a state that outlive the process (R131)."""
+"""Many partitions, one run each, in an order and a state that outlive the process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import AssetKey, TimeWindowPartitionsDefinition
 from phlo.errors import ConfigurationError, InvalidPartitionError
 from phlo.locks import locked, write_whole
-from phlo.values import Partition
+from phlo.names import Partition
 
 from phlo_cli.plan import build_plan, require_partition
 from phlo_cli.run import materialize_assets

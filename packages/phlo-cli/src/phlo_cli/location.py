@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dagster._utils.warnings import BetaWarning, PreviewWarning, SupersessionWarning
-from phlo.assembly import build_definitions
 from phlo.config import get_settings
 from phlo.errors import ConfigurationError
-from phlo.instance import open_instance
+from phlo.orchestration.assembly import build_definitions
+from phlo.orchestration.instance import open_instance
 from phlo.project import load_project
 
-from phlo_cli.alive import end_abandoned_runs
+from phlo_cli.liveness import end_abandoned_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

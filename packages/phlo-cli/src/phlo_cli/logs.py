@@ -1,4 +1,4 @@
-"""Lines of real runs, read from Dagster's events (R132)."""
+"""Lines of real runs, read from Dagster's events."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dagster import DagsterEventType, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from phlo.errors import AssetNotFoundError
 
-from phlo_cli.collect import as_level, check_outcome, row_facts
-from phlo_cli.failures import step_error
+from phlo_cli.run_events import as_level, check_outcome, row_facts
+from phlo_cli.step_errors import step_error
 from phlo_cli.summary import AssetOutcome, seconds_text
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The `phlo` command: a group whose commands are imported when they are run (R137)."""
+"""The `phlo` command: a group whose commands are imported when they are run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DONE, FAILED, USAGE = 0, 1, 2
-"""Exit codes (R136): all went well, a run or check failed, the command was used wrongly."""
+"""Exit codes: all went well, a run or check failed, the command was used wrongly."""
 
 OBJECTS_PER_COLLECTION = 50_000
 """Objects made until Python looks for garbage among the young ones (its own: 700 or 2,000)."""
@@ -127,7 +127,7 @@ def build_cli() -> click.Group:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `phlo` and leave the process with its exit code."""
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
-    # `import pandera as pa` is a supported way to write schemas (R10), not worth a notice per run.
+    # `import pandera as pa` is a supported way to write schemas, not worth a notice per run.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     # What is imported is no garbage. To look through it again and again, as Python does by default,
     # takes a tenth of a short command's time, and once more at its end half a second.
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(exit_code(error))
-    except Exception as error:  # noqa: BLE001 - people see a message, not a traceback (R136)
+    except Exception as error:  # noqa: BLE001 - people see a message, not a traceback
         if verbose:
             raise
         click.echo(

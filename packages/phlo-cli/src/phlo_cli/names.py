@@ -1,4 +1,4 @@
-"""What people call assets, and what Dagster calls them (R130)."""
+"""What people call assets, and what Dagster calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: text for people, JSON for programs (R136)."""
+"""What commands print: text for people, JSON for programs."""
 
 from __future__ import annotations
 

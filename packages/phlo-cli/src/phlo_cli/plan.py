@@ -1,4 +1,4 @@
-"""What a run will do, decided before it does anything; ``--dry-run`` prints it (R130)."""
+"""What a run will do, decided before it does anything; ``--dry-run`` prints it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dagster import AssetKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from phlo.errors import AssetNotFoundError, InvalidPartitionError
-from phlo.values import Partition
+from phlo.names import Partition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,7 +80,7 @@ def build_plan(
     ordered = [key for key in location.graph.toposorted_asset_keys if key in set(keys)]
     partition = partition or _newest_partition(location, ordered)
     if partition is not None and not any(location.graph.get(k).is_partitioned for k in ordered):
-        Partition.parse(partition)  # it still reaches dbt as a variable (R92)
+        Partition.parse(partition)  # it still reaches dbt as a variable
     return RunPlan(tuple(_planned(location, key, partition) for key in ordered), partition)
 
 

@@ -1,4 +1,4 @@
-"""The built-in commands, through the same door as everybody else's (R151)."""
+"""The built-in commands, through the same door as everybody else's."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from phlo.values import CheckStatus
+from phlo.checks import CheckStatus
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -21,8 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from phlo_cli.collect import RunObserver
 from phlo_cli.output import counted
+from phlo_cli.run_events import RunObserver
 from phlo_cli.summary import seconds_text
 
 if TYPE_CHECKING:

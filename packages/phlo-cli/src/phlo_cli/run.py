@@ -1,4 +1,4 @@
-"""Runs in this process, on the project's own Dagster instance (R134)."""
+"""Runs in this process, on the project's own Dagster instance."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dagster._core.utils import make_new_run_id
 from phlo.events import RunEvent
 from phlo.plugins import notify, plugin_manager
 
-from phlo_cli.alive import marked_alive
-from phlo_cli.collect import EventCollector, RunObserver
+from phlo_cli.liveness import marked_alive
+from phlo_cli.run_events import EventCollector, RunObserver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

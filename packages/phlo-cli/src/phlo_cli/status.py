@@ -1,4 +1,4 @@
-"""How the assets of a project are: last run, freshness, rows, checks (R133)."""
+"""How the assets of a project are: last run, freshness, rows, checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from phlo.errors import MissingProviderError
 from phlo.lake import open_lake
 
-from phlo_cli.collect import check_outcome, row_facts
+from phlo_cli.run_events import check_outcome, row_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dagster import AssetCheckKey, AssetKey, DagsterRun, EventLogEntry
     from dagster._core.definitions.assets.graph.asset_graph import AssetNode
     from dagster._core.storage.event_log.base import AssetEntry
-    from phlo.values import TableName
+    from phlo.names import TableName
 
     from phlo_cli.location import Location
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from phlo.values import CheckStatus, LoadAccount
+from phlo.checks import CheckStatus
+from phlo.values import LoadAccount
 
 if TYPE_CHECKING:
     from phlo.events import PublishEvent
@@ -25,7 +26,7 @@ class AssetOutcome:
         key: The asset's key, as text.
         table: The table it makes, if it makes one.
         partition: The partition made; ``None`` for unpartitioned assets.
-        status: ``no_data`` is an asset whose source had none, or that needs one such (R25);
+        status: ``no_data`` is an asset whose source had none, or that needs one such;
             ``skipped`` one that did not run because what it needs failed.
         seconds: Wall time; zero for what did not run.
         rows: The load's account, in rows; empty where the asset gave none.
@@ -70,7 +71,7 @@ class CheckOutcome:
         asset: The asset's key, as text.
         label: The table judged, else the asset's key.
         name: The check's name.
-        status: Passed, failed, skipped or could not run (R76).
+        status: Passed, failed, skipped or could not run.
         severity: ``error`` or ``warn``.
         message: One sentence; empty where the check gave none.
         row_count: Rows it looked at, where known.

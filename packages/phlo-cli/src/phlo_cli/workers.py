@@ -1,4 +1,4 @@
-"""Runs in processes of their own, each of which loads the project once (R131)."""
+"""Runs in processes of their own, each of which loads the project once."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_the_limit_keeps_the_newest(two_runs, phlo):
 def test_since_leaves_out_what_is_older(two_runs, phlo):
     assert phlo("logs", "--since", "1h", "--json").json == phlo("logs", "--json").json
     from phlo.config import get_settings
-    from phlo.instance import open_instance
+    from phlo.orchestration.instance import open_instance
     from phlo_cli.logs import LogFilter, read_lines
 
     with open_instance(get_settings()) as instance:

@@ -4,9 +4,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from phlo.lake import open_lake
-from phlo.values import Append, TableName
-from phlo_iceberg.snapshot import Change, SnapshotBuilder
-from phlo_iceberg.stage import snapshot_updates
+from phlo.names import TableName
+from phlo.values import Append
+from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
+from phlo_iceberg.write.stage import snapshot_updates
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
 

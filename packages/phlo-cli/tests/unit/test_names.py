@@ -1,7 +1,8 @@
 import pytest
 from phlo.errors import AssetNotFoundError
+from phlo.names import TableName
 from phlo.plugins import hookimpl, plugin_manager
-from phlo.values import TableAsset, TableName
+from phlo.values import TableAsset
 from phlo_cli.location import open_location
 from phlo_cli.names import select, split_commas
 

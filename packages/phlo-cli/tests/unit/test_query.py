@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from phlo.lake import open_lake
-from phlo.values import Append, LoadAccount, TableName
+from phlo.names import TableName
+from phlo.values import Append, LoadAccount
 
 SCHEMA = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""Settings shared by all packages (R8, R173).
+"""Settings shared by all packages.
 
 Each plugin owns a class of its own with its own prefix; all are read from the environment and from
 the project's ``.env``, on first use.

@@ -65,7 +65,7 @@ class InvalidPartitionError(ConfigurationError, ValueError):
 
 
 class InvalidArgumentError(ConfigurationError, ValueError):
-    """A decorator or check was given an argument it cannot take (R22)."""
+    """A decorator or check was given an argument it cannot take."""
 
 
 class ColumnNotFoundError(ConfigurationError, KeyError):
@@ -101,7 +101,7 @@ class UnsupportedTypeError(ConfigurationError, TypeError):
 
 
 class SchemaChangeError(ConfigurationError):
-    """A schema change that Iceberg does not allow, or that the asset refuses (R44)."""
+    """A schema change that Iceberg does not allow, or that the asset refuses."""
 
 
 class QueryError(ConfigurationError):
@@ -125,7 +125,7 @@ class DuplicateAssetError(DiscoveryError):
 
 
 class PluginError(DiscoveryError):
-    """A plugin cannot be loaded (R152)."""
+    """A plugin cannot be loaded."""
 
 
 class DataQualityError(PhloError):
@@ -169,4 +169,4 @@ class ReplayError(FatalRunError):
 
 
 class LoadTimeoutError(FatalRunError, TimeoutError):
-    """A load took longer than its ``max_runtime_seconds`` (R31)."""
+    """A load took longer than its ``max_runtime_seconds``."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from phlo.values import CheckResult, LoadAccount, Partition, Published, TableName
+    from phlo.checks import CheckResult
+    from phlo.names import Partition, TableName
+    from phlo.values import LoadAccount, Published
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A plugin is a module named in its distribution's ``[project.entry-points.phlo]`` table whose
 functions are marked with :data:`phlo.plugins.hookimpl`. Importing this module loads no data
-library (R151).
+library.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def phlo_register_definitions(project: Project) -> Definitions:  # pyright: igno
 
 @hookspec
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:  # pyright: ignore[reportReturnType]
-    """Hand over Dagster resources by name (R99, R114); a name given twice is an error.
+    """Hand over Dagster resources by name; a name given twice is an error.
 
     Args:
         settings: The project's settings.
@@ -67,7 +67,7 @@ def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:  # pyright
 
 @hookspec
 def phlo_register_checks() -> Sequence[type[Check]]:  # pyright: ignore[reportReturnType]
-    """Hand over check classes (R80); ``phlo plugin list`` shows them."""
+    """Hand over check classes; ``phlo plugin list`` shows them."""
 
 
 @hookspec
@@ -76,7 +76,7 @@ def phlo_register_commands(group: click.Group) -> None:
 
     Args:
         group: The root group. Its ``add_lazy(name, "module:attribute", short_help)`` adds a
-            command whose module is imported only when it is run, which keeps help quick (R137).
+            command whose module is imported only when it is run, which keeps help quick.
     """
 
 

@@ -1,4 +1,4 @@
-"""The project's tables, for code and notebooks (R138)."""
+"""The project's tables, for code and notebooks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.config import get_settings
 from phlo.errors import MissingProviderError
+from phlo.names import TableName
 from phlo.plugins import plugin_manager
 from phlo.sql import sql
-from phlo.values import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Loading plugins: loud, by one entry-point group, for first and third parties alike (R151)."""
+"""Loading plugins: loud, by one entry-point group, for first and third parties alike."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _enabled_entries() -> list[EntryPoint]:
 
 
 def _disabled_names() -> set[str]:
-    # Not read through Settings: `phlo --help` must not pay for pydantic (R137).
+    # Not read through Settings: `phlo --help` must not pay for pydantic.
     text = os.environ.get("PHLO_DISABLED_PLUGINS")
     if text is None:
         text = _dotenv().get("PHLO_DISABLED_PLUGINS") or ""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-    from phlo.values import TableAsset, TableName
+    from phlo.names import TableName
+    from phlo.values import TableAsset
 
 T = TypeVar("T")
 _DBT_FOLDER = ("transforms", "dbt")
@@ -47,7 +48,7 @@ class Project:
 
     @property
     def dbt_dir(self) -> Path:
-        """Where a dbt project stands, if the project has one (R90)."""
+        """Where a dbt project stands, if the project has one."""
         return self.settings.workflows_dir.joinpath(*_DBT_FOLDER)
 
     def objects(self) -> Iterator[tuple[str, str, Any]]:
@@ -88,7 +89,7 @@ class Project:
         return found
 
     def asset_for(self, table: TableName, *, asked_by: str) -> TableAsset:
-        """The asset that makes a table (R71).
+        """The asset that makes a table.
 
         Args:
             table: The table.
@@ -114,7 +115,7 @@ def load_project(settings: Settings | None = None) -> Project:
     """Import everything under ``workflows/``; the dbt project is never imported.
 
     Raises:
-        WorkflowImportError: A module fails to import; names file and line (R54).
+        WorkflowImportError: A module fails to import; names file and line.
     """
     settings = settings or get_settings()
     _make_importable(settings.project_dir)

@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.dataset as ds
+    from phlo.checks import CheckResult, Severity
+    from phlo.names import Partition, TableName
     from phlo.values import (
-        CheckResult,
         How,
         LoadAccount,
         MaintenanceReport,
-        Partition,
         Published,
         Repair,
-        Severity,
         Snapshot,
-        TableName,
         TableStatistics,
     )
 
@@ -177,7 +175,7 @@ class TableStore(Protocol):
         ...
 
     def maintain(self, table: TableName, *, dry_run: bool = False) -> MaintenanceReport:
-        """Keep the table small: join small files, drop old snapshots, remove orphans (R139).
+        """Keep the table small: join small files, drop old snapshots, remove orphans.
 
         Args:
             table: The table.
@@ -189,7 +187,7 @@ class TableStore(Protocol):
         ...
 
     def repair(self, *, dry_run: bool = False) -> list[Repair]:
-        """Find tables again whose folder was moved, or whose catalog was lost (R139).
+        """Find tables again whose folder was moved, or whose catalog was lost.
 
         Nothing may be loading meanwhile. A table that was dropped while its files are still there
         comes back when a lost catalog is rebuilt.
@@ -266,7 +264,7 @@ class QueryEngine(Protocol):
 
 @runtime_checkable
 class Check(Protocol):
-    """One rule on one table, as a class that plugins register (R80).
+    """One rule on one table, as a class that plugins register.
 
     How it is judged is the business of the package that runs checks; core and the packages
     that write tables see it through its suite alone.
@@ -291,14 +289,14 @@ class SuiteCheck(Protocol):
     def severity(self) -> Severity: ...
     @property
     def audits(self) -> bool:
-        """Whether it takes part in audits (``FreshnessCheck`` does not, R78)."""
+        """Whether it takes part in audits (``FreshnessCheck`` does not)."""
         ...
 
     @property
     def is_row_rule(self) -> bool:
         """Whether in partition scope it judges nothing but the rows delivered.
 
-        Then a load stays judged when another load's commit moves the table's head (R43).
+        Then a load stays judged when another load's commit moves the table's head.
         """
         ...
 
@@ -311,8 +309,8 @@ class CheckSuite(Protocol):
         name: The decorated function's name.
         table: The table judged.
         checks: In the order declared; names are unique.
-        blocking: Whether a failed check of severity error withholds the load (R78).
-        asset_key: Key of an asset outside the project; ``None``: found by table (R71).
+        blocking: Whether a failed check of severity error withholds the load.
+        asset_key: Key of an asset outside the project; ``None``: found by table.
         scope: ``partition``, ``table``, or a time that counts back from the partition's end.
         defined_at: File and line, for messages.
     """

@@ -12,9 +12,9 @@ PUBLIC_PREFIX = "phlo_column"
 
 
 class PhloSchema(pa.DataFrameModel):
-    """A Pandera model with phlo's defaults: unknown columns pass, types are coerced (R5).
+    """A Pandera model with phlo's defaults: unknown columns pass, types are coerced.
 
-    Fields whose name begins with an underscore are columns too (R52); Pandera alone would pass
+    Fields whose name begins with an underscore are columns too; Pandera alone would pass
     over them in silence. They are handed to it under another name with the real one as alias.
 
     Example:

@@ -1,4 +1,4 @@
-"""Building SQL text: the only place that puts names and values into it (R81).
+"""Building SQL text: the only place that puts names and values into it.
 
 :func:`sql` fills a template by the *type* of each part, so that nothing unquoted gets in by
 accident: a :class:`~phlo.values.TableName` becomes a quoted table, an :class:`Identifier` a quoted
@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from phlo.errors import QueryError
-from phlo.values import PARTITION_DATE_COLUMN, Partition, TableName
+from phlo.names import PARTITION_DATE_COLUMN, Partition, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,220 +1,19 @@
-"""The values that packages hand to one another.
-
-All are frozen and light: this module imports the standard library alone.
-"""
+"""Values that packages exchange about loads, tables and assets: frozen, light, standard library."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, datetime, timedelta
-from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from phlo.errors import InvalidNameError, InvalidPartitionError
+if TYPE_CHECKING:
+    from datetime import datetime
 
-METADATA_PREFIXES = ("_dlt_", "_phlo_")
-"""Columns whose name starts so describe a load; they are never content of a row (R38)."""
-
-LOAD_ID_COLUMN = "_dlt_load_id"
-ROW_ID_COLUMN = "_dlt_id"
-INGESTED_AT_COLUMN = "_phlo_ingested_at"
-PARTITION_DATE_COLUMN = "_phlo_partition_date"
-RUN_ID_COLUMN = "_phlo_run_id"
-
-STRATEGY_PROPERTY = "phlo.strategy"
-"""Table property: how the last load was written, ``merge``, ``append`` or ``replace``.
-
-A merge may move a row to the loading partition, so in such a table ``_phlo_partition_date`` does
-not tell to which day a row belongs (R70).
-"""
-
-FROM_STAGED_TAG = "phlo/from-staged"
-"""Tag of a run that loads what an earlier run extracted: that run's id, or how it begins."""
-
-FROM_QUARANTINE_TAG = "phlo/from-quarantine"
-"""Tag of a run that loads rows out of quarantine again: the run that put them there."""
-
-MAIN = "main"
-"""The ref that readers see unless they name another."""
-
-
-def is_metadata_column(name: str) -> bool:
-    """Whether a column describes the load rather than the row (R38).
-
-    >>> is_metadata_column("_phlo_run_id"), is_metadata_column("amount")
-    (True, False)
-    """
-    return name.startswith(METADATA_PREFIXES)
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class TableName:
-    """A table's name in the catalog: ``namespace.name``.
-
-    Raises:
-        InvalidNameError: A part is empty or holds a dot, a slash or a control character.
-
-    Example:
-        >>> str(TableName.parse("bronze.events"))
-        'bronze.events'
-    """
-
-    namespace: str
-    name: str
-
-    def __post_init__(self) -> None:
-        for part in (self.namespace, self.name):
-            if not part or re.search(r"[./\\\x00-\x1f]", part):
-                raise InvalidNameError(
-                    f"{part!r} cannot be part of a table name.",
-                    got=f"{self.namespace!r}, {self.name!r}",
-                    expected="two parts without dots, slashes and control characters",
-                    hint='Write the table as "namespace.name", such as "bronze.events".',
-                )
-
-    @classmethod
-    def parse(cls, text: str, *, default_namespace: str | None = None) -> Self:
-        """Read ``namespace.name``, or a bare name where ``default_namespace`` is given."""
-        namespace, dot, name = text.partition(".")
-        if dot:
-            return cls(namespace, name)
-        if default_namespace is not None:
-            return cls(default_namespace, text)
-        raise InvalidNameError(
-            f"{text!r} is not a table identifier.",
-            got=repr(text),
-            expected='"namespace.name"',
-            hint=f'Name the namespace too, such as "bronze.{text}".',
-        )
-
-    def __str__(self) -> str:
-        return f"{self.namespace}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class TableRef:
-    """A state of a table: its name and a branch, tag or snapshot id."""
-
-    table: TableName
-    ref: str = MAIN
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Partition:
-    """One partition of an asset, named by its first day.
-
-    Attributes:
-        date: First day of the partition, in the project's time zone.
-        days: Length in days: 1 for daily, 7 for weekly; a month has its own number.
-
-    Example:
-        >>> Partition.parse("2025-01-15").key
-        '2025-01-15'
-    """
-
-    date: date
-    days: int = 1
-
-    @classmethod
-    def parse(cls, key: str) -> Self:
-        """Read a partition key, ``YYYY-MM-DD``.
-
-        Raises:
-            InvalidPartitionError: The text is no such date.
-        """
-        try:
-            return cls(datetime.strptime(key, "%Y-%m-%d").date())  # noqa: DTZ007 - a day has no zone
-        except ValueError as exc:
-            raise InvalidPartitionError(
-                f"{key!r} is not a partition key.",
-                got=repr(key),
-                expected="a date written YYYY-MM-DD",
-                hint="Write the day as in 2025-01-15.",
-            ) from exc
-
-    @property
-    def key(self) -> str:
-        """The partition key, ``YYYY-MM-DD``."""
-        return self.date.isoformat()
-
-    @property
-    def end(self) -> date:
-        """The first day after the partition."""
-        return self.date + timedelta(days=self.days)
-
-    def __str__(self) -> str:
-        return self.key
-
-
-class Severity(StrEnum):
-    """What a failed check means: ``error`` may block, ``warn`` only reports (R78)."""
-
-    WARN = "warn"
-    ERROR = "error"
-
-
-class CheckStatus(StrEnum):
-    """How a check ended; only ``passed`` proves anything (R76)."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    COULD_NOT_RUN = "could_not_run"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What one check of a suite found.
-
-    Attributes:
-        check: The check's name, unique in its suite.
-        table: The table judged.
-        status: Passed, failed, skipped (no rows) or could not run (R76).
-        severity: What a failure means.
-        row_count: Rows the check looked at; ``None`` when it could not run.
-        failed_count: Rows (or groups) that broke the rule; ``None`` where a rule has none.
-        message: One sentence for people.
-        columns: Columns the check is about.
-        seconds: Wall time the check took (its share, where checks are fused).
-        scope: Which rows were judged, such as ``partition 2025-01-15`` or ``table``.
-        sample: At most 20 failing rows.
-        sql: Query that finds all failing rows, in Trino's dialect; ``None`` where there is none.
-        metrics: What else the check measured, such as ``null_count``.
-        blocking: Whether a failure blocks: severity error in a blocking suite (R78).
-        kind: The check's class by its plain name, such as ``NullCheck``.
-    """
-
-    check: str
-    table: TableName
-    status: CheckStatus
-    severity: Severity = Severity.ERROR
-    row_count: int | None = None
-    failed_count: int | None = None
-    message: str = ""
-    columns: tuple[str, ...] = ()
-    seconds: float = 0.0
-    scope: str = "table"
-    sample: tuple[dict[str, Any], ...] = ()
-    sql: str | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    blocking: bool = False
-    kind: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the check ran, looked at something, and found nothing wrong."""
-        return self.status is CheckStatus.PASSED
-
-    @property
-    def blocks(self) -> bool:
-        """Whether this result withholds the load: blocking, and failed or could not run."""
-        return self.blocking and self.status in (CheckStatus.FAILED, CheckStatus.COULD_NOT_RUN)
+    from phlo.names import Partition, TableName
 
 
 @dataclass(frozen=True, slots=True)
 class LoadAccount:
-    """Where every row of a load went (R41), in rows.
+    """Where every row of a load went, in rows.
 
     ``extracted = inserted + updated + unchanged + deduplicated + quarantined + deleted``
     for a load that was published; ``rejected = extracted`` for one that failed.
@@ -230,7 +29,7 @@ class LoadAccount:
         rejected: All rows of a load that failed; zero otherwise.
         removed: Stored rows that this load took away (deletes, replaced partitions). Not rows
             of the load, hence no part of the sum.
-        out_of_order: Stored rows of a later partition that this load overwrote (R37). A part of
+        out_of_order: Stored rows of a later partition that this load overwrote. A part of
             ``updated``.
     """
 
@@ -280,7 +79,7 @@ DeduplicationMethod = Literal["last", "first", "hash"]
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Upsert by key (R36, R37). Keys of the rows handed over are unique and not null.
+    """Upsert by key. Keys of the rows handed over are unique and not null.
 
     Attributes:
         key: Columns of the key.
@@ -303,11 +102,11 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Insert only, no key lookup (R36).
+    """Insert only, no key lookup.
 
     Attributes:
         partition: The load's partition.
-        on_rerun: ``replace`` takes away what the same partition wrote before (R42);
+        on_rerun: ``replace`` takes away what the same partition wrote before;
             ``append`` leaves it.
     """
 
@@ -317,13 +116,13 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """The table, or one partition of it, becomes what the load delivers (R20).
+    """The table, or one partition of it, becomes what the load delivers.
 
     Attributes:
         partition: The partition replaced, by ``_phlo_partition_date``; ``None``: the table.
         revises: Snapshot of the table whose rows were read, changed and handed over again; where
             the head is another one, they are refused. ``None``: the rows are a load of their own,
-            refused where stored ones were extracted later (R42).
+            refused where stored ones were extracted later.
     """
 
     partition: Partition | None = None
@@ -339,7 +138,7 @@ class Published:
 
     Attributes:
         table: The table.
-        snapshot_id: The new snapshot; ``None`` when nothing changed, so none was made (R39).
+        snapshot_id: The new snapshot; ``None`` when nothing changed, so none was made.
         account: Where the rows went.
         row_count: Rows of the table now.
         added_files: Data and delete files written.
@@ -408,14 +207,14 @@ class TableStatistics:
 
 @dataclass(frozen=True, slots=True)
 class TableAsset:
-    """Which asset makes which table (R71).
+    """Which asset makes which table.
 
     Attributes:
         table: The table.
         asset_key: Path of the Dagster asset key.
         audits: Whether the asset judges blocking suites before it publishes, and so declares
             their Dagster checks itself.
-        names: Other names people may use for it, such as the decorated function's (R130).
+        names: Other names people may use for it, such as the decorated function's.
         defined_at: File and line, for messages.
     """
 
@@ -445,7 +244,7 @@ class ProjectTemplate:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceReport:
-    """What maintenance did to a table, or would do (R139).
+    """What maintenance did to a table, or would do.
 
     Attributes:
         table: The table.
@@ -480,7 +279,7 @@ class MaintenanceReport:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A table that the catalog could not open, and could be found again (R139).
+    """A table that the catalog could not open, and could be found again.
 
     Attributes:
         table: The table.

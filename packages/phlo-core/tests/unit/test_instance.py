@@ -7,12 +7,12 @@ import yaml
 from dagster import DagsterInstance
 from phlo.config import get_settings
 from phlo.errors import ConfigurationError
-from phlo.instance import open_instance, prepare_home
+from phlo.orchestration.instance import open_instance, prepare_home
 
 OPEN_AND_RUN = """
 import dagster as dg
 from phlo.config import get_settings
-from phlo.instance import open_instance
+from phlo.orchestration.instance import open_instance
 
 @dg.asset
 def one(): ...

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phlo.patterns import to_sql_pattern
+from phlo.contract.patterns import to_sql_pattern
 
 PATTERNS = [
     r"^\d{5}$",

@@ -2,8 +2,8 @@ from decimal import Decimal
 
 import pytest
 from phlo.errors import QueryError
+from phlo.names import TableName
 from phlo.sql import Identifier, Sql, literal, quote_identifier, sql
-from phlo.values import TableName
 
 
 def test_parts_are_quoted_by_their_type():

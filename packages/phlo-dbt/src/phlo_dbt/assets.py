@@ -1,4 +1,4 @@
-"""The models of a project as Dagster assets (R90)."""
+"""The models of a project as Dagster assets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetCheckSpec, AssetsDefinition, AssetSpec, RetryPolicy, multi_asset
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
-from phlo.asset_checks import check_specs
+from phlo.orchestration.checks import check_specs
 
 from phlo_dbt.manifest import DbtProject, table_nodes, table_of
 from phlo_dbt.step import TRANSLATOR, DbtStep, Models

@@ -14,8 +14,8 @@ from phlo.errors import ConfigurationError, PhloError
 from phlo.lake import open_lake
 from phlo.project import load_project
 
+from phlo_dbt.folders import PROJECT_FILE, DbtWorkspace
 from phlo_dbt.manifest import DbtProject, manifest_json
-from phlo_dbt.workspace import PROJECT_FILE, DbtWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Pandera schemas from dbt YAML: the tests written there are the contract (R60-R63)."""
+"""Pandera schemas from dbt YAML: the tests written there are the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugin that dbt-duckdb loads: tables of the lake as views, models into stages (R93)."""
+"""The plugin that dbt-duckdb loads: tables of the lake as views, models into stages."""
 
 from __future__ import annotations
 

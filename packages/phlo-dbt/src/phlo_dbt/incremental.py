@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.errors import DataQualityError, InvalidArgumentError, SchemaChangeError
+from phlo.names import TableName, is_metadata_column
 from phlo.sql import Identifier, Sql, all_of, identifiers, literal, sql
-from phlo.values import Append, Merge, Replace, TableName, is_metadata_column
+from phlo.values import Append, Merge, Replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""dbt's manifest: parsed once per change of the project, then held (R95).
+"""dbt's manifest: parsed once per change of the project, then held.
 
 Two forms are kept: the JSON that Dagster's assets are made of, which a warm start reads without
 importing dbt, and dbt's own object, which a run hands back to dbt so that it need not parse.
@@ -14,12 +14,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import AssetNotFoundError, ConfigurationError
+from phlo.names import TableName
 from phlo.specs import relative_path
 from phlo.sql import quote_identifier, quote_table
-from phlo.values import TableAsset, TableName
+from phlo.values import TableAsset
 
+from phlo_dbt.folders import DATABASE, DbtWorkspace
 from phlo_dbt.translator import CustomDbtTranslator
-from phlo_dbt.workspace import DATABASE, DbtWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -192,7 +193,7 @@ def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
 def resolve_sources(
     manifest: Mapping[str, Any], tables: Mapping[TableName, TableAsset]
 ) -> dict[str, TableName]:
-    """The table that each source reads (R98).
+    """The table that each source reads.
 
     Args:
         manifest: The manifest as JSON.

@@ -1,4 +1,4 @@
-"""What Dagster shows of a published model: rows, columns, and where they come from (R91)."""
+"""What Dagster shows of a published model: rows, columns, and where they come from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from phlo_dbt.translator import CustomDbtTranslator
 if TYPE_CHECKING:
     import pyarrow as pa
     from phlo.lake import Lake
-    from phlo.values import Published, TableName
+    from phlo.names import TableName
+    from phlo.values import Published
 
     from phlo_dbt.manifest import DbtProject
 

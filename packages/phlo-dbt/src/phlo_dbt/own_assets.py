@@ -1,4 +1,4 @@
-"""For projects that define their dbt assets themselves, as the guide does (R90).
+"""For projects that define their dbt assets themselves, as the guide does.
 
 dagster-dbt runs the dbt command line in a process of its own; phlo gives it a command that reads
 and publishes tables as phlo's own assets do.
@@ -15,12 +15,12 @@ from dagster import AssetsDefinition
 from dagster_dbt import DbtCliResource
 from dagster_dbt.asset_utils import DAGSTER_DBT_MANIFEST_METADATA_KEY
 
-from phlo_dbt.workspace import PROFILE
+from phlo_dbt.folders import PROFILE
 
 if TYPE_CHECKING:
     from phlo.project import Project
 
-    from phlo_dbt.workspace import DbtWorkspace
+    from phlo_dbt.folders import DbtWorkspace
 
 _COMMAND = "phlo-dbt"
 

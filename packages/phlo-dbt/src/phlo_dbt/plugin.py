@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @hookimpl
 def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
     """The tables that dbt models make."""
-    from phlo_dbt.workspace import DbtWorkspace
+    from phlo_dbt.folders import DbtWorkspace
 
     workspace = DbtWorkspace.of(project.settings)
     if not workspace.exists:
@@ -35,7 +35,7 @@ def phlo_register_definitions(project: Project) -> Definitions:
     """The models of the project's dbt as assets, unless the project defines them itself."""
     from dagster import Definitions
 
-    from phlo_dbt.workspace import DbtWorkspace
+    from phlo_dbt.folders import DbtWorkspace
 
     if not DbtWorkspace.of(project.settings).exists:
         return Definitions()
@@ -48,8 +48,8 @@ def phlo_register_definitions(project: Project) -> Definitions:
 
 @hookimpl
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
-    """The resource ``dbt``, for the project's own ``@dbt_assets`` (R90, R99)."""
-    from phlo_dbt.workspace import DbtWorkspace
+    """The resource ``dbt``, for the project's own ``@dbt_assets``."""
+    from phlo_dbt.folders import DbtWorkspace
 
     workspace = DbtWorkspace.of(settings)
     if not workspace.exists:

@@ -1,4 +1,4 @@
-"""One run of dbt: build in a scratch database, judge, publish what passed in one step (R93-R95)."""
+"""One run of dbt: build in a scratch database, judge, publish what passed in one step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phlo.locks import locked
 
 from phlo_dbt.manifest import held_manifest, point_sources
 from phlo_dbt.session import DbtSession, open_session
-from phlo_dbt.verdict import withheld_models
+from phlo_dbt.withholding import withheld_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from phlo.protocols import Staged
     from phlo.values import Published
 
+    from phlo_dbt.folders import DbtWorkspace
     from phlo_dbt.manifest import DbtProject
-    from phlo_dbt.workspace import DbtWorkspace
 
     Judge = Callable[[Mapping[str, Staged]], Mapping[str, str]]
 
@@ -211,7 +211,7 @@ def _lost(session: DbtSession, outcome: DbtOutcome) -> list[str]:
 
 
 def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:
-    """Keep what was withheld as branches, to look into (R45); where that cannot be, let it go."""
+    """Keep what was withheld as branches, to look into; where that cannot be, let it go."""
     store = session.lake.store
     for unique_id in outcome.withheld:
         branch = f"audit/{session.nodes[unique_id]['name']}/table/{session.folder.name}"

@@ -1,4 +1,4 @@
-"""What one run of dbt on DuckDB reads from the table store and stages into it (R93).
+"""What one run of dbt on DuckDB reads from the table store and stages into it.
 
 The scratch database holds views alone: over published tables, and over stages once a model is
 built. Nothing is published here; see :mod:`phlo_dbt.run`.
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 from phlo.errors import MissingProviderError, MovedHeadError
+from phlo.names import TableName
 from phlo.sql import Identifier, Sql, literal, quote_identifier, quote_table, sql
-from phlo.values import LoadAccount, TableName
+from phlo.values import LoadAccount
 
-from phlo_dbt.columns import select_list
+from phlo_dbt.column_metadata import select_list
 from phlo_dbt.incremental import Incoming, Landing, plan_landing
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 NEW_ROWS_SCHEMA = "phlo_new"
 _MACROS = (
-    # The guide's models call it as a function, which DuckDB does not know (R97).
+    # The guide's models call it as a function, which DuckDB does not know.
     'CREATE OR REPLACE MACRO "current_timestamp"() AS now()',
 )
 

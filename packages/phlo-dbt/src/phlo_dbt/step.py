@@ -1,4 +1,4 @@
-"""The Dagster step that runs dbt: selection, variables, audit, results (R92, R94)."""
+"""The Dagster step that runs dbt: selection, variables, audit, results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
-from phlo.asset_checks import to_asset_check_result
 from phlo.errors import PhloError, RetriableError
 from phlo.events import ChecksEvent, LoadEvent
 from phlo.lake import open_lake
+from phlo.orchestration.checks import to_asset_check_result
 from phlo.plugins import notify
 
 from phlo_dbt.metadata import published_metadata
@@ -25,10 +25,10 @@ from phlo_dbt.translator import CustomDbtTranslator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from phlo.checks import CheckResult
     from phlo.config import Settings
     from phlo.lake import Lake
     from phlo.protocols import CheckSuite, Staged
-    from phlo.values import CheckResult
 
     from phlo_dbt.manifest import DbtProject
     from phlo_dbt.run import DbtOutcome
@@ -142,7 +142,7 @@ class DbtStep:
         return set(self.context.selected_asset_check_keys)
 
     def variables(self) -> dict[str, str]:
-        """The run's partition, or range of them, else today, as dbt's variables (R92)."""
+        """The run's partition, or range of them, else today, as dbt's variables."""
         tags = self.context.run.tags
         zone = ZoneInfo(self.models.settings.timezone)
         partition = tags.get(PARTITION_NAME_TAG, datetime.now(zone).date().isoformat())

@@ -1,4 +1,4 @@
-"""How dbt's models and sources appear in Dagster (R91)."""
+"""How dbt's models and sources appear in Dagster."""
 
 from __future__ import annotations
 

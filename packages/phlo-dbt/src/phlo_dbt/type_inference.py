@@ -1,4 +1,4 @@
-"""Types of columns that a dbt YAML file only hints at (R63)."""
+"""Types of columns that a dbt YAML file only hints at."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from dagster import AssetKey, AssetSelection, DagsterInstance, define_asset_job
-from phlo.values import Merge, Replace, TableName
+from phlo.names import TableName
+from phlo.values import Merge, Replace
 
 STG_EVENTS = """
 {{

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from phlo.values import TableName
+from phlo.names import TableName
 
 DAYS = TableName("bronze", "events")
 

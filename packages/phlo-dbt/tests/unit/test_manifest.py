@@ -3,10 +3,10 @@
 import pytest
 from phlo.config import get_settings
 from phlo.errors import AssetNotFoundError, ConfigurationError
-from phlo.values import TableName
+from phlo.names import TableName
 from phlo_dbt import manifest as manifest_module
+from phlo_dbt.folders import DbtWorkspace
 from phlo_dbt.manifest import manifest_json
-from phlo_dbt.workspace import DbtWorkspace
 
 
 def workspace() -> DbtWorkspace:

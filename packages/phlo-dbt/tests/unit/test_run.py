@@ -11,7 +11,8 @@ import pytest
 from dagster import AssetCheckKey, AssetKey
 from phlo.lake import open_lake
 from phlo.locks import locked
-from phlo.values import Append, TableName
+from phlo.names import TableName
+from phlo.values import Append
 
 
 def at(hour: int) -> datetime:
@@ -291,7 +292,8 @@ MEDDLER = """
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.lake import open_lake
-from phlo.values import Append, TableName
+from phlo.names import TableName
+from phlo.values import Append
 from phlo_quality import QualityCheck, QualityCheckResult, phlo_quality
 
 TABLE = TableName("silver", "days")

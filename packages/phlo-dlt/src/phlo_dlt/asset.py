@@ -1,4 +1,4 @@
-"""A spec as a Dagster asset: partitions, policies, checks, and the step that loads (R28-R31)."""
+"""A spec as a Dagster asset: partitions, policies, checks, and the step that loads."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from dagster import (
     WeeklyPartitionsDefinition,
     multi_asset,
 )
-from phlo.asset_checks import check_specs, to_asset_check_result
 from phlo.config import get_settings
 from phlo.errors import InvalidArgumentError, PhloError, RetriableError
 from phlo.events import ChecksEvent, LoadEvent
 from phlo.lake import open_lake
+from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN, Partition
+from phlo.orchestration.checks import check_specs, to_asset_check_result
 from phlo.plugins import notify
-from phlo.values import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN, Partition
 
-from phlo_dlt.limits import Deadline
+from phlo_dlt.deadline import Deadline
+from phlo_dlt.kept.replay import MANIFEST, staged_run
+from phlo_dlt.kept.requeue import as_requeue, quarantined_rows
+from phlo_dlt.kept.staging import staging_folder
 from phlo_dlt.load import Account, Attempt, describe, run_load, table_schema
-from phlo_dlt.replay import MANIFEST, staged_run
-from phlo_dlt.requeue import as_requeue, quarantined_rows
 from phlo_dlt.settings import get_dlt_settings
-from phlo_dlt.staging import staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from phlo.project import Project
     from phlo.protocols import CheckSuite, SuiteCheck
 
-    from phlo_dlt.replay import KeptRows
+    from phlo_dlt.kept.replay import KeptRows
     from phlo_dlt.spec import IngestionSpec
 
 _CALENDAR = {
@@ -74,7 +74,7 @@ def build_asset(
     Args:
         spec: The ingestion.
         project: Knows the suites.
-        resources: The project's resources by name, for the function's parameters (R24).
+        resources: The project's resources by name, for the function's parameters.
 
     Raises:
         InvalidArgumentError: The function takes a parameter that nothing provides.
@@ -104,7 +104,7 @@ def build_asset(
 def partitions_definition(
     spec: IngestionSpec, settings: Settings
 ) -> TimeWindowPartitionsDefinition | None:
-    """Partitions from ``start_date`` to today included, in the project's time zone (R28)."""
+    """Partitions from ``start_date`` to today included, in the project's time zone."""
     if spec.partitions is None or not isinstance(spec.partitions, str):
         return spec.partitions
     start = spec.start_date or settings.start_date
@@ -156,7 +156,7 @@ def _column_schema(spec: IngestionSpec) -> TableSchema:
 
 
 def _resource_parameters(spec: IngestionSpec, resources: Mapping[str, Any]) -> dict[str, str]:
-    """Which resource each further parameter of the function means (R24)."""
+    """Which resource each further parameter of the function means."""
     hints = _hints(spec.function)
     parameters = inspect.signature(spec.function).parameters.values()
     found = {
@@ -306,7 +306,7 @@ def _warn(context: AssetExecutionContext, spec: IngestionSpec, account: Account)
 
 
 def _call(context: AssetExecutionContext, spec: IngestionSpec, given: Mapping[str, str]) -> Any:  # noqa: ANN401
-    """Call the ingestion function with what it takes, by name or annotation (R24)."""
+    """Call the ingestion function with what it takes, by name or annotation."""
     hints = _hints(spec.function)
     arguments: dict[str, Any] = {
         name: getattr(context.resources, key) for name, key in given.items()
@@ -364,7 +364,7 @@ def _tell(
 
 
 def _raise(error: Exception, account: Account) -> NoReturn:
-    """Raise it as it is, or, where it would fail again the same way, without retries (R31)."""
+    """Raise it as it is, or, where it would fail again the same way, without retries."""
     if not isinstance(error, PhloError) or isinstance(error, RetriableError):
         raise error
     rejected = account.rows.as_rejected().as_dict()

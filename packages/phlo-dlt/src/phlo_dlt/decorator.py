@@ -1,4 +1,4 @@
-"""``@phlo_ingestion``: check the arguments, build a spec, attach it (R20-R23)."""
+"""``@phlo_ingestion``: check the arguments, build a spec, attach it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from croniter import croniter
 from phlo.contract import Contract
 from phlo.errors import ColumnNotFoundError, InvalidArgumentError
+from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, TableName, is_metadata_column
 from phlo.specs import attach_spec, defined_at
-from phlo.values import (
-    INGESTED_AT_COLUMN,
-    PARTITION_DATE_COLUMN,
-    DeduplicationMethod,
-    TableName,
-    is_metadata_column,
-)
+from phlo.values import DeduplicationMethod
 
 import phlo_dlt.rest_api  # noqa: F401 - makes the guide's form of rest_api work
 from phlo_dlt.spec import IngestionSpec, InvalidRows, MergeConfig, MergeStrategy

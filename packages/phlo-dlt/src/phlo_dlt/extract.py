@@ -21,8 +21,8 @@ from dlt.extract.items_transform import ItemTransform, LimitItem
 from dlt.pipeline.exceptions import PipelineStepFailed
 from phlo.errors import ConfigurationError, PhloError, SourceError
 
-from phlo_dlt.conform import Conformer, are_dicts, batches_of
 from phlo_dlt.redact import redact
+from phlo_dlt.rows.conformer import Conformer, are_dicts, batches_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ class Extraction:
 
     Attributes:
         files: Parquet files, in no order; rows carry the number of their batch (see
-            :mod:`phlo_dlt.conform`).
+            :mod:`phlo_dlt.rows.conformer`).
         row_count: Rows in them.
         delivered: Columns of the contract that the source delivered.
         dropped: Values dropped, by source column that the contract does not have.
@@ -74,7 +74,7 @@ def extract(
     Args:
         returned: A dlt source, resource or resource function, an iterator or list of dicts, a
             frame, or Arrow data.
-        name: The table's name; of several resources the one called so is loaded (R26).
+        name: The table's name; of several resources the one called so is loaded.
         contract: What the rows are conformed to.
         folder: Where the files go; private to this attempt.
         state: dlt's state as last published.
@@ -183,7 +183,7 @@ def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
 
 
 def _ignored_hints(resource: DltResource) -> tuple[str, ...]:
-    """Hints of the resource that say what phlo's own arguments decide (R26)."""
+    """Hints of the resource that say what phlo's own arguments decide."""
     hints = resource.compute_table_schema() if not resource.has_dynamic_table_name else {}
     keys = [n for n, c in hints.get("columns", {}).items() if c.get("primary_key")]
     found = {"primary_key": keys, "write_disposition": hints.get("write_disposition")}

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from phlo.config import get_settings
-from phlo.contract_types import TIMESTAMP
+from phlo.contract.types import TIMESTAMP
 from phlo.errors import (
     AuditError,
     ContractError,
@@ -24,42 +24,44 @@ from phlo.errors import (
     ReplayError,
 )
 from phlo.locks import locked
-from phlo.sql import Identifier, identifiers, sql
-from phlo.values import (
+from phlo.names import (
     INGESTED_AT_COLUMN,
     LOAD_ID_COLUMN,
     PARTITION_DATE_COLUMN,
     ROW_ID_COLUMN,
     RUN_ID_COLUMN,
-    LoadAccount,
 )
+from phlo.sql import Identifier, identifiers, sql
+from phlo.values import LoadAccount
 
-from phlo_dlt.conform import Conformer
-from phlo_dlt.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.extract import Extraction, extract
-from phlo_dlt.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
-from phlo_dlt.pinning import PinningEngine
-from phlo_dlt.publishing import until_head_rests
-from phlo_dlt.quarantine import (
+from phlo_dlt.kept.quarantine import (
     Found,
     publish_quarantine,
     select_broken,
     select_keys,
     stage_quarantine,
 )
-from phlo_dlt.replay import write_manifest
-from phlo_dlt.workspace import ROW_NUMBER, Workspace
+from phlo_dlt.kept.replay import write_manifest
+from phlo_dlt.pinning import PinningEngine
+from phlo_dlt.retry import until_head_rests
+from phlo_dlt.rows.conformer import Conformer
+from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
+from phlo_dlt.rows.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
+from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from phlo.checks import CheckResult
     from phlo.lake import Lake
+    from phlo.names import Partition
     from phlo.protocols import CheckSuite, QueryEngine, Staged
-    from phlo.values import CheckResult, Partition, Published
+    from phlo.values import Published
 
-    from phlo_dlt.limits import Deadline
-    from phlo_dlt.replay import KeptRows
+    from phlo_dlt.deadline import Deadline
+    from phlo_dlt.kept.replay import KeptRows
     from phlo_dlt.settings import DltSettings
     from phlo_dlt.spec import IngestionSpec
 
@@ -172,7 +174,7 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
         account: Filled on the way, whether the load succeeds or not.
 
     Returns:
-        ``False`` when the function returned ``None``: there is nothing to load (R25).
+        ``False`` when the function returned ``None``: there is nothing to load.
 
     Raises:
         ContractError: Rows break the contract, and ``invalid_rows`` is ``fail``.
@@ -335,7 +337,7 @@ def _replay(attempt: Attempt) -> str:
 
 
 def describe(found: Verdict, spec: IngestionSpec) -> str:
-    """What is wrong, with counts by rule and a few rows with their keys (R40)."""
+    """What is wrong, with counts by rule and a few rows with their keys."""
     rules = "; ".join(
         f"{rule} ({_rows(count)})" for rule, count in list(found.by_rule.items())[:10]
     )
@@ -389,7 +391,7 @@ def _dataset(work: Workspace, attempt: Attempt, name: str, select: str) -> ds.Da
 
 
 def table_schema(spec: IngestionSpec) -> pa.Schema:
-    """The table's columns: the contract's, then the optional metadata columns (R32)."""
+    """The table's columns: the contract's, then the optional metadata columns."""
     own = [pa.field(LOAD_ID_COLUMN, pa.string()), pa.field(ROW_ID_COLUMN, pa.string())]
     if spec.add_metadata_columns:
         own += [
@@ -455,7 +457,7 @@ def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
 
 
 def _stays_judged(suites: Sequence[CheckSuite]) -> bool:
-    """Whether an audit holds on any head: it judged nothing but the rows delivered (R43)."""
+    """Whether an audit holds on any head: it judged nothing but the rows delivered."""
     return all(
         suite.scope == "partition" and all(c.is_row_rule or not c.audits for c in suite.checks)
         for suite in suites

@@ -1,4 +1,4 @@
-"""Which other tables an audit relied on, so that its load lands only while they stand (R45).
+"""Which other tables an audit relied on, so that its load lands only while they stand.
 
 A load whose rows all had their partner must not land after the partner went.
 """
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
     from phlo.lake import Lake
+    from phlo.names import TableName
     from phlo.protocols import Staged
-    from phlo.values import TableName
 
 
 class PinningEngine:

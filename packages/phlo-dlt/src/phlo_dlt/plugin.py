@@ -44,7 +44,7 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
 def phlo_register_definitions(project: Project) -> Definitions:
     """An asset for each ``@phlo_ingestion``, and a schedule where it has a ``cron``."""
     from dagster import Definitions
-    from phlo.assembly import build_resources
+    from phlo.orchestration.assembly import build_resources
 
     from phlo_dlt.spec import IngestionSpec
 

@@ -1,4 +1,4 @@
-"""Secrets that sources put into their error messages (R173)."""
+"""Secrets that sources put into their error messages."""
 
 from __future__ import annotations
 

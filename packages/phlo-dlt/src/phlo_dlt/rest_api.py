@@ -1,4 +1,4 @@
-"""dlt's ``rest_api`` in the form of the guide: one dict with all its parts (R48).
+"""dlt's ``rest_api`` in the form of the guide: one dict with all its parts.
 
 dlt's own function takes ``client=`` and ``resources=`` and refuses that form. Importing this module
 makes it work, in place, so that it does not matter who imported ``rest_api`` first; other calls

@@ -1,4 +1,4 @@
-"""Schedules from ``cron`` (R29)."""
+"""Schedules from ``cron``."""
 
 from __future__ import annotations
 

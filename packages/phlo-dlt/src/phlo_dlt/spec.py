@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from phlo.values import Append, Merge, Replace, TableName
+from phlo.names import TableName
+from phlo.values import Append, Merge, Replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
     from phlo.contract import Contract
-    from phlo.values import DeduplicationMethod, How, Partition
+    from phlo.names import Partition
+    from phlo.values import DeduplicationMethod, How
 
 InvalidRows = Literal["fail", "keep", "quarantine"]
 MergeStrategy = Literal["merge", "append", "replace"]
@@ -23,11 +25,11 @@ class MergeConfig:
     """``merge_config``, checked.
 
     Attributes:
-        deduplication_method: Which row of a key is kept (R37).
+        deduplication_method: Which row of a key is kept.
         order_by: Column by which rows of a key compete.
         delete_column: Boolean column; rows true there delete their key.
         key_scope: ``partition``: a key never changes its partition.
-        on_rerun: What an append does to what the same partition wrote before (R42).
+        on_rerun: What an append does to what the same partition wrote before.
     """
 
     deduplication_method: DeduplicationMethod = "last"
@@ -71,14 +73,14 @@ class IngestionSpec:
 
     @property
     def asset_name(self) -> str:
-        """``dlt_<table>``, with the namespace where it is not ``bronze`` (R28)."""
+        """``dlt_<table>``, with the namespace where it is not ``bronze``."""
         if self.table.namespace == "bronze":
             return f"dlt_{self.table.name}"
         return f"dlt_{self.table.namespace}__{self.table.name}"
 
     @property
     def quarantine(self) -> TableName:
-        """Where invalid rows go (R40)."""
+        """Where invalid rows go."""
         return TableName("quarantine", f"{self.table.namespace}__{self.table.name}")
 
     def how(self, partition: Partition | None) -> How:

@@ -12,7 +12,12 @@ from phlo_testing.crash import kill_points
 from phlo_testing.processes import in_processes
 from pyiceberg.catalog import load_catalog
 
-PRELOAD = ["phlo.assembly", "phlo_dlt.asset", "phlo_iceberg.store", "phlo_iceberg.engine"]
+PRELOAD = [
+    "phlo.orchestration.assembly",
+    "phlo_dlt.asset",
+    "phlo_iceberg.store",
+    "phlo_iceberg.read.engine",
+]
 WORKFLOW = """
 import json
 from pathlib import Path
@@ -55,8 +60,8 @@ def load(root: str, *partitions: str) -> None:
     os.environ["PHLO_PROJECT_DIR"] = root
     sys.path.insert(0, root)
     from dagster import DagsterInstance
-    from phlo.assembly import build_definitions
     from phlo.config import get_settings
+    from phlo.orchestration.assembly import build_definitions
     from phlo.project import load_project
 
     job = build_definitions(load_project(get_settings())).resolve_implicit_global_asset_job_def()

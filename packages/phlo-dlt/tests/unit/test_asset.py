@@ -1,4 +1,4 @@
-"""Ingestions as Dagster sees them (R24, R28-R31), and their audits (R45, R78)."""
+"""Ingestions as Dagster sees them, and their audits."""
 
 import importlib
 import time
@@ -10,7 +10,8 @@ import pyarrow.dataset as ds
 import pytest
 from dagster import AssetKey, DagsterInstance, DefaultScheduleStatus
 from phlo.errors import InvalidArgumentError
-from phlo.values import Replace, TableName
+from phlo.names import TableName
+from phlo.values import Replace
 from phlo_dlt import schedule
 
 KEY = AssetKey("dlt_events")

@@ -1,12 +1,13 @@
-"""Arguments of @phlo_ingestion are checked at decoration (R20-R23)."""
+"""Arguments of @phlo_ingestion are checked at decoration."""
 
 import dagster
 import pandera.pandas as pa
 import pytest
 from pandera.typing import Series
 from phlo.errors import ColumnNotFoundError, ConfigurationError, InvalidArgumentError
+from phlo.names import Partition, TableName
 from phlo.specs import spec_of
-from phlo.values import Append, Merge, Partition, Replace, TableName
+from phlo.values import Append, Merge, Replace
 from phlo_dlt import phlo_ingestion
 
 

@@ -1,4 +1,4 @@
-"""Any value, any name: nothing that breaks a rule is lost (R40, R81)."""
+"""Any value, any name: nothing that breaks a rule is lost."""
 
 import json
 import math

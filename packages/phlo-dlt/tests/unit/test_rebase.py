@@ -1,4 +1,4 @@
-"""When a load stays judged although the table's head moved (R43)."""
+"""When a load stays judged although the table's head moved."""
 
 from datetime import timedelta
 

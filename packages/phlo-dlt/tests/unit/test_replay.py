@@ -1,4 +1,4 @@
-"""What a failed run extracted, loaded again without its source (R40)."""
+"""What a failed run extracted, loaded again without its source."""
 
 import json
 from datetime import datetime
@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from phlo.contract import Contract
 from phlo_dlt.extract import extract
-from phlo_dlt.replay import MANIFEST, restored
-from phlo_dlt.workspace import Workspace
+from phlo_dlt.kept.replay import MANIFEST, restored
+from phlo_dlt.rows.workspace import Workspace
 
 RELAXED = """
     from datetime import datetime

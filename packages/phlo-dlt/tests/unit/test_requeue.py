@@ -1,4 +1,4 @@
-"""Rows out of quarantine, loaded again (R40)."""
+"""Rows out of quarantine, loaded again."""
 
 import importlib
 import json
@@ -10,8 +10,8 @@ import pytest
 from dagster import DagsterInstance
 from phlo.errors import ReplayError
 from phlo.lake import open_lake
-from phlo.values import Partition, TableName
-from phlo_dlt.requeue import quarantined_rows
+from phlo.names import Partition, TableName
+from phlo_dlt.kept.requeue import quarantined_rows
 from phlo_dlt.spec import IngestionSpec
 
 STRICT = """

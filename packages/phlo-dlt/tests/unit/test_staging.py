@@ -7,7 +7,7 @@ import time
 
 from filelock import FileLock
 from phlo.config import get_settings
-from phlo_dlt.staging import remove_old, staging_folder
+from phlo_dlt.kept.staging import remove_old, staging_folder
 
 LONG_AGO = time.time() - 30 * 86_400
 
@@ -40,7 +40,7 @@ def test_old_folders_are_removed_unless_their_load_still_runs(phlo_project):
 def test_the_lock_of_a_killed_load_is_free(phlo_project):
     settings = get_settings()
     code = (
-        "import os; from phlo.config import get_settings; from phlo_dlt.staging import *\n"
+        "import os; from phlo.config import get_settings; from phlo_dlt.kept.staging import *\n"
         "with staging_folder(get_settings(), 'run', 'dlt_events', 0): os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

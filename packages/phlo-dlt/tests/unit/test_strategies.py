@@ -1,4 +1,4 @@
-"""Merge, append, replace: what a load makes of its table (R36-R42), end to end."""
+"""Merge, append, replace: what a load makes of its table, end to end."""
 
 import math
 from itertools import permutations

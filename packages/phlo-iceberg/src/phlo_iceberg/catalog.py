@@ -1,4 +1,4 @@
-"""Opening the catalog, safely when several processes do so at once (R43, R170)."""
+"""Opening the catalog, safely when several processes do so at once."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ def phlo_provide_table_store(settings: Settings) -> TableStore | None:
     from phlo.config import load_settings
 
     from phlo_iceberg.catalog import open_catalog
-    from phlo_iceberg.maintenance import Policy
     from phlo_iceberg.settings import IcebergSettings
     from phlo_iceberg.store import IcebergStore
+    from phlo_iceberg.upkeep.maintenance import Policy
 
     own = load_settings(IcebergSettings)
     return IcebergStore(open_catalog(settings, own), Policy.of(own))
@@ -41,8 +41,8 @@ def phlo_register_definitions(project: Project) -> Definitions:
     """The daily maintenance, on by default."""
     from phlo.config import load_settings
 
-    from phlo_iceberg.jobs import build_maintenance
     from phlo_iceberg.settings import IcebergSettings
+    from phlo_iceberg.upkeep.jobs import build_maintenance
 
     return build_maintenance(project.settings, load_settings(IcebergSettings))
 
@@ -52,7 +52,7 @@ def phlo_provide_query_engine(settings: Settings, store: TableStore) -> QueryEng
     """DuckDB over the Iceberg tables of this store; another store brings its own engine."""
     from phlo.config import load_settings
 
-    from phlo_iceberg.engine import DuckDBEngine
+    from phlo_iceberg.read.engine import DuckDBEngine
     from phlo_iceberg.settings import IcebergSettings
     from phlo_iceberg.store import IcebergStore
 

@@ -1,4 +1,4 @@
-"""Schemas: from Pandera and Arrow to Iceberg, and how a table's schema may change (R33, R44)."""
+"""Schemas: from Pandera and Arrow to Iceberg, and how a table's schema may change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from phlo.contract import Contract
 from phlo.errors import SchemaChangeError, UnsupportedTypeError
-from phlo.values import (
+from phlo.names import (
     INGESTED_AT_COLUMN,
     LOAD_ID_COLUMN,
     PARTITION_DATE_COLUMN,
@@ -38,7 +38,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from phlo_iceberg.duckdb_types import duckdb_type, names_inside
+from phlo_iceberg.read.duckdb_types import duckdb_type, names_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ _METADATA_FIELDS = (
 
 
 def pandera_to_iceberg(schema: type[pandera.DataFrameModel]) -> Schema:
-    """The Iceberg schema of a table with this contract (R33), metadata columns included (R32).
+    """The Iceberg schema of a table with this contract, metadata columns included.
 
     Args:
         schema: The Pandera model; its fields become columns 1, 2, ... in their order.
@@ -187,7 +187,7 @@ def _refuse_twice(schema: Schema, fields: Sequence[PartitionField]) -> None:
 
 
 def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: TableName) -> None:
-    """Change a table's schema so that it takes rows of another (R44).
+    """Change a table's schema so that it takes rows of another.
 
     New columns are optional; a column that is wanted nullable, or not at all any more, becomes
     optional; types are widened as Iceberg promotes them; ``renamed_from`` renames. The same holds

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class IcebergSettings(BaseSettings):
     """Settings of phlo-iceberg, read from ``PHLO_ICEBERG_*``.
 
-    Unset, the catalog is a SQLite file and the warehouse a folder, both under ``.phlo/`` (R170).
+    Unset, the catalog is a SQLite file and the warehouse a folder, both under ``.phlo/``.
     """
 
     model_config = SettingsConfigDict(env_prefix="PHLO_ICEBERG_", extra="ignore", frozen=True)

@@ -17,24 +17,25 @@ from phlo.errors import (
     UnreadableTableError,
     UnsupportedTableError,
 )
-from phlo.values import LoadAccount, Published, Snapshot, TableName
+from phlo.names import TableName
+from phlo.values import LoadAccount, Published, Snapshot
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 
 from phlo_iceberg.catalog import ensure_namespace
-from phlo_iceberg.counts import count_rows
-from phlo_iceberg.maintenance import Policy, maintain_table
-from phlo_iceberg.publish import Commit, commit_all, commit_of
-from phlo_iceberg.rebase import MustPlanAnewError, attempts
-from phlo_iceberg.rebase import rebase as rebase_stage
-from phlo_iceberg.repair import repair
-from phlo_iceberg.scan import TableState
+from phlo_iceberg.commit import Commit, commit_all, commit_of
+from phlo_iceberg.commit.rebase import MustPlanAnewError, attempts
+from phlo_iceberg.commit.rebase import rebase as rebase_stage
+from phlo_iceberg.read.counts import count_rows
+from phlo_iceberg.read.state import TableState
+from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
-from phlo_iceberg.snapshot import SnapshotBuilder
-from phlo_iceberg.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
-from phlo_iceberg.statistics import table_statistics
-from phlo_iceberg.updates import SchemaTransaction, with_updates
+from phlo_iceberg.upkeep.maintenance import Policy, maintain_table
+from phlo_iceberg.upkeep.repair import repair
+from phlo_iceberg.write.metadata_updates import SchemaTransaction, with_updates
+from phlo_iceberg.write.snapshot import SnapshotBuilder
+from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

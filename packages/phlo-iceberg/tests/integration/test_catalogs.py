@@ -1,4 +1,4 @@
-"""The conformance suite on the other catalogs and stores: PostgreSQL, S3, REST (R170, R171)."""
+"""The conformance suite on the other catalogs and stores: PostgreSQL, S3, REST."""
 
 import uuid
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
-from phlo.values import TableName
+from phlo.names import TableName
 from phlo_iceberg import publish, rest_commit
 from phlo_iceberg.catalog import open_catalog
-from phlo_iceberg.engine import DuckDBEngine
+from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
 from phlo_testing.stores import (

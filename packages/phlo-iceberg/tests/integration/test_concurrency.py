@@ -1,4 +1,4 @@
-"""Real processes writing one table at once (R43)."""
+"""Real processes writing one table at once."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
-from phlo.values import Append, Partition
-from phlo_iceberg import stage
+from phlo.names import Partition
+from phlo.values import Append
 from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.write import stage
 from phlo_testing.processes import in_processes
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, events, merge, publish_rows, stage_rows
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
-from phlo.values import Partition, TableName
-from phlo_iceberg import stage
+from phlo.names import Partition, TableName
 from phlo_iceberg.catalog import open_catalog
-from phlo_iceberg.engine import DuckDBEngine
-from phlo_iceberg.maintenance import Policy
+from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.write import stage
 from phlo_testing.processes import call_in_file
 from phlo_testing.stores import DAY_1, EVENTS, merge, stage_rows
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random

@@ -7,10 +7,11 @@ import uuid
 from pathlib import Path
 
 import pytest
-from phlo.values import Append, Merge, Partition, Replace
-from phlo_iceberg import stage
-from phlo_iceberg.maintenance import Policy
+from phlo.names import Partition
+from phlo.values import Append, Merge, Replace
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.write import stage
 from phlo_testing.crash import fault_points
 from phlo_testing.processes import in_processes
 from phlo_testing.proxy import faulty_proxy

@@ -5,7 +5,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from phlo.values import Append, Merge, Partition, Replace
+from phlo.names import Partition
+from phlo.values import Append, Merge, Replace
 from phlo_iceberg.store import IcebergStore
 from phlo_testing.crash import kill_points
 from phlo_testing.stores import DAY_1, DAY_2, events, publish_rows

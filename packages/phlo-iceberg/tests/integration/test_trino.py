@@ -1,4 +1,4 @@
-"""A real Trino beside phlo on one catalog: each reads right what the other wrote (R43, R171)."""
+"""A real Trino beside phlo on one catalog: each reads right what the other wrote."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 from phlo.errors import MovedHeadError
-from phlo.values import Append, Merge, Replace, TableName
+from phlo.names import TableName
+from phlo.values import Append, Merge, Replace
 from phlo_iceberg import stage as stage_module
-from phlo_iceberg.engine import DuckDBEngine
+from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from phlo.errors import UnsupportedTableError
 from phlo.lake import open_lake
-from phlo_iceberg import stage
-from phlo_iceberg.maintenance import Policy
-from phlo_iceberg.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.write import stage
+from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 from phlo_testing.loads import with_metadata
 from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge, publish_rows
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat

@@ -1,4 +1,4 @@
-"""The daily maintenance as Dagster runs it (R139)."""
+"""The daily maintenance as Dagster runs it."""
 
 from dagster import DagsterInstance, DefaultScheduleStatus
 from phlo.values import Append

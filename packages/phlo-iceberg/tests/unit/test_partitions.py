@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from phlo.errors import SchemaChangeError, UnsupportedTypeError
 from phlo.lake import open_lake
-from phlo_iceberg.files import split_by_partition
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec
+from phlo_iceberg.write.data_files import split_by_partition
 from phlo_testing.stores import DAY_1, DAY_2, merge, publish_rows
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.transforms import (

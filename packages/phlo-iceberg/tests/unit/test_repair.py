@@ -1,4 +1,4 @@
-"""Tables whose folder was moved, and catalogs that were lost (R139)."""
+"""Tables whose folder was moved, and catalogs that were lost."""
 
 import json
 import shutil
@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from phlo.errors import MovedHeadError, UnreadableTableError
-from phlo.values import Append, Repair, TableName
-from phlo_iceberg import stage
-from phlo_iceberg.engine import DuckDBEngine
-from phlo_iceberg.maintenance import Policy
+from phlo.names import TableName
+from phlo.values import Append, Repair
+from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.write import stage
 from phlo_testing.loads import load_rows, with_metadata
 from phlo_testing.stores import (
     DAY_1,

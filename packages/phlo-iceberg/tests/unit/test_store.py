@@ -6,10 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from phlo.lake import open_lake
-from phlo.values import LoadAccount, Merge, Partition, TableName
+from phlo.names import Partition, TableName
+from phlo.values import LoadAccount, Merge
 from phlo_iceberg import matching, stage
-from phlo_iceberg.maintenance import Policy
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.maintenance import Policy
 from phlo_testing.stores import (
     DAY_1,
     DAY_2,
@@ -29,7 +30,7 @@ def store(phlo_environment):
 
 
 def read_with_pyiceberg(store, table: TableName, snapshot_id=None) -> list[dict]:
-    """Rows as someone sees them who has pyiceberg alone (R170)."""
+    """Rows as someone sees them who has pyiceberg alone."""
     catalog = load_catalog("lake", **store.catalog.properties)
     return (
         catalog.load_table((table.namespace, table.name))

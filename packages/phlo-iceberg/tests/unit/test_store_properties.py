@@ -13,19 +13,12 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from phlo.errors import FatalRunError, MovedHeadError
-from phlo.values import (
-    PARTITION_DATE_COLUMN,
-    Append,
-    LoadAccount,
-    Merge,
-    Partition,
-    Replace,
-    TableName,
-)
+from phlo.names import PARTITION_DATE_COLUMN, Partition, TableName
+from phlo.values import Append, LoadAccount, Merge, Replace
 from phlo_iceberg import matching, stage
-from phlo_iceberg.engine import DuckDBEngine
-from phlo_iceberg.maintenance import Policy
+from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.maintenance import Policy
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from pyiceberg.catalog import load_catalog
 from pyiceberg.expressions import EqualTo
@@ -114,7 +107,7 @@ def is_later(stored: Row, day: int, extraction: int) -> bool:
 
 
 def stored_wins(stored: Row, new: Row, method: str, *, by_value: bool) -> bool:
-    """R37, written out."""
+    """Choose the winner of a key as the guide on ingestion says it, written out."""
     later = is_later(stored, new.day, new.extraction)
     base = not later if method == "first" else later
     if not by_value:
@@ -376,7 +369,7 @@ class MergeMachine(RuleBasedStateMachine):
         self._compare_statistics()
 
     def _compare_statistics(self):
-        """Metadata may prove nothing, but never what is not so (R77)."""
+        """Metadata may prove nothing, but never what is not so."""
         found = self.store.statistics(TABLE, ["level", "value", "ratio"])
         assert found.row_count in (None, len(self.rows))
         for name, known in found.columns.items():

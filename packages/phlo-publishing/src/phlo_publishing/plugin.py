@@ -24,7 +24,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
-    """The resource ``postgres``: the server in the settings, else the project's own (R114)."""
+    """The resource ``postgres``: the server in the settings, else the project's own."""
     from phlo_publishing.postgres import PostgresResource
 
     return {"postgres": PostgresResource()}

@@ -1,4 +1,4 @@
-"""The Dagster resource ``postgres`` (R114)."""
+"""The Dagster resource ``postgres``."""
 
 from __future__ import annotations
 

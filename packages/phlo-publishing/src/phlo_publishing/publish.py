@@ -1,4 +1,4 @@
-"""Marts to PostgreSQL: fill new tables, swap them in, all in one transaction (R110-R113)."""
+"""Marts to PostgreSQL: fill new tables, swap them in, all in one transaction."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from phlo.errors import (
 )
 from phlo.events import PublishEvent
 from phlo.lake import open_lake
+from phlo.names import TableName
 from phlo.plugins import notify
 from phlo.sql import Identifier, qualified, sql
-from phlo.values import TableName
 from psycopg import errors
 
 from phlo_publishing.copy_format import HEADER, TRAILER, encode_batch
-from phlo_publishing.failures import database_errors
+from phlo_publishing.database_errors import database_errors
+from phlo_publishing.metadata import report
 from phlo_publishing.records import (
     RECORDS_TABLE,
     PublishedMart,
@@ -44,7 +45,6 @@ from phlo_publishing.relations import (
     rows,
     run,
 )
-from phlo_publishing.report import report
 from phlo_publishing.settings import PostgresSettings
 from phlo_publishing.types import check_name, published_columns
 
@@ -207,10 +207,10 @@ def _mart(
 
 
 def _find_source(context: AssetExecutionContext, store: TableStore, table: TableName) -> TableName:
-    """The table meant: ``marts.x`` may stand in another layer (R99)."""
+    """The table meant: ``marts.x`` may stand in another layer."""
     if table.namespace != "marts" or store.exists(table):
         return table
-    from phlo.assembly import resolve_table
+    from phlo.orchestration.assembly import resolve_table
     from phlo.project import load_project
 
     real = resolve_table(str(table), load_project())

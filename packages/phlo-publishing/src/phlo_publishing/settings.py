@@ -1,4 +1,4 @@
-"""Settings of publishing, read from ``PHLO_POSTGRES_*`` (R173)."""
+"""Settings of publishing, read from ``PHLO_POSTGRES_*``."""
 
 from __future__ import annotations
 

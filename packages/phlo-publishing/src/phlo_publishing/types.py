@@ -1,4 +1,4 @@
-"""Which PostgreSQL type an Arrow column becomes (R112)."""
+"""Which PostgreSQL type an Arrow column becomes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phlo.sql import Sql
 from phlo_publishing import copy_format as fmt
 
 if TYPE_CHECKING:
-    from phlo.values import TableName
+    from phlo.names import TableName
 
     from phlo_publishing.copy_format import Encoder
 

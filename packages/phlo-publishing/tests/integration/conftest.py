@@ -4,7 +4,8 @@ import pyarrow.dataset as ds
 import pytest
 from dagster import DagsterInstance, asset, build_asset_context
 from phlo.lake import open_lake
-from phlo.values import Replace, TableName
+from phlo.names import TableName
+from phlo.values import Replace
 from phlo_publishing.postgres import PostgresResource
 from phlo_publishing.publish import publish_marts_to_postgres
 

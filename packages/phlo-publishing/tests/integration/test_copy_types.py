@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
-from phlo.values import TableName
 from phlo_publishing.copy_format import HEADER, TRAILER, encode_batch
 from phlo_publishing.types import published_columns
 

@@ -1,7 +1,7 @@
 """What the server's absence allows to judge: the bytes of one small row."""
 
 import pyarrow as pa
-from phlo.values import TableName
+from phlo.names import TableName
 from phlo_publishing.copy_format import encode_batch
 from phlo_publishing.types import published_columns
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 from phlo.errors import ColumnNotFoundError, InvalidNameError, UnsupportedTypeError
-from phlo.values import TableName
+from phlo.names import TableName
 from phlo_publishing.types import published_columns
 
 MART = TableName("marts", "daily")

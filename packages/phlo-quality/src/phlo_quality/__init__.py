@@ -1,4 +1,4 @@
-"""Quality checks for phlo: @phlo_quality and what runs in its suites (R2)."""
+"""Quality checks for phlo: @phlo_quality and what runs in its suites."""
 
 from __future__ import annotations
 

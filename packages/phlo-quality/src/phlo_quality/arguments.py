@@ -1,4 +1,4 @@
-"""Checking what checks and decorators are given, at the time they are written (R22)."""
+"""Checking what checks and decorators are given, at the time they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites as Dagster asset checks (R70, R71)."""
+"""Suites as Dagster asset checks."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,14 +12,15 @@ from dagster import (
     TimeWindowPartitionsDefinition,
     multi_asset_check,
 )
-from phlo.assembly import build_definitions as build_project_definitions
-from phlo.asset_checks import check_specs, to_asset_check_result
+from phlo.checks import CheckResult
 from phlo.errors import DuplicateAssetError, InvalidPartitionError
 from phlo.events import ChecksEvent
 from phlo.lake import open_lake
+from phlo.names import Partition, TableName
+from phlo.orchestration.assembly import build_definitions as build_project_definitions
+from phlo.orchestration.checks import check_specs, to_asset_check_result
 from phlo.plugins import notify
 from phlo.project import Project
-from phlo.values import CheckResult, Partition, TableName
 
 from phlo_quality.suite import Suite
 

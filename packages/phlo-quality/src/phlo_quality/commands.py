@@ -7,16 +7,18 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from phlo.checks import CheckStatus, Severity
 from phlo.errors import ConfigurationError
 from phlo.lake import open_lake
+from phlo.names import TableName
 from phlo.project import load_project
-from phlo.values import CheckStatus, Severity, TableName
 
 from phlo_quality.suggest import suggest_suite
 
 if TYPE_CHECKING:
+    from phlo.checks import CheckResult
+    from phlo.names import Partition
     from phlo.project import Project
-    from phlo.values import CheckResult, Partition
 
 _MARKS = {
     CheckStatus.PASSED: ("ok", "green"),

@@ -7,9 +7,10 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from phlo.checks import Severity
 from phlo.errors import InvalidArgumentError
+from phlo.names import PARTITION_DATE_COLUMN, TableName
 from phlo.specs import attach_spec, defined_at
-from phlo.values import PARTITION_DATE_COLUMN, Severity, TableName
 
 from phlo_quality.arguments import column_name, refuse
 from phlo_quality.checks.base import QualityCheck
@@ -34,7 +35,7 @@ def phlo_quality(
     scope: Literal["partition", "table"] | timedelta = "partition",
     description: str | None = None,
 ) -> Callable[[F], F]:
-    """Declare the checks of a table; each becomes a Dagster asset check (R70).
+    """Declare the checks of a table; each becomes a Dagster asset check.
 
     The decorated function's body is empty and its name begins the checks' names:
     ``<function>__<check>__<columns>``. It stays callable.
@@ -43,10 +44,10 @@ def phlo_quality(
         table: The table judged, ``namespace.table``.
         checks: One or more checks; the names they come by must differ.
         asset_key: Key of an asset outside the project that makes the table; parts as a list or
-            joined with ``/``. ``None``: the asset of the project that makes it (R71).
+            joined with ``/``. ``None``: the asset of the project that makes it.
         group: Label of the checks in Dagster.
         blocking: Whether a failed check of severity error withholds a load, or blocks what is
-            downstream (R78).
+            downstream.
         severity: What a failure means for checks that name no severity of their own.
         partition_column: Column that tells to which partition a row belongs.
         scope: ``partition`` judges the rows of the run's partition, in an audit those that the

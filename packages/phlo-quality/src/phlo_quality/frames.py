@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.lake import open_lake
+from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
-from phlo.values import TableName
 
 from phlo_quality.rows import DELIVERED, DELIVERED_RELATION, JudgedRows, Reader
 

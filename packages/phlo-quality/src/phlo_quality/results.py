@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from phlo.checks import CheckResult, CheckStatus, Severity
 from phlo.errors import InvalidArgumentError
-from phlo.values import CheckResult, CheckStatus, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phlo.values import TableName
+    from phlo.names import TableName
 
 SAMPLE_ROWS = 20
-"""How many failing rows a result shows at most (R75)."""
+"""How many failing rows a result shows at most."""
 
 
 @dataclass(frozen=True)
 class QualityCheckResult:
-    """What one check found (R75).
+    """What one check found.
 
     Args:
         passed: Whether the rule holds.
@@ -82,12 +82,12 @@ class QualityCheckResult:
 
     @classmethod
     def skipped(cls, message: str = "no data", *, row_count: int = 0) -> QualityCheckResult:
-        """The result of a check that had no rows to judge (R76)."""
+        """The result of a check that had no rows to judge."""
         return cls(False, None, message, row_count, status=CheckStatus.SKIPPED)
 
     @classmethod
     def could_not_run(cls, reason: str | BaseException) -> QualityCheckResult:
-        """The result of a check that could not be judged: neither passed nor failed (R76)."""
+        """The result of a check that could not be judged: neither passed nor failed."""
         if isinstance(reason, BaseException):
             reason = f"{type(reason).__name__}: {reason}"
         return cls(False, None, reason, status=CheckStatus.COULD_NOT_RUN)
@@ -116,7 +116,7 @@ class QualityCheckResult:
             name: The check's name in its suite.
             table: The table judged.
             severity: What a failure means.
-            blocking: Whether the suite blocks; only a check of severity error does (R78).
+            blocking: Whether the suite blocks; only a check of severity error does.
             scope: Which rows were judged.
         """
         return CheckResult(

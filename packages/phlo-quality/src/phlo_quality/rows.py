@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow.dataset as ds
+    from phlo.names import Partition, TableName
     from phlo.protocols import QueryEngine, Staged
-    from phlo.values import Partition, TableName
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Runs a suite: what metadata proves, then one query for all SQL, then the rest (R76, R77)."""
+"""Runs a suite: what metadata proves, then one query for all SQL, then the rest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import PhloError
+from phlo.names import STRATEGY_PROPERTY
 from phlo.sql import Identifier, Sql, sql
-from phlo.values import STRATEGY_PROPERTY
 
 from phlo_quality.checks.base import QueryCheck, SqlCheck
 from phlo_quality.results import QualityCheckResult
@@ -20,8 +20,10 @@ from phlo_quality.scope import judged_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from phlo.checks import CheckResult
+    from phlo.names import Partition, TableName
     from phlo.protocols import QueryEngine, Staged, TableStore
-    from phlo.values import CheckResult, Partition, TableName, TableStatistics
+    from phlo.values import TableStatistics
 
     from phlo_quality.rows import JudgedRows
     from phlo_quality.suite import DeclaredCheck, Suite
@@ -209,7 +211,7 @@ def _sql(declared: DeclaredCheck) -> SqlCheck:
 
 
 def _timed(answer: Callable[[], QualityCheckResult], *, plus: float = 0.0) -> QualityCheckResult:
-    """An answer with the time it took; an exception becomes a result (R76)."""
+    """An answer with the time it took; an exception becomes a result."""
     started = time.perf_counter()
     try:
         result = answer()

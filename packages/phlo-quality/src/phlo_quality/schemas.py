@@ -1,4 +1,4 @@
-"""The base class of schemas, where quality suites look for it (R5)."""
+"""The base class of schemas, where quality suites look for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows a suite judges (R70)."""
+"""Which rows a suite judges."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from phlo.config import get_settings
+from phlo.names import PARTITION_DATE_COLUMN
 from phlo.sql import Identifier, Sql, quote_table, sql
-from phlo.values import PARTITION_DATE_COLUMN
 
 from phlo_quality.rows import DELIVERED_RELATION, JudgedRows, missing_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from phlo.values import Partition
+    from phlo.names import Partition
 
     from phlo_quality.suite import Suite
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phlo.names import is_metadata_column
 from phlo.sql import Identifier, Sql, quote_table, sql
-from phlo.values import is_metadata_column
 
 from phlo_quality.rows import JudgedRows, Reader
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from phlo.lake import Lake
-    from phlo.values import TableName
+    from phlo.names import TableName
 
 MAX_CATEGORIES = 12
 """Different texts up to which a column looks like a list of categories."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from phlo.values import PARTITION_DATE_COLUMN, Severity
+from phlo.checks import Severity
+from phlo.names import PARTITION_DATE_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
+    from phlo.checks import CheckResult
+    from phlo.names import Partition, TableName
     from phlo.protocols import QueryEngine, Staged, TableStore
-    from phlo.values import CheckResult, Partition, TableName
 
     from phlo_quality.checks.base import QualityCheck
 
@@ -38,12 +40,12 @@ class DeclaredCheck:
 
     @property
     def audits(self) -> bool:
-        """Whether it takes part in audits (R78)."""
+        """Whether it takes part in audits."""
         return self.check.audits
 
     @property
     def is_row_rule(self) -> bool:
-        """Whether it judges nothing but the rows delivered (R43)."""
+        """Whether it judges nothing but the rows delivered."""
         return self.check.is_row_rule
 
 
@@ -55,8 +57,8 @@ class Suite:
         name: The decorated function's name.
         table: The table judged.
         checks: In the order declared; names are unique.
-        blocking: Whether a failed check of severity error blocks (R78).
-        asset_key: Key of an asset outside the project; ``None``: found by table (R71).
+        blocking: Whether a failed check of severity error blocks.
+        asset_key: Key of an asset outside the project; ``None``: found by table.
         scope: ``partition``, ``table``, or a time that counts back from the partition's end.
         partition_column: Column that tells a row's partition.
         group: Label in Dagster.

@@ -9,9 +9,11 @@ import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from phlo.checks import CheckStatus
+from phlo.names import Partition, TableName
 from phlo.specs import spec_of
-from phlo.values import CheckStatus, Partition, Replace, TableName
-from phlo_iceberg.engine import DuckDBEngine
+from phlo.values import Replace
+from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_quality import (
     AcceptedValuesCheck,

@@ -14,8 +14,9 @@ from dagster import (
 )
 from phlo.errors import AssetNotFoundError, DuplicateAssetError
 from phlo.lake import open_lake
+from phlo.names import TableName
 from phlo.plugins import hookimpl, plugin_manager
-from phlo.values import Replace, TableAsset, TableName
+from phlo.values import Replace, TableAsset
 
 ASSETS = """
     from dagster import DailyPartitionsDefinition, asset

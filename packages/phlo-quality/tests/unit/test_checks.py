@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from phlo.checks import CheckStatus
 from phlo.errors import InvalidArgumentError, InvalidNameError
-from phlo.values import CheckStatus, TableName
+from phlo.names import TableName
 from phlo_quality import (
     AcceptedValuesCheck,
     CountCheck,

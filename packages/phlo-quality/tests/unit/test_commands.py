@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 from phlo.errors import ConfigurationError, InvalidPartitionError, TableNotFoundError
 from phlo.lake import open_lake
+from phlo.names import TableName
 from phlo.specs import spec_of
-from phlo.values import Replace, TableName
+from phlo.values import Replace
 from phlo_quality.commands import check
 from phlo_quality.suggest import suggest_suite
 

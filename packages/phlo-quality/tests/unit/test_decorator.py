@@ -1,10 +1,11 @@
 from datetime import timedelta
 
 import pytest
+from phlo.checks import Severity
 from phlo.errors import InvalidArgumentError, InvalidNameError
+from phlo.names import TableName
 from phlo.protocols import CheckSuite
 from phlo.specs import spec_of
-from phlo.values import Severity, TableName
 from phlo_quality import CountCheck, NullCheck, RangeCheck, UniqueCheck, phlo_quality
 
 

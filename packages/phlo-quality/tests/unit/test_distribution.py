@@ -4,8 +4,9 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
+from phlo.checks import CheckStatus
 from phlo.errors import InvalidArgumentError
-from phlo.values import CheckStatus, Partition
+from phlo.names import Partition
 from phlo_quality import DistributionCheck
 
 TODAY = date(2025, 1, 15)

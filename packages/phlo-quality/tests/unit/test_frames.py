@@ -1,4 +1,4 @@
-"""A check told in SQL judges a frame too: ``check.execute(df, context)`` (R74)."""
+"""A check told in SQL judges a frame too: ``check.execute(df, context)``."""
 
 from datetime import UTC, datetime, timedelta
 

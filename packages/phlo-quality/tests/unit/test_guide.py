@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from phlo.names import TableName
 from phlo.specs import spec_of
-from phlo.values import TableName
 
 EVENTS, USERS = TableName("bronze", "events"), TableName("bronze", "users")
 

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from phlo.values import CheckStatus, TableName
+from phlo.checks import CheckStatus
+from phlo.names import TableName
 from phlo_quality import (
     AcceptedValuesCheck,
     CountCheck,

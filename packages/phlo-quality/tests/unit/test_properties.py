@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from phlo.values import Merge, TableName
-from phlo_iceberg import stage
+from phlo.names import TableName
+from phlo.values import Merge
+from phlo_iceberg.write import stage
 from phlo_quality import AcceptedValuesCheck, NullCheck, PatternCheck, RangeCheck, UniqueCheck
 
 EVENTS = TableName("bronze", "events")

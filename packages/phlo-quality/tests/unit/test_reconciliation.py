@@ -7,8 +7,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from phlo.checks import CheckStatus
 from phlo.errors import InvalidArgumentError, InvalidNameError
-from phlo.values import CheckStatus, Partition, TableName
+from phlo.names import Partition, TableName
 from phlo_quality import phlo_quality
 from phlo_quality.reconciliation import (
     AggregateConsistencyCheck,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from phlo.checks import CheckStatus, Severity
 from phlo.errors import InvalidArgumentError
-from phlo.values import CheckStatus, Severity, TableName
+from phlo.names import TableName
 from phlo_quality import QualityCheckResult
 
 

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from phlo.checks import CheckStatus
 from phlo.errors import QueryError
+from phlo.names import TableName
 from phlo.sql import Identifier, sql
-from phlo.values import CheckStatus, ColumnStatistics, TableName, TableStatistics
+from phlo.values import ColumnStatistics, TableStatistics
 from phlo_quality import (
     CountCheck,
     FreshnessCheck,

@@ -7,8 +7,8 @@ import pandera.pandas as pa
 import pyarrow
 import pytest
 from pandera.typing import Series
+from phlo.checks import CheckStatus
 from phlo.errors import InvalidArgumentError
-from phlo.values import CheckStatus
 from phlo_quality import SchemaCheck
 from phlo_quality.schemas import PhloSchema
 

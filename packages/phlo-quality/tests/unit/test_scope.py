@@ -5,7 +5,9 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from phlo.values import Append, CheckStatus, Merge, Partition, TableName
+from phlo.checks import CheckStatus
+from phlo.names import Partition, TableName
+from phlo.values import Append, Merge
 from phlo_quality import CountCheck, FreshnessCheck, NullCheck, UniqueCheck
 
 EVENTS = TableName("bronze", "events")

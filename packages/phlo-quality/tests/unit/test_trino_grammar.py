@@ -8,7 +8,8 @@ from decimal import Decimal
 import pandera.pandas as pandera
 import pyarrow as pa
 import pytest
-from phlo.values import Append, Partition, TableName
+from phlo.names import Partition, TableName
+from phlo.values import Append
 from phlo_quality import (
     AcceptedValuesCheck,
     AggregateSpec,

@@ -1,4 +1,4 @@
-"""A conformance suite for checks: what every check must do, in SQL or on frames (R80).
+"""A conformance suite for checks: what every check must do, in SQL or on frames.
 
 A test module inherits it, says how to make the check, and gives rows that keep the rule and rows
 that break it. They are judged as they will be: in a suite, on a real table.
@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow.dataset as ds
 import pytest
-from phlo.asset_checks import check_specs, to_asset_check_result
+from phlo.checks import CheckStatus
 from phlo.lake import open_lake
+from phlo.names import TableName
+from phlo.orchestration.checks import check_specs, to_asset_check_result
 from phlo.specs import spec_of
-from phlo.values import Append, CheckStatus, Replace, TableName
+from phlo.values import Append, Replace
 from phlo_quality import phlo_quality
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from phlo.checks import CheckResult
     from phlo.protocols import Staged
-    from phlo.values import CheckResult
     from phlo_quality import QualityCheck
 
 TABLE = TableName("bronze", "judged")

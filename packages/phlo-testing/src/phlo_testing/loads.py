@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from phlo.values import (
-    INGESTED_AT_COLUMN,
-    PARTITION_DATE_COLUMN,
-    RUN_ID_COLUMN,
-    Partition,
-)
+from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, RUN_ID_COLUMN, Partition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,9 +8,9 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from phlo.assembly import build_definitions
 from phlo.config import get_settings, reset_settings
 from phlo.lake import open_lake, reset_lake
+from phlo.orchestration.assembly import build_definitions
 from phlo.project import load_project
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from phlo.errors import (
     SchemaChangeError,
     TableNotFoundError,
 )
-from phlo.values import STRATEGY_PROPERTY, Append, LoadAccount, Merge, Partition, Replace, TableName
+from phlo.names import STRATEGY_PROPERTY, Partition, TableName
+from phlo.values import Append, LoadAccount, Merge, Replace
 
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 

@@ -1,4 +1,4 @@
-"""`phlo backfill`: many partitions, one run each (R131)."""
+"""`phlo backfill`: many partitions, one run each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`phlo catalog`: what tables there are, and how they became what they are (R133)."""
+"""`phlo catalog`: what tables there are, and how they became what they are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import click
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
+    from phlo.names import TableName
     from phlo.protocols import StoredTable, TableStore
-    from phlo.values import LoadAccount, Snapshot, TableName
+    from phlo.values import LoadAccount, Snapshot
 
     from phlo_cli.output import Output
 
@@ -78,7 +79,7 @@ def open_store() -> TableStore:
 
 def find_table(store: TableStore, text: str) -> TableName:
     """The table that a person means; a bare name will do where one table has it, else bronze's."""
-    from phlo.values import TableName
+    from phlo.names import TableName
 
     same = [name for name in store.list_tables() if name.name == text]
     return same[0] if len(same) == 1 else TableName.parse(text, default_namespace="bronze")

@@ -1,4 +1,4 @@
-"""`phlo config`: settings as they are in force; secrets are never shown (R133, R173)."""
+"""`phlo config`: settings as they are in force; secrets are never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`phlo dev`: Dagster's pages and daemon over this project, without a container (R133, R135)."""
+"""`phlo dev`: Dagster's pages and daemon over this project, without a container."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _log_level(output: Output) -> str:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    from phlo.instance import prepare_home
+    from phlo.orchestration.instance import prepare_home
 
     return os.environ | {
         "DAGSTER_HOME": str(prepare_home(settings)),

@@ -1,4 +1,4 @@
-"""`phlo doctor`: whether this project can work, and what to do where it cannot (R133)."""
+"""`phlo doctor`: whether this project can work, and what to do where it cannot."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _settings() -> str:
 
 
 def _project() -> str:
-    from phlo.assembly import build_definitions
+    from phlo.orchestration.assembly import build_definitions
     from phlo.project import load_project
 
     from phlo_cli.location import quiet_dagster, require_project
@@ -132,7 +132,7 @@ def _project() -> str:
 
 
 def _runs() -> str:
-    from phlo.instance import open_instance
+    from phlo.orchestration.instance import open_instance
 
     from phlo_cli.location import require_project
 

@@ -1,4 +1,4 @@
-"""`phlo init`: write a new project (R133)."""
+"""`phlo init`: write a new project."""
 
 from __future__ import annotations
 

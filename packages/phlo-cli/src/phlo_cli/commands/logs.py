@@ -1,4 +1,4 @@
-"""`phlo logs`: what runs logged (R132)."""
+"""`phlo logs`: what runs logged."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def logs(
 
     JSON has every line whole; with --follow it is one object per line.
     """
-    from phlo.instance import open_instance
+    from phlo.orchestration.instance import open_instance
 
     from phlo_cli.location import require_project
     from phlo_cli.logs import LogFilter, read_lines

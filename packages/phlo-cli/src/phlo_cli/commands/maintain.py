@@ -1,4 +1,4 @@
-"""`phlo maintain`: keep tables small (R139)."""
+"""`phlo maintain`: keep tables small."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from phlo_cli.output import output_options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from phlo.names import TableName
     from phlo.protocols import TableStore
-    from phlo.values import MaintenanceReport, TableName
+    from phlo.values import MaintenanceReport
 
     from phlo_cli.output import Output
 

@@ -1,4 +1,4 @@
-"""`phlo materialize`: make assets now, in this process (R130)."""
+"""`phlo materialize`: make assets now, in this process."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def materialize(
     if not wanted:
         raise click.UsageError("Name an asset, or give --select.")
     with output.busy("Loading the project"):
-        from phlo.values import FROM_STAGED_TAG
+        from phlo.names import FROM_STAGED_TAG
 
         from phlo_cli.location import open_location
         from phlo_cli.names import select as select_assets
@@ -89,8 +89,8 @@ def run_plan(
 ) -> RunSummary:
     """Run a plan; progress and summary go to the terminal where no JSON is asked for."""
     from phlo_cli.progress import show_progress
-    from phlo_cli.report import print_summary
     from phlo_cli.run import materialize_assets
+    from phlo_cli.run_report import print_summary
 
     # What the project's code prints is no part of the answer for programs.
     printed = contextlib.redirect_stdout(sys.stderr) if output.as_json else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""`phlo plugin`: what is installed (R152)."""
+"""`phlo plugin`: what is installed."""
 
 from __future__ import annotations
 

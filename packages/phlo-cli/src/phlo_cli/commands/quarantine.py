@@ -1,4 +1,4 @@
-"""`phlo quarantine`: rows that were not good enough, and why (R40)."""
+"""`phlo quarantine`: rows that were not good enough, and why."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
     from phlo.lake import Lake
+    from phlo.names import TableName
     from phlo.sql import Sql
-    from phlo.values import TableName
 
     from phlo_cli.output import Output
 
@@ -85,7 +85,7 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
     """
     with output.busy("Loading the project"):
         from phlo.lake import open_lake
-        from phlo.values import FROM_QUARANTINE_TAG
+        from phlo.names import FROM_QUARANTINE_TAG
 
         from phlo_cli.commands.materialize import run_plan
         from phlo_cli.location import open_location
@@ -129,7 +129,7 @@ def _open() -> Lake:
 
 
 def _kept_for(table: TableName) -> TableName:
-    from phlo.values import TableName
+    from phlo.names import TableName
 
     return TableName(NAMESPACE, f"{table.namespace}__{table.name}")
 
@@ -155,8 +155,8 @@ def _counts(lake: Lake, table: TableName) -> list[dict[str, Any]]:
 
 
 def _rows(lake: Lake, table: TableName, partition: str | None, limit: int) -> list[dict[str, Any]]:
+    from phlo.names import Partition
     from phlo.sql import Sql, sql
-    from phlo.values import Partition
 
     where: Sql = Sql("")
     if partition is not None:
@@ -192,7 +192,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 def _with_published(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add whether the run that found the rows succeeded, so that the rest of it was loaded."""
     from phlo.config import get_settings
-    from phlo.instance import open_instance
+    from phlo.orchestration.instance import open_instance
 
     with open_instance(get_settings()) as instance:
         runs = {run_id: instance.get_run_by_id(run_id) for run_id in {r["run_id"] for r in rows}}

@@ -1,4 +1,4 @@
-"""`phlo query`: SQL over the project's tables (R138)."""
+"""`phlo query`: SQL over the project's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`phlo status`: how the assets are (R133)."""
+"""`phlo status`: how the assets are."""
 
 from __future__ import annotations
 

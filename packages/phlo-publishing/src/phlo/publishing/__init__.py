@@ -1,4 +1,4 @@
-"""Publishing, under the name that the guide uses (R7)."""
+"""Publishing, under the name that the guide uses."""
 
 from phlo_publishing.address import PostgresAddress
 from phlo_publishing.postgres import PostgresResource

@@ -1,4 +1,4 @@
-"""The checks that come with phlo, and the base classes of your own (R3, R72, R74)."""
+"""The checks that come with phlo, and the base classes of your own."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from phlo.checks import Severity
 from phlo.sql import Sql, sql
-from phlo.values import Severity
 
 from phlo_quality.arguments import fraction, refuse, share_of
 from phlo_quality.results import QualityCheckResult
@@ -35,7 +35,7 @@ class CheckOptions(TypedDict, total=False):
 
 
 class QualityCheck:
-    """A rule on one table. Subclass it and implement :meth:`execute` to judge a frame (R74).
+    """A rule on one table. Subclass it and implement :meth:`execute` to judge a frame.
 
     A subclass may have an ``__init__`` of its own; calling this one is optional.
 
@@ -45,10 +45,10 @@ class QualityCheck:
             some is handed these alone, one that names none is handed all.
         severity: What a failure means; ``None`` takes the suite's.
         description: One sentence for people.
-        audits: Whether it takes part in audits, before a load is visible (R78).
+        audits: Whether it takes part in audits, before a load is visible.
         is_row_rule: Whether it judges nothing but the rows in scope, and reads no other rows of
             the table or of others: then a load need not be judged anew when another load was
-            published meanwhile (R43).
+            published meanwhile.
 
     Source: developer guide, "Advanced Quality Checks".
     """
@@ -104,7 +104,7 @@ class QualityCheck:
 
 
 class SqlCheck(QualityCheck):
-    """A rule told as SQL aggregates; all those of a suite are answered by one query (R77).
+    """A rule told as SQL aggregates; all those of a suite are answered by one query.
 
     A subclass states :meth:`measures` and how to :meth:`judge` them, and, so that people see
     what is wrong, :meth:`failing_rows`. SQL is in Trino's dialect.
@@ -156,7 +156,7 @@ class SqlCheck(QualityCheck):
         return judge_frame(self, df)
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
-        """What the table's metadata proves, in the names of :meth:`measures` (R77).
+        """What the table's metadata proves, in the names of :meth:`measures`.
 
         Asked only where the whole table is judged.
 
@@ -196,7 +196,7 @@ class RowCheck(SqlCheck):
         return {"failed_count": count_where(self.violation(rows))}
 
     def judge(self, measured: Mapping[str, Any]) -> QualityCheckResult:
-        """Compare the share of failing rows with the threshold; zero rows are skipped (R76)."""
+        """Compare the share of failing rows with the threshold; zero rows are skipped."""
         row_count, failed_count = measured["row_count"], measured["failed_count"]
         if row_count == 0:
             return QualityCheckResult.skipped()

@@ -14,13 +14,13 @@ from phlo_quality.checks.base import QueryCheck
 from phlo_quality.results import QualityCheckResult
 
 if TYPE_CHECKING:
-    from phlo.values import Severity
+    from phlo.checks import Severity
 
     from phlo_quality.rows import JudgedRows, Reader
 
 
 class CustomSQLCheck(QueryCheck):
-    """A query gives the expected value (R73).
+    """A query gives the expected value.
 
     The query runs as it is written, over whole tables: the suite's scope does not narrow it. In
     an audit it reads the staged state of the suite's table.

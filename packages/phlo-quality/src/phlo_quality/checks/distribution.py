@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
+from phlo.names import PARTITION_DATE_COLUMN, Partition
 from phlo.sql import Identifier, Sql, sql
-from phlo.values import PARTITION_DATE_COLUMN, Partition
 
 from phlo_quality.arguments import column_name, fraction, refuse
 from phlo_quality.checks.base import CheckOptions, QueryCheck, count_where

@@ -23,7 +23,7 @@ class FreshnessCheck(SqlCheck):
     """The newest value of a column is recent; an empty table is not fresh.
 
     Always judges the whole table, and takes no part in audits: withholding rows cures no
-    staleness (R78).
+    staleness.
 
     Args:
         column: A timestamp (without a zone: UTC) or a date (its first moment, UTC).

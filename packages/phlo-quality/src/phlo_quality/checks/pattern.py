@@ -87,7 +87,9 @@ class PatternCheck(RowCheck):
         return {"pattern": self.pattern, **super().metrics(measured)}
 
     def _in_sql(self) -> str | None:
-        from phlo.patterns import to_sql_pattern  # loads pyarrow, which declaring a check spares
+        from phlo.contract.patterns import (
+            to_sql_pattern,  # loads pyarrow, which declaring a check spares
+        )
 
         return to_sql_pattern(self.pattern, "whole")
 

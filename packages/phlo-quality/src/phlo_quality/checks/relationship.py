@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
+from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
-from phlo.values import TableName
 
 from phlo_quality.arguments import column_name
 from phlo_quality.checks.base import CheckOptions, RowCheck

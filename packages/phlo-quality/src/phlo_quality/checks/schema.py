@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
+from phlo.names import is_metadata_column
 from phlo.sql import Identifier, Sql, any_of, sql
-from phlo.values import is_metadata_column
 
 from phlo_quality.arguments import refuse
 from phlo_quality.checks.base import CheckOptions, SqlCheck, count_where

@@ -1,4 +1,4 @@
-"""Checks that compare a table with the table it was made from (R4, R79)."""
+"""Checks that compare a table with the table it was made from."""
 
 from __future__ import annotations
 

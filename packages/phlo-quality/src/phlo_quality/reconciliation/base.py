@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from phlo.names import TableName
 from phlo.sql import Sql, identifiers, sql
-from phlo.values import Severity, TableName
 
 from phlo_quality.arguments import column_name, refuse
 from phlo_quality.checks.base import QueryCheck, count_where
@@ -15,6 +15,8 @@ from phlo_quality.results import QualityCheckResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from phlo.checks import Severity
 
     from phlo_quality.reconciliation.queries import Side
     from phlo_quality.rows import JudgedRows, Reader

@@ -1,4 +1,4 @@
-"""When two numbers agree, and when enough keys do (R79)."""
+"""When two numbers agree, and when enough keys do."""
 
 from __future__ import annotations
 

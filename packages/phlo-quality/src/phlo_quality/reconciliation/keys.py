@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Unpack
 
+from phlo.names import is_metadata_column
 from phlo.sql import Identifier, Sql, sql
-from phlo.values import is_metadata_column
 
 from phlo_quality.arguments import column_names, refuse
 from phlo_quality.reconciliation.base import (

@@ -17,7 +17,7 @@ from phlo_quality.scope import within
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phlo.values import Partition, TableName
+    from phlo.names import Partition, TableName
 
     from phlo_quality.rows import Reader
 

@@ -1,0 +1,90 @@
+"""The project's own Dagster instance: where runs, events and schedules are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
+from phlo.errors import ConfigurationError
+from phlo.locks import locked, write_whole
+
+if TYPE_CHECKING:
+    from phlo.config import Settings
+
+_SETTINGS = """\
+# Dagster's instance of this project; yours to edit, phlo writes it once.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+freshness:
+  enabled: true
+# Days for which ticks of schedules and sensors are kept.
+retention:
+  schedule: {purge_after_days: 90}
+  sensor: {purge_after_days: 90}
+  auto_materialize: {purge_after_days: 90}
+# What phlo logs in a run belongs to the run's events, where `phlo logs` finds it.
+python_logs:
+  managed_python_loggers:
+    [phlo, phlo_cli, phlo_dbt, phlo_dlt, phlo_iceberg, phlo_publishing, phlo_quality, phlo_trino]
+  python_log_level: INFO
+"""
+
+# A run in this process prints where its user looks; nothing is captured into files.
+_NO_CAPTURE = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Folder of the instance: ``DAGSTER_HOME`` where it is set, else ``.phlo/dagster``."""
+    named = os.environ.get("DAGSTER_HOME")
+    return Path(named).expanduser().resolve() if named else settings.state_dir / "dagster"
+
+
+def open_instance(settings: Settings) -> DagsterInstance:
+    """Open the project's Dagster instance; the first call on a project makes it.
+
+    Any number of processes may do so at once: one makes the databases, under a file lock.
+    Use the instance as a context manager, or call its ``dispose``.
+
+    Raises:
+        ConfigurationError: ``DAGSTER_HOME`` names a folder that is not there.
+    """
+    home = prepare_home(settings)
+    with locked(home / ".lock"):
+        return DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make the instance's folder and its ``dagster.yaml`` where they are missing.
+
+    A folder that ``DAGSTER_HOME`` names is its owner's: nothing is written into it.
+
+    Returns:
+        The folder, for the ``DAGSTER_HOME`` of child processes.
+    """
+    home = dagster_home(settings)
+    if os.environ.get("DAGSTER_HOME"):
+        _require_folder(home)
+        return home
+    home.mkdir(parents=True, exist_ok=True)
+    with locked(home / ".lock"):
+        if not (home / "dagster.yaml").exists():
+            write_whole(home / "dagster.yaml", _SETTINGS)
+    return home
+
+
+def _require_folder(home: Path) -> None:
+    if not home.is_dir():
+        raise ConfigurationError(
+            f"DAGSTER_HOME names {str(home)!r}, which is no folder.",
+            hint="Make the folder, or unset DAGSTER_HOME to use the project's own .phlo/dagster.",
+        )

@@ -1,0 +1,77 @@
+"""Which of the models that dbt built may be published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Nodes = Mapping[str, Mapping[str, Any]]
+
+_BROKEN = ("error", "fail", "runtime error")
+
+
+def withheld_models(
+    built: Sequence[str], nodes: Nodes, outcomes: Mapping[str, str], vetoes: Mapping[str, str]
+) -> dict[str, str]:
+    """The models that may not be published, each with its reason.
+
+    A model is withheld when it failed itself, when a test of severity error failed or could not
+    run on it, when somebody else vetoes it, and when a model above it is withheld.
+
+    Args:
+        built: Unique ids of staged models, each after the models it reads.
+        nodes: The manifest's nodes.
+        outcomes: How each node ended, by unique id: dbt's statuses.
+        vetoes: Reasons from elsewhere, by unique id.
+
+    Example:
+        >>> nodes = {"a": {"depends_on": {}}, "b": {"depends_on": {"nodes": ["a"]}}}
+        >>> withheld_models(["a", "b"], nodes, {}, {"a": "its check failed"})
+        {'a': 'its check failed', 'b': 'a, which it reads, is withheld'}
+    """
+    found = {**_failed_tests(nodes, outcomes), **vetoes}
+    found |= {uid: "it failed" for uid in built if outcomes.get(uid) in _BROKEN}
+    withheld: dict[str, str] = {}
+    for unique_id in built:
+        above = next((u for u in _ancestors(unique_id, nodes) if u in withheld), None)
+        if unique_id in found:
+            withheld[unique_id] = found[unique_id]
+        elif above is not None:
+            name = nodes[above].get("name", above)
+            withheld[unique_id] = f"{name}, which it reads, is withheld"
+    return withheld
+
+
+def blocks(test: Mapping[str, Any], status: str) -> bool:
+    """Whether a test's outcome withholds what it judged: severity error, failed or not run."""
+    severity = str(test["config"].get("severity") or "error").lower()
+    return status in _BROKEN and severity != "warn"
+
+
+def judged_models(test: Mapping[str, Any]) -> list[str]:
+    """The models a test judges: the one it is written on, else all that it reads."""
+    attached = test.get("attached_node")
+    return [attached] if attached else list(test["depends_on"].get("nodes", []))
+
+
+def _failed_tests(nodes: Nodes, outcomes: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for unique_id, status in outcomes.items():
+        node = nodes.get(unique_id)
+        if node is not None and node.get("resource_type") == "test" and blocks(node, status):
+            for model in judged_models(node):
+                found.setdefault(model, f"the test {node['name']} failed")
+    return found
+
+
+def _ancestors(unique_id: str, nodes: Nodes) -> Iterable[str]:
+    seen: dict[str, None] = {}
+    waiting = list(nodes[unique_id]["depends_on"].get("nodes", []))
+    while waiting:
+        above = waiting.pop()
+        if above in nodes and above not in seen:
+            seen[above] = None
+            waiting += nodes[above]["depends_on"].get("nodes", [])
+    return seen

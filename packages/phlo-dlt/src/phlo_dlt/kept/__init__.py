@@ -1,0 +1,1 @@
+"""Keep rows between runs: staging folders, quarantine, replay and requeue."""

@@ -1,0 +1,191 @@
+"""Invalid rows, kept with the rules they broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from phlo.contract.types import TIMESTAMP
+from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN
+from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, sql
+from phlo.values import Replace
+
+from phlo_dlt.retry import until_head_rests
+from phlo_dlt.rows.conformer import ORIGINAL
+from phlo_dlt.rows.judge import BROKEN, EXCLUDED
+from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phlo.lake import Lake
+    from phlo.names import Partition
+    from phlo.protocols import Staged
+
+    from phlo_dlt.load import Attempt
+    from phlo_dlt.spec import IngestionSpec
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), metadata={"doc": "The row's key, as JSON."}),
+        pa.field("rules", pa.string(), metadata={"doc": "The rules it broke, a JSON list."}),
+        pa.field("row", pa.string(), metadata={"doc": "The row as delivered, as JSON."}),
+        pa.field(
+            "is_loaded",
+            pa.bool_(),
+            metadata={"doc": "Whether it was loaded all the same (invalid_rows='keep')."},
+        ),
+        # Content, unlike _phlo_run_id: the same rows found by another run are written anew.
+        pa.field("run_id", pa.string(), metadata={"doc": "Dagster's run that found it."}),
+        pa.field("attempt", pa.int32(), metadata={"doc": "Attempt of the run, from 0."}),
+        pa.field(INGESTED_AT_COLUMN, TIMESTAMP),
+        pa.field(PARTITION_DATE_COLUMN, pa.date32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Broken rows of an attempt.
+
+    Attributes:
+        rows: In the form of :data:`SCHEMA`; ``None``: there are none.
+        keys: Keys of all rows of a load that hands over only what is new: what is in quarantine
+            under other keys stays there. ``None``: the load is all that the partition has.
+    """
+
+    rows: ds.Dataset | None
+    keys: ds.Dataset | None = None
+
+
+@dataclass(frozen=True)
+class Left:
+    """Rows of earlier runs that stay in quarantine.
+
+    Attributes:
+        rows: In the form of :data:`SCHEMA`.
+        snapshot_id: The quarantine's snapshot that they were read from.
+    """
+
+    rows: pa.Table
+    snapshot_id: int
+
+
+def select_broken(attempt: Attempt) -> Sql:
+    """All broken rows in the form of :data:`SCHEMA`.
+
+    A value that could not be cast stands in ``row`` as the source delivered it.
+    """
+    spec = attempt.spec
+    return sql(
+        "SELECT to_json({key}) AS key, to_json(b._phlo_rules) AS rules, "
+        "json_merge_patch(to_json({row}), coalesce(r.{original}, '{{}}')) AS \"row\", "
+        "r.{n} NOT IN (SELECT {n} FROM {excluded}) AND {is_kept} AS is_loaded, "
+        "CAST({attempt} AS INTEGER) AS attempt, {began} AS {began_name}, "
+        "CAST({partition} AS DATE) AS {partition_name}, {run} AS run_id "
+        "FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {broken} "
+        "GROUP BY {n}) b ON r.{n} = b.{n}",
+        key=_struct(spec.unique_key),
+        row=_struct(spec.contract.column_names),
+        original=Identifier(ORIGINAL),
+        n=Identifier(ROW_NUMBER),
+        excluded=EXCLUDED,
+        is_kept=spec.invalid_rows == "keep",
+        attempt=attempt.number,
+        began=attempt.began_at,
+        began_name=Identifier(INGESTED_AT_COLUMN),
+        partition=attempt.partition.date if attempt.partition else None,
+        partition_name=Identifier(PARTITION_DATE_COLUMN),
+        run=attempt.run_id,
+        rows=ROWS,
+        broken=BROKEN,
+    )
+
+
+def _struct(columns: Sequence[str]) -> Sql:
+    return sql("struct_pack({f})", f=[sql("{c} := r.{c}", c=name) for name in identifiers(columns)])
+
+
+def select_keys(attempt: Attempt) -> Sql:
+    """Keys of all rows of the load, as quarantine has them; keys with a null are none."""
+    keys = attempt.spec.unique_key
+    present = [sql("r.{c} IS NOT NULL", c=name) for name in identifiers(keys)]
+    return sql(
+        "SELECT DISTINCT to_json({key}) AS key FROM {rows} r WHERE {p}",
+        key=_struct(keys),
+        rows=ROWS,
+        p=all_of(present),
+    )
+
+
+def publish_quarantine(attempt: Attempt, found: Found) -> None:
+    """Make the quarantine of this table and partition what this attempt found.
+
+    Args:
+        attempt: The attempt.
+        found: Its broken rows.
+    """
+    store = attempt.lake.store
+    if found.rows is None and not store.exists(attempt.spec.quarantine):
+        return
+
+    def publish() -> None:
+        snapshot = quarantine_snapshot(attempt.lake, attempt.spec)
+        left = None
+        if found.keys is not None and snapshot is not None:
+            left = Left(_left(attempt, found), snapshot)
+        store.publish([stage_quarantine(attempt, found.rows, left)])
+
+    until_head_rests(publish, attempt.settings.publish_attempts)
+
+
+def _left(attempt: Attempt, found: Found) -> pa.Table:
+    """Rows of earlier loads of the partition that this one says nothing of."""
+    assert found.keys is not None  # noqa: S101 - the caller looked
+    broken = found.rows if found.rows is not None else ds.dataset(SCHEMA.empty_table())
+    query = sql(
+        "SELECT {columns} FROM {t} WHERE {p} AND key NOT IN (SELECT key FROM delivered) "
+        'AND "row" NOT IN (SELECT "row" FROM broken)',
+        columns=identifiers(SCHEMA.names),
+        t=attempt.spec.quarantine,
+        p=of_partition(attempt.partition),
+    )
+    relations = {"delivered": found.keys, "broken": broken}
+    return attempt.lake.engine.query(query, relations=relations).read_all().cast(SCHEMA)
+
+
+def of_partition(partition: Partition | None) -> Sql:
+    """Condition that a row of quarantine is of a partition, or of a load that has none."""
+    if partition is None:
+        return sql("{c} IS NULL", c=Identifier(PARTITION_DATE_COLUMN))
+    return partition_predicate(partition)
+
+
+def quarantine_snapshot(lake: Lake, spec: IngestionSpec) -> int | None:
+    """The quarantine's head; ``None`` where it has none."""
+    store = lake.store
+    return store.load(spec.quarantine).snapshot_id if store.exists(spec.quarantine) else None
+
+
+def stage_quarantine(attempt: Attempt, rows: ds.Dataset | None, left: Left | None) -> Staged:
+    """Stage the quarantine of this table and partition as these rows alone.
+
+    Raises:
+        MovedHeadError: It was changed since those that are left were read.
+    """
+    return attempt.lake.store.stage(
+        attempt.spec.quarantine,
+        _union(rows, left.rows if left else SCHEMA.empty_table()),
+        Replace(attempt.partition, revises=left.snapshot_id if left else None),
+        schema=SCHEMA,
+        partition_by=((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else (),
+    )
+
+
+def _union(rows: ds.Dataset | None, left: pa.Table) -> ds.Dataset:
+    """Both as one; a file of DuckDB's has times in UTC without saying so."""
+    if rows is None:
+        return ds.dataset(left)
+    return ds.dataset([rows, ds.dataset(left.select(rows.schema.names).cast(rows.schema))])

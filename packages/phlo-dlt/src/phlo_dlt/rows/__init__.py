@@ -1,0 +1,1 @@
+"""Conform, judge and deduplicate the rows of one load."""

@@ -1,0 +1,279 @@
+"""Which rows of a load break which rules.
+
+All rules that SQL can say are answered in one pass; the others run in Pandera on bounded batches.
+The relation ``broken`` holds a row per row number and rule, ``warned`` the same for rules that only
+warn, ``excluded`` the rows not to be loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from phlo.contract.rules import FrameRule, Rule, is_null
+from phlo.sql import Identifier, Sql, any_of, identifiers, sql
+
+from phlo_dlt.rows.conformer import PROBLEMS
+from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS, to_duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from phlo.contract import Contract, ContractColumn
+
+    from phlo_dlt.rows.workspace import Workspace
+    from phlo_dlt.spec import IngestionSpec, InvalidRows
+
+BROKEN, WARNED = Identifier("broken"), Identifier("warned")
+EXCLUDED = Identifier("excluded")
+_N = Identifier(ROW_NUMBER)
+FRAME_ROWS = 500_000
+"""Rows that Pandera sees at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a load.
+
+    Attributes:
+        row_count: Rows that break a rule.
+        by_rule: Rows by broken rule, most first.
+        warned: The same by rules that only warn; these rows are valid.
+        sample: A few broken rows: their number, key values and rules.
+        excluded: Rows that are not loaded.
+    """
+
+    row_count: int
+    by_rule: dict[str, int]
+    warned: dict[str, int]
+    sample: tuple[dict[str, Any], ...]
+    excluded: int
+
+
+def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
+    """Fill ``broken`` and ``warned`` by every rule that is judged before deduplication.
+
+    Args:
+        work: The load.
+        spec: Its ingestion; ``validate=False`` leaves casts, required columns and keys.
+        delivered: Columns that the source delivered: a column that is neither required nor
+            delivered is null in every row and breaks nothing.
+    """
+    for relation in (BROKEN, WARNED):
+        work.run("CREATE TABLE {r} ({n} BIGINT, rule VARCHAR)", r=relation, n=_N)
+    _note_casts(work)
+    contract = spec.contract
+    _note_rules(work, [*_null_keys(spec), *_rules(contract.rules, spec, delivered)], BROKEN)
+    if spec.validate:
+        for rule in contract.frame_rules:
+            _note_frame_rule(work, rule, contract, BROKEN)
+        _note_warnings(work, spec, delivered)
+        for columns in _unique_sets(spec, within_key=False):
+            note_duplicates(work, columns, spec.contract, ROWS)
+    _forget_consequences(work, contract)
+
+
+def _note_warnings(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
+    warnings = spec.contract.warnings
+    in_sql = [rule for rule in warnings if isinstance(rule, Rule)]
+    _note_rules(work, _rules(in_sql, spec, delivered), WARNED)
+    for rule in warnings:
+        if isinstance(rule, FrameRule):
+            _note_frame_rule(work, rule, spec.contract, WARNED)
+
+
+def judge_key_uniqueness(work: Workspace, spec: IngestionSpec, survivors: Identifier) -> None:
+    """Judge uniqueness of the key's own columns, after deduplication."""
+    if spec.validate:
+        for columns in _unique_sets(spec, within_key=True):
+            note_duplicates(work, columns, spec.contract, survivors)
+
+
+def exclude(work: Workspace, spec: IngestionSpec) -> None:
+    """(Re)make ``excluded``, the rows that are not loaded."""
+    work.run("CREATE OR REPLACE TABLE {e} AS {q}", e=EXCLUDED, q=_excluded(spec, spec.invalid_rows))
+
+
+def _excluded(spec: IngestionSpec, mode: InvalidRows) -> Sql:
+    if mode != "keep":
+        return sql("SELECT DISTINCT {n} FROM {b}", n=_N, b=BROKEN)
+    must_be = [c for c in spec.contract.columns if _is_required(c) or c.name in spec.unique_key]
+    nulls = any_of([sql("{c} IS NULL", c=Identifier(c.name)) for c in must_be])
+    return sql("SELECT {n} FROM {rows} WHERE {p}", n=_N, rows=ROWS, p=nulls)
+
+
+def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
+    """Sum up ``broken``, ``warned`` and ``excluded``."""
+    return Verdict(
+        row_count=work.value("SELECT count(DISTINCT {n}) FROM {b}", n=_N, b=BROKEN),
+        by_rule=_by_rule(work, BROKEN),
+        warned=_by_rule(work, WARNED),
+        sample=tuple(_sample(work, spec)),
+        excluded=work.value("SELECT count(*) FROM {e}", e=EXCLUDED),
+    )
+
+
+def _by_rule(work: Workspace, relation: Identifier) -> dict[str, int]:
+    query = "SELECT rule, count(*) FROM {r} GROUP BY rule ORDER BY 2 DESC, 1"
+    return dict(work.run(query, r=relation).fetchall())
+
+
+def _sample(work: Workspace, spec: IngestionSpec) -> Iterable[dict[str, Any]]:
+    keys = list(spec.unique_key)
+    found = work.run(
+        "SELECT r.{n}, b._phlo_rules, {keys} FROM {rows} r JOIN ("
+        "SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {b} "
+        "GROUP BY {n} ORDER BY {n} LIMIT 5) b ON r.{n} = b.{n} ORDER BY 1",
+        n=_N,
+        keys=identifiers(keys),
+        rows=ROWS,
+        b=BROKEN,
+    )
+    for number, rules, *values in found.fetchall():
+        yield {"row": number, "key": dict(zip(keys, values, strict=True)), "rules": rules}
+
+
+def _note_casts(work: Workspace) -> None:
+    work.run(
+        "INSERT INTO {b} SELECT {n}, unnest(from_json({p}, '[\"VARCHAR\"]')) FROM {rows} "
+        "WHERE {p} IS NOT NULL",
+        b=BROKEN,
+        n=_N,
+        p=Identifier(PROBLEMS),
+        rows=ROWS,
+    )
+
+
+def _note_rules(work: Workspace, rules: Sequence[tuple[str, Sql]], into: Identifier) -> None:
+    """Judge all rules in one pass over the rows."""
+    if not rules:
+        return
+    names = [sql("CASE WHEN {p} THEN {name} END", p=p, name=name) for name, p in rules]
+    work.run(
+        "INSERT INTO {into} SELECT {n}, _phlo_rule FROM (SELECT {n}, "
+        "unnest([{names}]) AS _phlo_rule FROM {rows} WHERE {any}) WHERE _phlo_rule IS NOT NULL",
+        into=into,
+        n=_N,
+        names=names,
+        rows=ROWS,
+        any=any_of([p for _, p in rules]),
+    )
+
+
+def _null_keys(spec: IngestionSpec) -> list[tuple[str, Sql]]:
+    if spec.merge_strategy != "merge":
+        return []
+    columns = [c for c in spec.contract.columns if c.name in spec.unique_key]
+    return [(f"{c.name}: null key", to_duckdb(is_null(c))) for c in columns]
+
+
+def _rules(
+    rules: Iterable[Rule], spec: IngestionSpec, delivered: frozenset[str]
+) -> list[tuple[str, Sql]]:
+    return [
+        (rule.name, to_duckdb(rule.predicate)) for rule in rules if _applies(rule, spec, delivered)
+    ]
+
+
+def _applies(rule: Rule, spec: IngestionSpec, delivered: frozenset[str]) -> bool:
+    column = spec.contract.column(rule.columns[0])
+    assert column is not None  # noqa: S101 - rules are of the contract's columns
+    is_nullability = rule.name == f"{column.name}: not_nullable"
+    if is_nullability and column.name in spec.unique_key and spec.merge_strategy == "merge":
+        return False  # judged as a null key
+    if not column.required and column.name not in delivered:
+        return False
+    return spec.validate or (is_nullability and _is_required(column))
+
+
+def _is_required(column: ContractColumn) -> bool:
+    return not column.field.nullable
+
+
+def _unique_sets(spec: IngestionSpec, *, within_key: bool) -> list[tuple[str, ...]]:
+    """Sets of unique columns; those within the key are judged after deduplication.
+
+    Rows of an append are not deduplicated, so there all are judged on the load as it came.
+    """
+    key = set(spec.unique_key) if spec.merge_strategy != "append" else set()
+    return [c for c in spec.contract.unique if (set(c) <= key) == within_key]
+
+
+def note_duplicates(
+    work: Workspace, columns: tuple[str, ...], contract: Contract, relation: Identifier
+) -> None:
+    """Note every row of a repeated combination; rows with a null in it are no duplicates."""
+    names = identifiers(columns)
+    chosen = [c for c in contract.columns if c.name in columns]
+    present = to_duckdb(sql("NOT ({p})", p=any_of([is_null(c) for c in chosen])))
+    work.run(
+        "INSERT INTO {b} SELECT {n}, {rule} FROM {rel} WHERE {present} "
+        "AND {candidate} QUALIFY count(*) OVER (PARTITION BY {names}) > 1",
+        b=BROKEN,
+        n=_N,
+        rule=f"{', '.join(columns)}: unique",
+        rel=relation,
+        present=present,
+        candidate=may_repeat(columns, relation),
+        names=names,
+    )
+
+
+def may_repeat(columns: Sequence[str], relation: Identifier) -> Sql:
+    """Condition that holds for every row of a repeated combination, and for few others.
+
+    It groups hashes rather than values, which takes a fraction of the memory; what passes is
+    compared exactly.
+    """
+    return sql(
+        "hash({names}) IN (SELECT hash({names}) FROM {rel} GROUP BY 1 HAVING count(*) > 1)",
+        names=identifiers(columns),
+        rel=relation,
+    )
+
+
+def _note_frame_rule(
+    work: Workspace, rule: FrameRule, contract: Contract, into: Identifier
+) -> None:
+    batches = work.batches(
+        "SELECT {n}, {names} FROM {rows} ORDER BY {n}",
+        FRAME_ROWS,
+        n=_N,
+        names=identifiers(rule.columns),
+        rows=ROWS,
+    )
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        conformed = _conformed(rows, rule.columns, contract)
+        failing = rows.column(ROW_NUMBER).take(pa.array(rule.failing(conformed), pa.int64()))
+        _note(work, failing, rule.name, into)
+
+
+def _conformed(rows: pa.Table, columns: Sequence[str], contract: Contract) -> pa.Table:
+    """The rows in the contract's own types, which DuckDB's Arrow output mostly has already."""
+    fields = [pa.field(c.name, c.type) for c in contract.columns if c.name in columns]
+    return rows.select([f.name for f in fields]).cast(pa.schema(fields))
+
+
+def _note(work: Workspace, numbers: pa.ChunkedArray, rule: str, into: Identifier) -> None:
+    if len(numbers):
+        work.run(
+            "INSERT INTO {into} SELECT unnest([{numbers}]), {rule}",
+            into=into,
+            numbers=numbers.to_pylist(),
+            rule=rule,
+        )
+
+
+def _forget_consequences(work: Workspace, contract: Contract) -> None:
+    """A value that cannot be cast is null only because of that: one reason is enough."""
+    for column in contract.columns:
+        work.run(
+            "DELETE FROM {b} WHERE rule IN ({rules}) AND {n} IN "
+            "(SELECT {n} FROM {b} WHERE starts_with(rule, {cast}))",
+            b=BROKEN,
+            rules=[f"{column.name}: not_nullable", f"{column.name}: null key"],
+            n=_N,
+            cast=f"{column.name}: cannot be cast",
+        )

@@ -1,0 +1,1 @@
+"""Read tables: states, projections by field id, statistics, and the DuckDB engine."""

@@ -1,0 +1,42 @@
+"""How many rows a table has, found without reading them where that is possible.
+
+Iceberg's own totals count rows that position deletes took away. So every snapshot of phlo's says
+how many rows there are, reckoned from the one before and from what the load did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phlo.sql import sql
+
+from phlo_iceberg.read.state import connect, use_object_store
+
+if TYPE_CHECKING:
+    from phlo_iceberg.read.state import TableState
+
+ROW_COUNT_ENTRY = "phlo.row-count"
+
+
+def count_rows(state: TableState) -> int:
+    """Rows of a table, deletes applied; rows are read only after another writer's deletes."""
+    snapshot = state.metadata.snapshot_by_id(state.snapshot_id) if state.snapshot_id else None
+    if snapshot is None:
+        return 0
+    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    if ROW_COUNT_ENTRY in summary:
+        return int(summary[ROW_COUNT_ENTRY])
+    if summary.get("total-delete-files") == "0" and "total-records" in summary:
+        return int(summary["total-records"])
+    return _scanned_rows(state)
+
+
+def _scanned_rows(state: TableState) -> int:
+    connection = connect()
+    try:
+        use_object_store(connection, state.io, state.metadata.location)
+        rows = state.relation(state.tasks(), columns=[], with_position=True)
+        found = connection.execute(sql("SELECT count(*) FROM ({r})", r=rows)).fetchone()
+        return found[0] if found else 0
+    finally:
+        connection.close()

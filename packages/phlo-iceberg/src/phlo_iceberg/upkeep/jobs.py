@@ -1,0 +1,63 @@
+"""The daily maintenance as a Dagster job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dagster import (
+    DefaultScheduleStatus,
+    Definitions,
+    ScheduleDefinition,
+    job,
+    op,
+)
+from phlo.lake import open_lake
+
+if TYPE_CHECKING:
+    from phlo.config import Settings
+
+    from phlo_iceberg.settings import IcebergSettings
+
+
+@op(name="phlo_maintain_tables")
+def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotations that are text
+    """Maintain every table; one that fails does not keep the others from it."""
+    log, failed = context.log, []
+    store = open_lake().store
+    for table in store.list_tables():
+        try:
+            report = store.maintain(table)
+        except Exception:  # noqa: BLE001 - reported below, for all tables at once
+            log.exception("Maintenance of %s failed.", table)
+            failed.append(str(table))
+            continue
+        if report.has_work:
+            log.info(
+                "%s: %d snapshots expired, %d files joined, %d files removed.",
+                table,
+                len(report.expired_snapshots),
+                len(report.compacted_files),
+                len(report.removed_files),
+            )
+    if failed:
+        raise RuntimeError(f"Maintenance failed for {', '.join(failed)}; see the log above.")
+
+
+@job(name="phlo_maintenance", description="Compacts tables and drops old states, every day.")
+def maintenance() -> None:
+    """One step for all tables."""
+    maintain_tables()
+
+
+def build_maintenance(settings: Settings, iceberg: IcebergSettings) -> Definitions:
+    """The job, and its schedule unless the setting is empty."""
+    if not iceberg.maintenance_cron:
+        return Definitions(jobs=[maintenance])
+    schedule = ScheduleDefinition(
+        name="phlo_maintenance_daily",
+        job=maintenance,
+        cron_schedule=iceberg.maintenance_cron,
+        execution_timezone=settings.timezone,
+        default_status=DefaultScheduleStatus.RUNNING,
+    )
+    return Definitions(jobs=[maintenance], schedules=[schedule])

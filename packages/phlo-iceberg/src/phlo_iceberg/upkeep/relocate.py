@@ -1,0 +1,163 @@
+"""Writing a table's metadata anew after its folder was moved.
+
+Iceberg's metadata, manifest lists, manifests and position deletes hold absolute paths. Data files
+hold none, so they stay as they are; everything else is written beside the old files, for every
+snapshot that is kept, and takes effect when the catalog names it.
+"""
+
+# pyright: reportCallIssue=false
+# pyiceberg's models take their fields by name; a type checker sees the aliases alone.
+
+from __future__ import annotations
+
+import uuid
+from copy import copy
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    read_manifest_list,
+    write_manifest_list,
+)
+
+from phlo_iceberg.write.data_files import DELETE_SCHEMA, write_delete_file
+from phlo_iceberg.write.snapshot import manifest_writer
+
+if TYPE_CHECKING:
+    from pyiceberg.io import FileIO
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
+
+_MANIFEST_PATH, _MANIFEST_LENGTH = 0, 1
+_FILE_PATH = 1
+
+
+class Relocation:
+    """One table's metadata for the folder in which it now stands.
+
+    Args:
+        metadata: As it was where it stood before.
+        io: Reads and writes the files.
+        folder: Address of the table's folder now.
+    """
+
+    def __init__(self, metadata: TableMetadata, io: FileIO, folder: str) -> None:
+        self._before, self._io, self._folder = metadata, io, folder
+        # Everything that refers to paths is written by what the table will be.
+        self._now = metadata.model_copy(
+            update={
+                "location": folder,
+                "properties": {k: self.moved(v) for k, v in metadata.properties.items()},
+            }
+        )
+        self._manifests: dict[str, ManifestFile] = {}
+        self._deletes: dict[str, DataFile] = {}
+
+    def moved(self, path: str) -> str:
+        """Where a file is now; one that stood outside the table's folder has not moved."""
+        old = self._before.location.rstrip("/")
+        return self._folder + path.removeprefix(old) if path.startswith(f"{old}/") else path
+
+    def metadata(self) -> TableMetadata:
+        """Write manifests and manifest lists; returns metadata that names them."""
+        before = self._before
+        return self._now.model_copy(
+            update={
+                "snapshots": [self._snapshot(s) for s in before.snapshots],
+                "metadata_log": [
+                    e.model_copy(update={"metadata_file": self.moved(e.metadata_file)})
+                    for e in before.metadata_log
+                ],
+                "statistics": [
+                    s.model_copy(update={"statistics_path": self.moved(s.statistics_path)})
+                    for s in before.statistics
+                ],
+                "partition_statistics": [
+                    s.model_copy(update={"statistics_path": self.moved(s.statistics_path)})
+                    for s in before.partition_statistics
+                ],
+            }
+        )
+
+    def _snapshot(self, snapshot: Snapshot) -> Snapshot:
+        listed = self._io.new_input(self.moved(snapshot.manifest_list))
+        manifests = [self._manifest(m) for m in read_manifest_list(listed)]
+        path = self._new_path(f"snap-{snapshot.snapshot_id}-0-{uuid.uuid4()}.avro")
+        with write_manifest_list(
+            format_version=self._before.format_version,
+            output_file=self._io.new_output(path),
+            snapshot_id=snapshot.snapshot_id,
+            parent_snapshot_id=snapshot.parent_snapshot_id,
+            sequence_number=snapshot.sequence_number,
+            avro_compression="deflate",
+        ) as writer:
+            writer.add_manifests(manifests)
+        return snapshot.model_copy(update={"manifest_list": path})
+
+    def _new_path(self, name: str) -> str:
+        return f"{self._folder}/metadata/{name}"
+
+    def _manifest(self, manifest: ManifestFile) -> ManifestFile:
+        """A manifest with the paths of its files as they are now; each is written once."""
+        if manifest.manifest_path not in self._manifests:
+            self._manifests[manifest.manifest_path] = self._write_manifest(manifest)
+        return self._manifests[manifest.manifest_path]
+
+    def _write_manifest(self, manifest: ManifestFile) -> ManifestFile:
+        there = copy(manifest)
+        there._data = [*manifest._data]
+        there[_MANIFEST_PATH] = self.moved(manifest.manifest_path)
+        entries = there.fetch_manifest_entry(self._io, discard_deleted=False)
+        writer = manifest_writer(
+            self._now,
+            manifest.partition_spec_id,
+            manifest.content,
+            self._io.new_output(self._new_path(f"{uuid.uuid4()}-m0.avro")),
+            manifest.added_snapshot_id,
+        )
+        with writer:
+            for entry in entries:
+                writer.add_entry(self._entry(entry))
+        written = writer.to_manifest_file()
+        # Counts, bounds and sequence numbers stay: the entries are the same.
+        there[_MANIFEST_PATH] = written.manifest_path
+        there[_MANIFEST_LENGTH] = written.manifest_length
+        return there
+
+    def _entry(self, entry: ManifestEntry) -> ManifestEntry:
+        file = entry.data_file
+        is_live = entry.status != ManifestEntryStatus.DELETED
+        if is_live and file.content == DataFileContent.POSITION_DELETES:
+            file = self._delete_file(file)
+        else:
+            file[_FILE_PATH] = self.moved(file.file_path)
+        return ManifestEntry.from_args(
+            status=entry.status,
+            snapshot_id=entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=file,
+        )
+
+    def _delete_file(self, file: DataFile) -> DataFile:
+        """Position deletes name the data files they belong to, so they are written anew."""
+        if file.file_path not in self._deletes:
+            with self._io.new_input(self.moved(file.file_path)).open() as stream:
+                rows = pq.read_table(stream, columns=["file_path", "pos"])  # type: ignore[arg-type]
+            paths = pa.array(map(self.moved, rows["file_path"].to_pylist()))
+            moved = pa.table([paths, rows["pos"]], names=DELETE_SCHEMA.names)
+            self._deletes[file.file_path] = write_delete_file(
+                self._now,
+                self._io,
+                file.spec_id,
+                file.partition,
+                moved.cast(DELETE_SCHEMA).sort_by([(n, "ascending") for n in moved.column_names]),
+                [],
+            )
+        return self._deletes[file.file_path]

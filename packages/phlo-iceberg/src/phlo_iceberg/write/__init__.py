@@ -1,0 +1,1 @@
+"""Plan and write data files, delete files and snapshots, without touching the catalog."""
