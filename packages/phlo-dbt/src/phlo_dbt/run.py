@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from dbt_common.events.functions import msg_to_dict
+from phlo.audit import audit_branch
 from phlo.errors import MovedHeadError
 from phlo.locks import locked
+from phlo.retry import retry_on_moved_head
 
 from phlo_dbt.manifest import held_manifest, point_sources
 from phlo_dbt.session import DbtSession, open_session
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dbt.cli.main import dbtRunnerResult
+    from phlo.audit import Audit
     from phlo.lake import Lake
+    from phlo.names import TableName
     from phlo.protocols import Staged
     from phlo.values import Published
 
     from phlo_dbt.folders import DbtWorkspace
     from phlo_dbt.manifest import DbtProject
 
-    Judge = Callable[[Mapping[str, Staged]], Mapping[str, str]]
+    Judge = Callable[[str, Mapping[str, Staged]], Audit]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,8 @@ _BUILT = ("model", "seed", "snapshot")
 _BROKEN = ("error", "fail", "runtime error")
 # dbt keeps its flags, adapter and event handlers per process.
 _ONE_AT_A_TIME = threading.Lock()
+PUBLISH_ATTEMPTS = 10
+"""How often stages are audited anew when a table that an audit read moved meanwhile."""
 
 
 @dataclass
@@ -53,6 +59,7 @@ class DbtOutcome:
         withheld: Why a model was built and not published, by unique id.
         kept: Branches on which withheld models stand, by unique id.
         failures: One line for each node that failed, and for dbt itself.
+        audits: What the blocking suites said of the stages, by unique id.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -60,6 +67,7 @@ class DbtOutcome:
     withheld: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    audits: dict[str, Audit] = field(default_factory=dict)
 
     def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """One sentence for each model that was withheld."""
@@ -103,7 +111,8 @@ def run_dbt(
         run_name: Names the scratch folder, which is removed at the end.
         chosen: Unique ids of the models and tests that ``arguments`` select; ``None``: unknown, so
             that all tables are made readable.
-        judge: Says which of the staged models must not be published, and why, by unique id.
+        judge: Audits the stage of a model by its unique id; its second argument holds all stages
+            that may still be published, by unique id.
         options: dbt's options before the command; by default it prints nothing.
         target_dir: Where dbt leaves its artifacts; ``None``: in the workspace.
         on_event: Told each node's result as it comes.
@@ -177,25 +186,76 @@ def _failures(result: dbtRunnerResult) -> list[str]:
 
 
 def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
-    staged, nodes = session.staged, session.nodes
     outcome.failures += _lost(session, outcome)
-    outcome.withheld = withheld_models(list(staged), nodes, outcome.statuses, {})
-    if judge is not None:
-        passed = {uid: s for uid, s in staged.items() if uid not in outcome.withheld}
-        vetoes = judge(passed)
-        outcome.withheld = withheld_models(list(staged), nodes, outcome.statuses, vetoes)
-    ready = {uid: s for uid, s in staged.items() if uid not in outcome.withheld}
     store = session.lake.store
     try:
         if session.moved is not None:
             raise session.moved
-        published = store.publish(list(ready.values()))
+        retry_on_moved_head(
+            lambda: _audit_and_publish(session, outcome, judge),
+            PUBLISH_ATTEMPTS,
+            can_retry=lambda: not _has_moved(session),
+        )
     except MovedHeadError:
-        for stage in staged.values():
+        for stage in session.staged.values():
             store.discard(stage)
         raise
-    outcome.published = dict(zip(ready, published, strict=True))
     _keep_withheld(session, outcome)
+
+
+def _audit_and_publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
+    """Audit the stages against the lake as it is now, and publish those that passed together."""
+    outcome.audits = {}
+    reads = _audit(session, outcome, judge)
+    ready = {uid: s for uid, s in session.staged.items() if uid not in outcome.withheld}
+    published = session.lake.store.publish(list(ready.values()), reads=reads)
+    outcome.published = dict(zip(ready, published, strict=True))
+
+
+def _audit(
+    session: DbtSession, outcome: DbtOutcome, judge: Judge | None
+) -> dict[TableName, int | None]:
+    """Audit until no verdict rests on a stage that is withheld.
+
+    Returns:
+        The snapshots of published tables that the audits read, to be asserted by the publish.
+    """
+    while True:
+        vetoes = {
+            uid: f"the check {audited.blocking[0].check} failed"
+            for uid, audited in outcome.audits.items()
+            if audited.blocking
+        }
+        outcome.withheld = withheld_models(
+            list(session.staged), session.nodes, outcome.statuses, vetoes
+        )
+        ready = {uid: s for uid, s in session.staged.items() if uid not in outcome.withheld}
+        unjudged = _unjudged(ready, outcome.audits)
+        if judge is None or not unjudged:
+            break
+        outcome.audits |= {uid: judge(uid, ready) for uid in unjudged}
+    return {
+        table: snapshot_id
+        for uid in ready
+        if uid in outcome.audits
+        for table, snapshot_id in outcome.audits[uid].reads.items()
+    }
+
+
+def _unjudged(ready: Mapping[str, Staged], audits: Mapping[str, Audit]) -> list[str]:
+    """Return stages without an audit, or whose audit read a stage that is no longer ready."""
+    tables = {stage.table for stage in ready.values()}
+    return [uid for uid in ready if uid not in audits or audits[uid].stages - tables]
+
+
+def _has_moved(session: DbtSession) -> bool:
+    """Return whether a staged table got a snapshot since its stage was planned."""
+    store = session.lake.store
+    return any(
+        stage.base_snapshot_id
+        != (store.load(stage.table).snapshot_id if store.exists(stage.table) else None)
+        for stage in session.staged.values()
+    )
 
 
 def _lost(session: DbtSession, outcome: DbtOutcome) -> list[str]:
@@ -214,7 +274,7 @@ def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:
     """Keep what was withheld as branches, to look into; where that cannot be, let it go."""
     store = session.lake.store
     for unique_id in outcome.withheld:
-        branch = f"audit/{session.nodes[unique_id]['name']}/table/{session.folder.name}"
+        branch = audit_branch(session.nodes[unique_id]["name"], None, session.folder.name)
         if store.keep(session.staged[unique_id], branch):
             outcome.kept[unique_id] = branch
         else:

@@ -13,8 +13,9 @@ from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+from phlo.audit import Audit, audit, judge_published, notify_checks
 from phlo.errors import PhloError, RetriableError
-from phlo.events import ChecksEvent, LoadEvent
+from phlo.events import LoadEvent
 from phlo.lake import open_lake
 from phlo.orchestration.checks import to_asset_check_result
 from phlo.plugins import notify
@@ -78,6 +79,8 @@ class DbtStep:
         """Run what is selected of dbt in one process, then the suites selected alone."""
         chosen = self.chosen()
         outcome = self._run_dbt(chosen) if chosen else None
+        if outcome is not None:
+            self._record_audits(outcome)
         self._judge_published(outcome)
         if outcome is not None:
             yield from self._results(outcome)
@@ -98,7 +101,7 @@ class DbtStep:
                 ["build", *self.selection(chosen), "--vars", json.dumps(self.variables())],
                 chosen=running,
                 run_name=f"{self.context.run.run_id[:8]}-{self._attempt}",
-                judge=self._judge_staged,
+                judge=self._audit,
                 on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
             )
         except RetriableError:
@@ -152,23 +155,20 @@ class DbtStep:
             "max_date": tags.get("dagster/asset_partition_range_end", partition),
         }
 
-    def _judge_staged(self, staged: Mapping[str, Staged]) -> dict[str, str]:
-        """Audit the stages by their blocking suites; gives a reason for each that may not go."""
-        at: dict[Any, Staged | str] = {stage.table: stage for stage in staged.values()}
-        vetoes: dict[str, str] = {}
-        for unique_id in staged:
-            results = [
-                result
-                for suite in self.models.suites.get(unique_id, ())
-                for result in suite.evaluate(
-                    self.lake.engine, self.lake.store, at=at, context=self.context
-                )
-            ]
-            self._tell_checks(unique_id, results, staged=True)
-            blocking = [result.check for result in results if result.blocks]
-            if blocking:
-                vetoes[unique_id] = f"the check {blocking[0]} failed"
-        return vetoes
+    def _audit(self, unique_id: str, ready: Mapping[str, Staged]) -> Audit:
+        """Audit the stage of a model by its blocking suites."""
+        return audit(
+            self.models.suites.get(unique_id, ()),
+            self.lake,
+            ready[unique_id],
+            beside=ready.values(),
+            context=self.context,
+        )
+
+    def _record_audits(self, outcome: DbtOutcome) -> None:
+        for unique_id, audited in outcome.audits.items():
+            self.checked.setdefault(unique_id, []).extend(audited.results)
+            notify_checks(audited.results, self.context.run.run_id, staged=True)
 
     def _judge_published(self, outcome: DbtOutcome | None) -> None:
         """Judge the published tables by checks selected alone, or that take no part in audits."""
@@ -179,26 +179,16 @@ class DbtStep:
             is_selected = key in self._selected_keys
             if is_selected and unique_id not in published:
                 continue  # withheld: the published table is not what this run made
-            for suite in suites:
-                wanted = [
-                    check.name
-                    for check in suite.checks
-                    if (key, check.name) in names and not (is_selected and check.audits)
-                ]
-                if wanted:
-                    results = suite.evaluate(
-                        self.lake.engine, self.lake.store, only=wanted, context=self.context
-                    )
-                    self._tell_checks(unique_id, results, staged=False)
-
-    def _tell_checks(self, unique_id: str, results: list[CheckResult], *, staged: bool) -> None:
-        if results:
-            self.checked.setdefault(unique_id, []).extend(results)
-            run_id = self.context.run.run_id
-            notify(
-                "phlo_on_checks",
-                ChecksEvent(results[0].table, run_id, tuple(results), staged=staged),
+            results = judge_published(
+                suites,
+                self.lake,
+                lambda check, key=key, is_selected=is_selected: (
+                    (key, check.name) in names and not (is_selected and check.audits)
+                ),
+                run_id=self.context.run.run_id,
+                context=self.context,
             )
+            self.checked.setdefault(unique_id, []).extend(results)
 
     def _results(self, outcome: DbtOutcome) -> Iterator[Any]:
         for unique_id, published in outcome.published.items():

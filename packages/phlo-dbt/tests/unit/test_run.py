@@ -388,3 +388,102 @@ def test_two_processes_from_a_cold_start_both_succeed_or_say_why(dbt_project):
     outputs = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     assert [dbt_project.rows(f"gold.m{n}") for n in range(3)] == [[(0,)], [(1,)], [(2,)]]
+
+
+CUSTOMERS, ORDERS = TableName("silver", "customers"), TableName("gold", "orders")
+HAS_CUSTOMER = """
+import pyarrow as pa
+import pyarrow.dataset as ds
+from phlo.lake import open_lake
+from phlo.names import TableName
+from phlo.values import Replace
+from phlo_quality import QualityCheck, QualityCheckResult, RelationshipCheck, phlo_quality
+
+REMAINING = [["a", "b"], ["a"]]
+
+
+class AnotherWriter(QualityCheck):
+    def execute(self, df, context):
+        if REMAINING:
+            put(TableName("silver", "customers"), REMAINING.pop())
+        return QualityCheckResult(passed=True)
+
+
+def put(name, ids):
+    store, rows = open_lake().store, pa.table({"id": pa.array(ids, pa.string())})
+    store.publish([store.stage(name, ds.dataset(rows), Replace(), schema=rows.schema)])
+
+
+@phlo_quality(
+    table="gold.orders",
+    checks=[
+        RelationshipCheck(column="id", to_table="silver.customers", to_column="id"),
+        AnotherWriter(),
+    ],
+    scope="table",
+)
+def orders_quality():
+    pass
+"""
+
+
+def test_a_model_is_judged_anew_where_a_table_that_its_audit_read_moved(dbt_project):
+    """The customer goes after the first audit: the second one sees it, and nothing lands."""
+    dbt_project.put(CUSTOMERS, pa.table({"id": ["a", "b"]}))
+    dbt_project.write("models/gold/orders.sql", "select unnest(['a', 'b']) as id")
+    dbt_project.project.write(
+        "workflows/quality/orders.py", HAS_CUSTOMER.replace('[["a", "b"], ["a"]]', '[["a"]]')
+    )
+
+    result = dbt_project.materialize()
+
+    assert not result.success
+    description = result.failure_data_for_node("dbt_models").user_failure_data.description
+    assert "orders was not published: the check orders_quality__RelationshipCheck" in description
+    assert not open_lake().store.exists(ORDERS)
+
+
+def test_a_model_whose_partner_came_back_is_published_by_a_later_audit(dbt_project):
+    dbt_project.put(CUSTOMERS, pa.table({"id": ["a", "b"]}))
+    dbt_project.write("models/gold/orders.sql", "select unnest(['a', 'b']) as id")
+    dbt_project.project.write(
+        "workflows/quality/orders.py", HAS_CUSTOMER.replace('["a"]]', '["b", "a"]]')
+    )
+
+    assert dbt_project.materialize().success
+
+    assert dbt_project.rows("gold.orders", "id") == [("a",), ("b",)]
+    assert dbt_project.rows("silver.customers", "id") == [("a",), ("b",)]
+
+
+def test_a_verdict_never_rests_on_a_stage_that_is_withheld(dbt_project):
+    """Orders match the new customers, whose own check fails: both stay as they were."""
+    dbt_project.write("models/silver/customers.sql", "select unnest(['a', 'b']) as id")
+    dbt_project.write("models/gold/orders.sql", "select unnest(['a', 'b']) as id")
+    dbt_project.put(CUSTOMERS, pa.table({"id": ["a"]}))
+    dbt_project.project.write("workflows/quality/both.py", BOTH)
+
+    result = dbt_project.materialize()
+
+    assert not result.success
+    assert dbt_project.rows("silver.customers", "id") == [("a",)]
+    assert not open_lake().store.exists(ORDERS)
+
+
+BOTH = """
+from phlo_quality import CountCheck, RelationshipCheck, phlo_quality
+
+
+@phlo_quality(table="silver.customers", checks=[CountCheck(max_count=1)], scope="table")
+def customers_quality():
+    pass
+
+
+@phlo_quality(
+    table="gold.orders",
+    checks=[RelationshipCheck(column="id", to_table="silver.customers", to_column="id")],
+    scope="table",
+)
+def orders_quality():
+    pass
+"""

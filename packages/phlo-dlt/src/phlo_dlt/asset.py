@@ -29,9 +29,10 @@ from dagster import (
     WeeklyPartitionsDefinition,
     multi_asset,
 )
+from phlo.audit import judge_published, notify_checks
 from phlo.config import get_settings
 from phlo.errors import InvalidArgumentError, PhloError, RetriableError
-from phlo.events import ChecksEvent, LoadEvent
+from phlo.events import LoadEvent
 from phlo.lake import open_lake
 from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN, Partition
 from phlo.orchestration.checks import check_specs, to_asset_check_result
@@ -357,10 +358,7 @@ def _tell(
             seconds=seconds,
         ),
     )
-    if account.checks:
-        notify(
-            "phlo_on_checks", ChecksEvent(spec.table, run_id, tuple(account.checks), staged=True)
-        )
+    notify_checks(account.checks, run_id, staged=True)
 
 
 def _raise(error: Exception, account: Account) -> NoReturn:
@@ -410,17 +408,13 @@ def _check_published(
 ) -> Iterator[Any]:
     """Judge the published table by the selected checks that are wanted."""
     selected = {key.name for key in context.selected_asset_check_keys}
-    lake = open_lake()
-    for suite in suites:
-        wanted = [c.name for c in suite.checks if c.name in selected and is_wanted(c)]
-        if not wanted:
-            continue
-        results = suite.evaluate(
-            lake.engine, lake.store, partition=_partition(context), only=wanted, context=context
-        )
-        notify(
-            "phlo_on_checks",
-            ChecksEvent(spec.table, context.run.run_id, tuple(results), staged=False),
-        )
-        for result in results:
-            yield to_asset_check_result(result, [spec.asset_name])
+    results = judge_published(
+        suites,
+        open_lake(),
+        lambda check: check.name in selected and is_wanted(check),
+        run_id=context.run.run_id,
+        partition=_partition(context),
+        context=context,
+    )
+    for result in results:
+        yield to_asset_check_result(result, [spec.asset_name])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from phlo.audit import Audit, audit, audit_branch
 from phlo.config import get_settings
 from phlo.contract.types import TIMESTAMP
 from phlo.errors import (
@@ -31,6 +32,7 @@ from phlo.names import (
     ROW_ID_COLUMN,
     RUN_ID_COLUMN,
 )
+from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import LoadAccount
 
@@ -43,8 +45,6 @@ from phlo_dlt.kept.quarantine import (
     stage_quarantine,
 )
 from phlo_dlt.kept.replay import write_manifest
-from phlo_dlt.pinning import PinningEngine
-from phlo_dlt.retry import until_head_rests
 from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.rows.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from phlo.checks import CheckResult
     from phlo.lake import Lake
     from phlo.names import Partition
-    from phlo.protocols import CheckSuite, QueryEngine, Staged
+    from phlo.protocols import CheckSuite, Staged
     from phlo.values import Published
 
     from phlo_dlt.deadline import Deadline
@@ -103,8 +103,9 @@ class Attempt:
     @property
     def audit_branch(self) -> str:
         """Where a stage that failed its audit is kept."""
-        partition = self.partition.key if self.partition else "table"
-        return f"audit/{self.spec.asset_name}/{partition}/{self.run_id[:8]}-{self.number}"
+        return audit_branch(
+            self.spec.asset_name, self.partition, f"{self.run_id[:8]}-{self.number}"
+        )
 
 
 @dataclass
@@ -205,7 +206,7 @@ def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bo
     if prepared.rows is None:
         publish_quarantine(attempt, prepared.quarantine)
         raise _contract_error(attempt, account)
-    until_head_rests(
+    retry_on_moved_head(
         lambda: _stage_and_publish(attempt, prepared, account), attempt.settings.publish_attempts
     )
     return True
@@ -414,11 +415,11 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
     _refuse_moved_cursor(attempt, prepared)
     with account.timed("stage"):
         staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows))
-    engine = PinningEngine(attempt.lake, staged.table)
     try:
         with account.timed("audit"):
-            account.checks = attempt.deadline.run(lambda: audit(attempt, staged, engine))
-        _refuse_failed_audit(attempt, staged, account)
+            audited = attempt.deadline.run(lambda: _audit(attempt, staged))
+        account.checks = list(audited.results)
+        _refuse_failed_audit(attempt, staged, audited, account)
         together = [staged, *_with_quarantine(attempt, prepared)]
     except BaseException:
         if account.kept_branch is None:
@@ -428,10 +429,8 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
         with account.timed("publish"):
             account.published, *_ = attempt.lake.store.publish(
                 together,
-                reads=engine.reads,
-                rebase=prepared.state is None
-                and len(together) == 1
-                and _stays_judged(attempt.suites),
+                reads=audited.reads,
+                rebase=prepared.state is None and len(together) == 1 and audited.holds_on_any_head,
             )
     except MovedHeadError:
         # Only this error says that nothing landed; after any other the files may be in use.
@@ -454,14 +453,6 @@ def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
             f"Another load of {attempt.spec.table} changed its quarantine meanwhile; nothing was "
             "published, and the rows are read anew."
         ) from exc
-
-
-def _stays_judged(suites: Sequence[CheckSuite]) -> bool:
-    """Whether an audit holds on any head: it judged nothing but the rows delivered."""
-    return all(
-        suite.scope == "partition" and all(c.is_row_rule or not c.audits for c in suite.checks)
-        for suite in suites
-    )
 
 
 def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
@@ -491,39 +482,31 @@ def _is_partitioned(attempt: Attempt) -> bool:
     return attempt.spec.add_metadata_columns and attempt.partition is not None
 
 
-def audit(attempt: Attempt, staged: Staged, engine: QueryEngine) -> list[CheckResult]:
-    """Judge the staged state by every blocking suite of the table.
-
-    Args:
-        attempt: The load.
-        staged: What it would make of the table.
-        engine: Answers the suites' SQL.
-    """
-    return [
-        result
-        for suite in attempt.suites
-        for result in suite.evaluate(
-            engine,
-            attempt.lake.store,
-            partition=attempt.partition,
-            at={attempt.spec.table: staged},
-            context=attempt.context,
-        )
-    ]
+def _audit(attempt: Attempt, staged: Staged) -> Audit:
+    return audit(
+        attempt.suites,
+        attempt.lake,
+        staged,
+        partition=attempt.partition,
+        context=attempt.context,
+    )
 
 
-def _refuse_failed_audit(attempt: Attempt, staged: Staged, account: Account) -> None:
-    blocking = [result for result in account.checks if result.blocks]
-    if not blocking:
+def _refuse_failed_audit(
+    attempt: Attempt, staged: Staged, audited: Audit, account: Account
+) -> None:
+    if not audited.blocking:
         return
     if attempt.lake.store.keep(staged, attempt.audit_branch):
         account.kept_branch = attempt.audit_branch
     where = f" It is kept as branch {account.kept_branch!r}." if account.kept_branch else ""
-    reasons = "; ".join(f"{r.check}: {(r.message or r.status.value).rstrip('.')}" for r in blocking)
+    reasons = "; ".join(
+        f"{r.check}: {(r.message or r.status.value).rstrip('.')}" for r in audited.blocking
+    )
     raise AuditError(
         f"Blocking checks did not pass on the load of {attempt.spec.table}: {reasons}. "
         f"Nothing was published.{where}",
         hint="Correct the rows at their source and load again, or the check: then "
         f"`{_replay(attempt)}` loads the same rows.",
-        checks=tuple(r.check for r in blocking),
+        checks=tuple(r.check for r in audited.blocking),
     )

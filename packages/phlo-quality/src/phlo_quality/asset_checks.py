@@ -12,14 +12,13 @@ from dagster import (
     TimeWindowPartitionsDefinition,
     multi_asset_check,
 )
+from phlo.audit import judge_published
 from phlo.checks import CheckResult
 from phlo.errors import DuplicateAssetError, InvalidPartitionError
-from phlo.events import ChecksEvent
 from phlo.lake import open_lake
 from phlo.names import Partition, TableName
 from phlo.orchestration.assembly import build_definitions as build_project_definitions
 from phlo.orchestration.checks import check_specs, to_asset_check_result
-from phlo.plugins import notify
 from phlo.project import Project
 
 from phlo_quality.suite import Suite
@@ -92,17 +91,14 @@ def _evaluate(
     only: list[str],
     context: AssetCheckExecutionContext,
 ) -> list[CheckResult]:
-    lake = open_lake()
-    results = suite.evaluate(
-        lake.engine,
-        lake.store,
+    return judge_published(
+        [suite],
+        open_lake(),
+        lambda check: check.name in only,
+        run_id=context.run.run_id,
         partition=_partition(asset_key, context),
-        only=only,
         context=context,
     )
-    event = ChecksEvent(suite.table, context.run.run_id, tuple(results), staged=False)
-    notify("phlo_on_checks", event)
-    return results
 
 
 def _partition(asset_key: tuple[str, ...], context: AssetCheckExecutionContext) -> Partition | None:

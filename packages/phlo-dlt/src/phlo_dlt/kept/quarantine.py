@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.contract.types import TIMESTAMP
 from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN
+from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, sql
 from phlo.values import Replace
 
-from phlo_dlt.retry import until_head_rests
 from phlo_dlt.rows.conformer import ORIGINAL
 from phlo_dlt.rows.judge import BROKEN, EXCLUDED
 from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
@@ -138,7 +138,7 @@ def publish_quarantine(attempt: Attempt, found: Found) -> None:
             left = Left(_left(attempt, found), snapshot)
         store.publish([stage_quarantine(attempt, found.rows, left)])
 
-    until_head_rests(publish, attempt.settings.publish_attempts)
+    retry_on_moved_head(publish, attempt.settings.publish_attempts)
 
 
 def _left(attempt: Attempt, found: Found) -> pa.Table:

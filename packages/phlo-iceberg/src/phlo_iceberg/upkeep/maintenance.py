@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from phlo.audit import AUDIT_PREFIX
 from phlo.errors import MovedHeadError
 from phlo.values import MaintenanceReport
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from phlo_iceberg.settings import IcebergSettings
 
 logger = logging.getLogger(__name__)
-
-AUDIT_PREFIX = "audit/"
 
 
 @dataclass(frozen=True)

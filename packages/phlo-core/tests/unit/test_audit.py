@@ -1,10 +1,10 @@
-"""When a load stays judged although the table's head moved."""
+"""Judging stages: which verdicts hold on any head, and which snapshots they rest on."""
 
 from datetime import timedelta
 
 import pytest
+from phlo.audit import holds_on_any_head
 from phlo.specs import spec_of
-from phlo_dlt.load import _stays_judged
 from phlo_quality import (
     CountCheck,
     FreshnessCheck,
@@ -43,4 +43,4 @@ ROW_RULES = [
     ],
 )
 def test_only_audits_of_the_delivered_rows_alone_hold_on_another_head(suites, stays):
-    assert _stays_judged(suites) is stays
+    assert holds_on_any_head(suites) is stays
