@@ -77,7 +77,7 @@ def test_python_of_a_page_runs(page, phlo_project, monkeypatch):
     namespace: dict = {"__name__": "page"}
     for block in loose:
         code = compile("\n" * block.line + block.text, str(page), "exec")
-        exec(code, namespace)  # noqa: S102 - that is the test
+        exec(code, namespace)
 
 
 def test_every_block_says_its_language():

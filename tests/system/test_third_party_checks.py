@@ -72,7 +72,7 @@ class OfExample(CheckConformance):
 class TestWeekdayCheck(OfExample):
     good_rows = pa.table({"day": [date(2025, 1, 13), date(2025, 1, 17), None]})
     bad_rows = pa.table({"day": [date(2025, 1, 18), date(2025, 1, 17), date(2025, 1, 19)]})
-    failing_rows = [{"day": date(2025, 1, 18)}, {"day": date(2025, 1, 19)}]  # noqa: RUF012
+    failing_rows = [{"day": date(2025, 1, 18)}, {"day": date(2025, 1, 19)}]
 
     def make_check(self):
         return self.example.WeekdayCheck("day")
@@ -89,7 +89,7 @@ class TestMedianCheck(OfExample):
 class TestNullCheck(CheckConformance):
     good_rows = pa.table({"v": ["a", ""]})
     bad_rows = pa.table({"v": ["a", None]})
-    failing_rows = [{"v": None}]  # noqa: RUF012
+    failing_rows = [{"v": None}]
 
     def make_check(self):
         return NullCheck(columns=["v"])
@@ -98,7 +98,7 @@ class TestNullCheck(CheckConformance):
 class TestUniqueCheck(CheckConformance):
     good_rows = pa.table({"v": ["a", "b", None, None]})
     bad_rows = pa.table({"v": ["x", "x", "y"]})
-    failing_rows = [{"v": "x"}, {"v": "x"}]  # noqa: RUF012
+    failing_rows = [{"v": "x"}, {"v": "x"}]
 
     def make_check(self):
         return UniqueCheck(columns=["v"])
@@ -107,7 +107,7 @@ class TestUniqueCheck(CheckConformance):
 class TestPatternCheckInPython(CheckConformance):
     good_rows = pa.table({"v": ["aa", "bb", None]})
     bad_rows = pa.table({"v": ["ab", "bb"]})
-    failing_rows = [{"v": "ab"}]  # noqa: RUF012
+    failing_rows = [{"v": "ab"}]
 
     def make_check(self):
         return PatternCheck("v", r"(\w)\1")

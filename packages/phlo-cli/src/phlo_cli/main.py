@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
     Help lists commands by the text that came with them, so it imports none.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy: dict[str, LazyCommand] = {}
 
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(exit_code(error))
-    except Exception as error:  # noqa: BLE001 - people see a message, not a traceback
+    except Exception as error:
         if verbose:
             raise
         click.echo(

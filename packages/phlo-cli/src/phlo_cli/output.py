@@ -45,7 +45,7 @@ class Output:
             console.width = _UNBROKEN  # what goes into a file or a pipe is not folded
         return console
 
-    def json(self, value: Any) -> None:  # noqa: ANN401 - anything that can be JSON
+    def json(self, value: Any) -> None:
         """Print a value as JSON; dates, decimals and names become text, NaN becomes null."""
         click.echo(json.dumps(_finite(value), default=plain, indent=2, ensure_ascii=False))
 
@@ -112,7 +112,7 @@ def _table(
     return table
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+def plain(value: Any) -> Any:
     r"""A value as text that programs read: ISO dates, hexadecimal bytes.
 
     >>> import datetime
@@ -126,7 +126,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any type
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+def _finite(value: Any) -> Any:
     """The same with null for numbers that JSON does not have."""
     if isinstance(value, dict):
         return {str(name): _finite(inner) for name, inner in value.items()}
@@ -135,7 +135,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - a value of any type
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def cell(value: Any) -> str:  # noqa: ANN401 - a cell shows any value
+def cell(value: Any) -> str:
     """A value as people read it.
 
     >>> cell(None), cell(1234567), cell(True), cell(["a", "b"])
@@ -159,7 +159,7 @@ def output_options(*, json_option: bool = True) -> Callable[[F], F]:
         import functools
 
         @functools.wraps(command)
-        def wrapped(*args: Any, verbose: bool, as_json: bool = False, **kwargs: Any) -> Any:  # noqa: ANN401
+        def wrapped(*args: Any, verbose: bool, as_json: bool = False, **kwargs: Any) -> Any:
             above = (click.get_current_context().find_root().obj or {}).get("verbose", False)
             output = Output(as_json=as_json, verbose=verbose or above)
             return command(*args, output=output, **kwargs)

@@ -74,7 +74,7 @@ def audit(
     *,
     beside: Iterable[Staged] = (),
     partition: Partition | None = None,
-    context: Any = None,  # noqa: ANN401 - Dagster's context, handed to custom checks
+    context: Any = None,
 ) -> Audit:
     """Judge a staged state by every blocking suite of its table.
 
@@ -118,7 +118,7 @@ def judge_published(
     *,
     run_id: str,
     partition: Partition | None = None,
-    context: Any = None,  # noqa: ANN401 - Dagster's context, handed to custom checks
+    context: Any = None,
 ) -> list[CheckResult]:
     """Judge a published table by the wanted checks of its suites, and notify the observers.
 

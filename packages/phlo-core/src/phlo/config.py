@@ -7,7 +7,7 @@ the project's ``.env``, on first use.
 from __future__ import annotations
 
 import os
-from datetime import date  # noqa: TC003 - pydantic reads the annotations
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
 
     @field_validator("disabled_plugins", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
+    def _split(cls, value: Any) -> Any:
         return split_names(value) if isinstance(value, str) else value
 
     @field_validator("project_dir")
@@ -141,7 +141,7 @@ def reset_settings() -> None:
 class _LazySettings:
     """Stands for :func:`get_settings` so that importing it reads nothing."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a setting of any type
+    def __getattr__(self, name: str) -> Any:
         return getattr(get_settings(), name)
 
     def __repr__(self) -> str:

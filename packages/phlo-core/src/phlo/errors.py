@@ -30,7 +30,7 @@ class PhloError(Exception):
         got: str | None = None,
         expected: str | None = None,
         hint: str | None = None,
-        **parts: Any,  # noqa: ANN401 - the parts of a message are of any type
+        **parts: Any,
     ) -> None:
         self.message, self.got, self.expected, self.hint = message, got, expected, hint
         self.parts = parts
@@ -48,7 +48,7 @@ class PhloError(Exception):
             text += f"\n\nHint: {self.hint}"
         return text
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - reached for missing parts alone
+    def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{type(self).__name__} has no part {name!r}")
 
 

@@ -81,7 +81,7 @@ class Rows:
         import polars as pl
 
         frame = pl.from_arrow(self.to_arrow())
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table becomes a frame
+        assert isinstance(frame, pl.DataFrame)
         return frame
 
 

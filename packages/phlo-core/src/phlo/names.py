@@ -112,7 +112,7 @@ class Partition:
             InvalidPartitionError: The text is no such date.
         """
         try:
-            return cls(datetime.strptime(key, "%Y-%m-%d").date())  # noqa: DTZ007 - a day has no zone
+            return cls(datetime.strptime(key, "%Y-%m-%d").date())
         except ValueError as exc:
             raise InvalidPartitionError(
                 f"{key!r} is not a partition key.",

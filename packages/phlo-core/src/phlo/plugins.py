@@ -92,7 +92,7 @@ def notify(hook: str, event: object) -> None:
     for implementation in getattr(plugin_manager().hook, hook).get_hookimpls():
         try:
             implementation.function(event)
-        except Exception:  # noqa: BLE001 - an observer of any kind may fail in any way
+        except Exception:
             logger.warning(
                 "Observer %s of plugin %s failed; the run goes on.",
                 hook,
@@ -116,8 +116,8 @@ def _disabled_names() -> set[str]:
 
 def _dotenv() -> dict[str, str | None]:
     folder = os.environ.get("PHLO_PROJECT_DIR") or "."
-    path = os.path.join(folder, ".env")  # noqa: PTH118 - pathlib costs more than the rest here
-    if not os.path.exists(path):  # noqa: PTH110
+    path = os.path.join(folder, ".env")
+    if not os.path.exists(path):
         return {}
     from dotenv import dotenv_values
 

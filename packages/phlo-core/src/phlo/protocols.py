@@ -273,7 +273,7 @@ class Check(Protocol):
     @property
     def name(self) -> str: ...
 
-    def execute(self, df: pd.DataFrame, context: Any) -> Any:  # noqa: ANN401 - see phlo_quality
+    def execute(self, df: pd.DataFrame, context: Any) -> Any:
         """Judge a frame."""
         ...
 
@@ -338,7 +338,7 @@ class CheckSuite(Protocol):
         partition: Partition | None = None,
         at: Mapping[TableName, Staged | str] | None = None,
         only: Sequence[str] | None = None,
-        context: Any = None,  # noqa: ANN401 - Dagster's, handed to custom checks
+        context: Any = None,
     ) -> list[CheckResult]:
         """Judge the table, or a stage of it.
 

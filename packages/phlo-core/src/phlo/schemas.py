@@ -30,7 +30,7 @@ class PhloSchema(pa.DataFrameModel):
         strict = False
         coerce = True
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - Pandera's signature
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         """Publish underscored fields before Pandera collects the others."""
         own = dict(vars(cls).get("__annotations__", {}))
         cls.__annotations__ = {_published(cls, n, a): a for n, a in own.items()}

@@ -22,7 +22,7 @@ def attach_spec(target: F, spec: object) -> F:
     return target
 
 
-def spec_of(target: object) -> Any | None:  # noqa: ANN401 - specs belong to plugins
+def spec_of(target: object) -> Any | None:
     """The spec attached to an object, or ``None``."""
     return vars(target).get(_ATTRIBUTE) if hasattr(target, "__dict__") else None
 

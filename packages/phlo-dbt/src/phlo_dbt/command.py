@@ -69,7 +69,7 @@ def _run(arguments: Sequence[str]) -> bool:
     from phlo_dbt.run import run_dbt
 
     project = DbtProject.load(load_project())
-    assert project is not None  # noqa: S101 - the caller has seen it
+    assert project is not None
     given = os.environ.get("DBT_TARGET_PATH")
     outcome = run_dbt(
         project,

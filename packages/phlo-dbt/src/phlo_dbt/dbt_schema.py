@@ -188,7 +188,7 @@ class _Column:
         return cls(name, annotation, constraints, tuple(f"{name}: {text}" for text in unmapped))
 
 
-def _column_type(entry: Mapping[str, Any], tests: list[_Test], where: str) -> Any:  # noqa: ANN401
+def _column_type(entry: Mapping[str, Any], tests: list[_Test], where: str) -> Any:
     if entry.get("data_type"):
         return type_of_sql(str(entry["data_type"]), where=where)
     accepted = [v for t in tests if t.name == "accepted_values" for v in _accepted_values(t)]
@@ -204,7 +204,7 @@ def _accepted_values(test: _Test) -> list[Any]:
     return [_number(v) if isinstance(v, str) else v for v in values]
 
 
-def _number(text: str) -> Any:  # noqa: ANN401 - text that is no number stays text
+def _number(text: str) -> Any:
     for kind in _NUMBERS:
         try:
             return kind(text)
@@ -213,7 +213,7 @@ def _number(text: str) -> Any:  # noqa: ANN401 - text that is no number stays te
     return text
 
 
-def _constraint(test: _Test, kind: Any) -> dict[str, Any] | None:  # noqa: ANN401
+def _constraint(test: _Test, kind: Any) -> dict[str, Any] | None:
     """What a hard test asks of a column; ``None`` where a schema cannot say it."""
     if test.name in ("not_null", "unique"):
         return {}
@@ -223,7 +223,7 @@ def _constraint(test: _Test, kind: Any) -> dict[str, Any] | None:  # noqa: ANN40
     return _range(test.arguments, kind) if test.name in _RANGES else None
 
 
-def _range(arguments: Mapping[str, Any], kind: Any) -> dict[str, Any] | None:  # noqa: ANN401
+def _range(arguments: Mapping[str, Any], kind: Any) -> dict[str, Any] | None:
     inclusive = arguments.get("inclusive", True) and not arguments.get("strictly", False)
     low, high = ("ge", "le") if inclusive else ("gt", "lt")
     given = {low: arguments.get("min_value"), high: arguments.get("max_value")}
@@ -231,7 +231,7 @@ def _range(arguments: Mapping[str, Any], kind: Any) -> dict[str, Any] | None:  #
     return bounds if bounds and None not in bounds.values() else None
 
 
-def _bound(value: Any, kind: Any) -> Any:  # noqa: ANN401 - a bound has the column's type
+def _bound(value: Any, kind: Any) -> Any:
     """A bound as a value; ``None`` for SQL expressions and for bounds on text."""
     if kind in (str, bytes, bool):
         return None
@@ -242,7 +242,7 @@ def _bound(value: Any, kind: Any) -> Any:  # noqa: ANN401 - a bound has the colu
     return _as_type(value, kind)
 
 
-def _as_type(value: Any, kind: Any) -> Any:  # noqa: ANN401 - a value has the column's type
+def _as_type(value: Any, kind: Any) -> Any:
     """A value of YAML in the column's type; ``None`` where it has none there."""
     if value is None:
         return None
@@ -263,5 +263,5 @@ def _as_type(value: Any, kind: Any) -> Any:  # noqa: ANN401 - a value has the co
         return None
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - YAML gives numbers, booleans and dates
+def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

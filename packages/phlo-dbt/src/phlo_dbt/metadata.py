@@ -95,7 +95,7 @@ def _analyse(
         return _build_column_lineage_metadata(
             history, node, dbt.manifest, CustomDbtTranslator(), dbt.workspace.target_dir, None
         )
-    except Exception:  # noqa: BLE001 - an SQL parser may fail in any way; lineage is no result
+    except Exception:
         logger.debug("No column lineage of %s.", node["name"], exc_info=True)
         return {}
 

@@ -122,7 +122,7 @@ def run_dbt(
     """
     outcome = DbtOutcome()
 
-    def collect(message: Any) -> None:  # noqa: ANN401 - dbt's generated message class
+    def collect(message: Any) -> None:
         if message.info.name in RESULT_EVENTS:
             event = msg_to_dict(message)
             outcome.events.append(event)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["phlo_ingestion"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
+def __getattr__(name: str) -> Any:
     # Loaded on first use: the command line imports this package's plugin for its help.
     if name == "phlo_ingestion":
         from phlo_dlt.decorator import phlo_ingestion

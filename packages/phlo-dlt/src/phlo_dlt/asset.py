@@ -93,7 +93,7 @@ def build_asset(
         required_resource_keys=set(given.values()),
         can_subset=True,
     )
-    def step(context) -> Any:  # noqa: ANN001, ANN401 - Dagster refuses annotations that are text
+    def step(context) -> Any:  # noqa: ANN001 - Dagster refuses annotations that are text
         if key in context.op_execution_context.selected_asset_keys:
             yield from _materialize(context, spec, suites, given)
         else:
@@ -185,7 +185,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _resource_for(name: str, annotation: Any, resources: Mapping[str, Any]) -> str | None:  # noqa: ANN401
+def _resource_for(name: str, annotation: Any, resources: Mapping[str, Any]) -> str | None:
     if name in resources:
         return name
     if not isinstance(annotation, type):
@@ -306,7 +306,7 @@ def _warn(context: AssetExecutionContext, spec: IngestionSpec, account: Account)
         )
 
 
-def _call(context: AssetExecutionContext, spec: IngestionSpec, given: Mapping[str, str]) -> Any:  # noqa: ANN401
+def _call(context: AssetExecutionContext, spec: IngestionSpec, given: Mapping[str, str]) -> Any:
     """Call the ingestion function with what it takes, by name or annotation."""
     hints = _hints(spec.function)
     arguments: dict[str, Any] = {
@@ -375,7 +375,7 @@ def _raise(error: Exception, account: Account) -> NoReturn:
 
 def _metadata(account: Account, seconds: float) -> dict[str, Any]:
     published = account.published
-    assert published is not None  # noqa: S101 - the load succeeded
+    assert published is not None
     facts: dict[str, Any] = {
         "dagster/row_count": published.row_count,
         **account.rows.as_dict(),

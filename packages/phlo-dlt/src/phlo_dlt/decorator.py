@@ -41,7 +41,7 @@ def phlo_ingestion(
     validate: bool = True,
     strict_validation: bool = True,
     add_metadata_columns: bool = True,
-    partitions: Any = "daily",  # noqa: ANN401 - a name or one of Dagster's definitions
+    partitions: Any = "daily",
     namespace: str = "bronze",
     partition_spec: Sequence[tuple[str, str]] | None = None,
     start_date: str | date | None = None,
@@ -144,7 +144,7 @@ def phlo_ingestion(
     return decorate
 
 
-def _refuse(is_wrong: bool, argument: str, value: object, allowed: str) -> None:  # noqa: FBT001
+def _refuse(is_wrong: bool, argument: str, value: object, allowed: str) -> None:
     if is_wrong:
         raise InvalidArgumentError(
             f"@phlo_ingestion: {argument} is wrong.",
@@ -166,7 +166,7 @@ def _check_names(table_name: str, group: str, namespace: str) -> None:
         _refuse(not is_name, argument, value, "a name of letters, digits and underscores")
 
 
-def _contract(schema: Any) -> Contract:  # noqa: ANN401 - checked here
+def _contract(schema: Any) -> Contract:
     is_model = isinstance(schema, type) and hasattr(schema, "to_schema")
     _refuse(not is_model, "validation_schema", schema, "a Pandera DataFrameModel (the class)")
     contract = Contract.of(schema)
@@ -211,7 +211,7 @@ def _check_columns(argument: str, names: Sequence[str], contract: Contract) -> N
         )
 
 
-def _check_freshness(hours: Any) -> None:  # noqa: ANN401 - checked here
+def _check_freshness(hours: Any) -> None:
     allowed = "a pair (warn, error) of positive hours, warn below error"
     if hours is None:
         return
@@ -239,14 +239,14 @@ def _merge_config(given: Mapping[str, Any], contract: Contract) -> MergeConfig:
     return MergeConfig(**given)
 
 
-def _check_numbers(**values: Any) -> None:  # noqa: ANN401 - checked here
+def _check_numbers(**values: Any) -> None:
     for name, value in values.items():
         lowest = 1 if name == "max_runtime_seconds" else 0
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         _refuse(not is_number or value < lowest, name, value, f"a number of at least {lowest}")
 
 
-def _check_partitions(partitions: Any) -> None:  # noqa: ANN401 - checked here
+def _check_partitions(partitions: Any) -> None:
     is_definition = hasattr(partitions, "time_window_for_partition_key")
     is_known = partitions is None or partitions in _PARTITIONS or is_definition
     allowed = f"one of {list(_PARTITIONS)}, None or a time-window PartitionsDefinition"
@@ -256,7 +256,7 @@ def _check_partitions(partitions: Any) -> None:  # noqa: ANN401 - checked here
 def _check_partition_spec(
     pairs: Sequence[tuple[str, str]] | None,
     contract: Contract,
-    add_metadata_columns: bool,  # noqa: FBT001
+    add_metadata_columns: bool,
 ) -> None:
     for pair in pairs or ():
         is_pair = isinstance(pair, tuple | list) and len(pair) == 2
@@ -274,5 +274,5 @@ def _date(value: str | date | None) -> date | None:
     try:
         return day.fromisoformat(value)
     except ValueError:
-        _refuse(True, "start_date", value, "a date written YYYY-MM-DD")  # noqa: FBT003
+        _refuse(True, "start_date", value, "a date written YYYY-MM-DD")
         raise

@@ -62,7 +62,7 @@ class Extraction:
 
 
 def extract(
-    returned: Any,  # noqa: ANN401 - users return many kinds of things
+    returned: Any,
     *,
     name: str,
     contract: Contract,
@@ -103,7 +103,7 @@ def extract(
     )
 
 
-def as_resource(returned: Any, name: str) -> tuple[DltSource | None, DltResource]:  # noqa: ANN401
+def as_resource(returned: Any, name: str) -> tuple[DltSource | None, DltResource]:
     """The resource to load, with the source it belongs to, if any."""
     if callable(returned) and not isinstance(returned, DltResource | DltSource):
         returned = returned()  # an undecorated resource function
@@ -133,7 +133,7 @@ def _choose(source: DltSource, name: str) -> str:
     )
 
 
-def _iterable(returned: Any) -> Any:  # noqa: ANN401
+def _iterable(returned: Any) -> Any:
     """Something that dlt iterates: a lone frame or table is one item."""
     is_one = isinstance(returned, dict | pa.Table | pa.RecordBatch | pa.RecordBatchReader)
     if is_one or hasattr(returned, "columns"):
@@ -157,7 +157,7 @@ class _ConformStep(ItemTransform):
         super().__init__(lambda item: item)
         self._table, self._conformer = table, conformer
 
-    def __call__(self, item: Any, meta: Any = None) -> Iterator[pa.Table]:  # noqa: ANN401
+    def __call__(self, item: Any, meta: Any = None) -> Iterator[pa.Table]:
         if isinstance(meta, TableNameMeta) and meta.table_name != self._table:
             raise ConfigurationError(
                 f"The resource of {self._table!r} marks rows for the table {meta.table_name!r}.",
@@ -168,7 +168,7 @@ class _ConformStep(ItemTransform):
 
 def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
     """Let the resource yield conformed Arrow tables, under phlo's own hints."""
-    pipe = resource._pipe  # noqa: SLF001 - dlt offers no way to replace the head of a pipe
+    pipe = resource._pipe
     if pipe.find(LimitItem) < 0 and not resource.is_transformer:
         pipe.replace_gen(_batched(pipe.gen))
     resource.apply_hints(
@@ -190,18 +190,18 @@ def _ignored_hints(resource: DltResource) -> tuple[str, ...]:
     return tuple(f"{n}={v!r}" for n, v in found.items() if v and v != "append")
 
 
-def _batched(head: Any) -> Any:  # noqa: ANN401 - a function, an iterable or an async iterator
+def _batched(head: Any) -> Any:
     """The head of a pipe, with single dicts gathered into lists."""
     if callable(head):
 
-        def gathered() -> Any:  # noqa: ANN401
+        def gathered() -> Any:
             return _batched_items(head())
 
         return gathered
     return _batched_items(head)
 
 
-def _batched_items(items: Any) -> Any:  # noqa: ANN401
+def _batched_items(items: Any) -> Any:
     if not isinstance(items, Iterable) or isinstance(items, dict | DltResource):
         return items
     return _gather(items)
@@ -225,7 +225,7 @@ def _gather(items: Iterable[Any]) -> Iterator[Any]:
         yield pending
 
 
-def _dicts(item: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401
+def _dicts(item: Any) -> list[dict[str, Any]] | None:
     if type(item) is dict:
         return [item]
     return item if type(item) is list and are_dicts(item) else None

@@ -233,7 +233,7 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
         work.close()
 
 
-def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:  # noqa: ANN401
+def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:
     """What a function returned, and dlt's state that it went on from."""
     spec, kept = attempt.spec, attempt.kept
     seed = _published_state(attempt)
@@ -305,7 +305,7 @@ def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
 
 
 def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> Prepared:
-    assert account.verdict is not None  # noqa: S101 - judged before
+    assert account.verdict is not None
     broken = None
     if account.verdict.row_count:
         broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
@@ -321,7 +321,7 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
 
 def _contract_error(attempt: Attempt, account: Account) -> ContractError:
     spec = attempt.spec
-    assert account.verdict is not None  # noqa: S101 - there are broken rows
+    assert account.verdict is not None
     return ContractError(
         f"{describe(account.verdict, spec)} Nothing was loaded.",
         hint=f"Correct the source, or the schema: then `{_replay(attempt)}` loads the same rows. "
@@ -457,7 +457,7 @@ def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
 
 def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
     spec = attempt.spec
-    assert prepared.rows is not None  # noqa: S101 - refused before
+    assert prepared.rows is not None
     partition = attempt.partition.key if attempt.partition else ""
     default_spec = ((PARTITION_DATE_COLUMN, "identity"),) if _is_partitioned(attempt) else ()
     return attempt.lake.store.stage(

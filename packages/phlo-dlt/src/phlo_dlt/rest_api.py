@@ -24,18 +24,18 @@ def is_one_dict(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def accept_one_dict() -> None:
     """Let ``rest_api`` take the one-dict form; doing it twice is doing it once."""
     # What dlt's factory calls with the arguments as they came.
-    original: Any = rest_api._deco_f  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+    original: Any = rest_api._deco_f
     if getattr(original, "accepts_one_dict", False):
         return
 
     @wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def call(*args: Any, **kwargs: Any) -> Any:
         if is_one_dict(args, kwargs):
             return original(**args[0])
         return original(*args, **kwargs)
 
     vars(call)["accepts_one_dict"] = True
-    rest_api._deco_f = call  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+    rest_api._deco_f = call
 
 
 accept_one_dict()

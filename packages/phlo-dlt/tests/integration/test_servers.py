@@ -74,7 +74,7 @@ class Api:
 
     def _handler(api):  # noqa: N805 - self is the handler's
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802 - the base class calls it so
+            def do_GET(self):
                 page = int(self.path.partition("page=")[2] or 0)
                 api.asked.append(page)
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":

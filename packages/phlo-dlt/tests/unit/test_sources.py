@@ -19,7 +19,7 @@ def api():
     """The address of an API that answers ``/events?date=...`` with two events."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802 - the base class calls it so
+        def do_GET(self):
             day = self.path.partition("date=")[2]
             rows = [{"id": k, "timestamp": f"{day}T10:00:00Z", "value": 1} for k in ("a", "b")]
             self.send_response(200)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["pandera_to_iceberg"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - importing the package loads no pyiceberg
+def __getattr__(name: str) -> Any:
     if name in __all__:
         from phlo_iceberg import schema
 

@@ -323,7 +323,7 @@ def _grow_struct(
             update.make_column_optional((*path, name))
 
 
-def _primitive(kind: IcebergType) -> Any:  # noqa: ANN401 - pyiceberg asks for a primitive
+def _primitive(kind: IcebergType) -> Any:
     return kind
 
 

@@ -287,7 +287,7 @@ class IcebergStore:
 
     def keep(self, staged: Staged, name: str) -> bool:
         """Keep a stage as a branch (see the protocol)."""
-        assert isinstance(staged, StagedLoad)  # noqa: S101 - this store's own stages
+        assert isinstance(staged, StagedLoad)
         if staged.snapshot is None or staged.changes_schema:
             return False
         current = self._load(staged.table)
@@ -300,7 +300,7 @@ class IcebergStore:
 
     def discard(self, staged: Staged) -> None:
         """Delete the files of a stage that will not be published."""
-        assert isinstance(staged, StagedLoad)  # noqa: S101 - this store's own stages
+        assert isinstance(staged, StagedLoad)
         staged.delete_files()
 
     def drop(self, table: TableName) -> None:

@@ -72,7 +72,7 @@ class PostgresAddress:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def connect(self, **options: Any) -> Connection[Any]:  # noqa: ANN401 - psycopg's own options
+    def connect(self, **options: Any) -> Connection[Any]:
         """Connect with psycopg.
 
         Args:

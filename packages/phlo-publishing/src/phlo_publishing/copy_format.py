@@ -162,7 +162,7 @@ def _jsonb(value: object) -> bytes:
     return _JSONB_VERSION + _json(value).encode()
 
 
-def _json(value: Any) -> str:  # noqa: ANN401 - whatever Arrow nests
+def _json(value: Any) -> str:
     """JSON text, as PostgreSQL's ``to_jsonb`` writes it: decimals keep all digits."""
     if isinstance(value, dict):
         members = (f"{_json(_key(key))}: {_json(inner)}" for key, inner in value.items())
@@ -178,7 +178,7 @@ def _key(value: object) -> str:
     return value if isinstance(value, str) else _json(value).strip('"')
 
 
-def _scalar(value: Any) -> Any:  # noqa: ANN401 - whatever Arrow nests
+def _scalar(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, date | datetime | time):

@@ -34,7 +34,7 @@ class PostgresResource(ConfigurableResource):
         """
         return configured_address()
 
-    def connect(self, **options: Any) -> Connection[Any]:  # noqa: ANN401 - psycopg's own options
+    def connect(self, **options: Any) -> Connection[Any]:
         """Connect with psycopg.
 
         Args:

@@ -66,7 +66,7 @@ _PATIENT_ATTEMPTS = 10
 class Connects(Protocol):
     """What ``publish_marts_to_postgres`` needs of its ``postgres``."""
 
-    def connect(self, **options: Any) -> Connection[Any]:  # noqa: ANN401 - psycopg's own options
+    def connect(self, **options: Any) -> Connection[Any]:
         """Open a connection."""
         ...
 
@@ -298,7 +298,7 @@ def _create(connection: Connection[Any], mart: _Mart, columns: list[PublishedCol
     parts = [sql("{n} {t}", n=Identifier(c.name), t=c.type) for c in columns]
     run(connection, "CREATE TABLE {t} ({columns})", t=qualified(mart.schema, name), columns=parts)
     made = find_table(connection, mart.schema, name)
-    assert made is not None  # noqa: S101 - it was made a line above
+    assert made is not None
     return made
 
 
@@ -361,7 +361,7 @@ def _swap_when_free(
         except (errors.LockNotAvailable, errors.DeadlockDetected):
             if time.monotonic() > deadline:
                 raise _held(connection, filled, timeout_seconds) from None
-        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter, no secret
+        time.sleep(random.uniform(0.01, 0.1))
 
 
 def _be_patient(connection: Connection[Any], attempt: int, lock_count: int) -> None:

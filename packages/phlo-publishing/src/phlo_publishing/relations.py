@@ -119,7 +119,7 @@ def carry_structure(
 def _build_index(
     connection: Connection[Any],
     new: Relation,
-    row: Any,  # noqa: ANN401 - a named tuple of _INDEXES
+    row: Any,
     name: str,
 ) -> CarriedIndex:
     if row.constraint_definition:

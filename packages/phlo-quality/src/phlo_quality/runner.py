@@ -41,7 +41,7 @@ def evaluate(
     partition: Partition | None,
     at: Mapping[TableName, Staged | str],
     only: Sequence[str] | None,
-    context: Any,  # noqa: ANN401 - Dagster's, handed to custom checks
+    context: Any,
 ) -> list[CheckResult]:
     """Judge a suite's table, or a stage of it; see :class:`phlo.protocols.CheckSuite`."""
     stage = at.get(suite.table)
@@ -105,7 +105,7 @@ class _Run:
     reader: Reader
     store: TableStore
 
-    def all(self, checks: Sequence[DeclaredCheck], context: Any) -> Results:  # noqa: ANN401
+    def all(self, checks: Sequence[DeclaredCheck], context: Any) -> Results:
         """A result for every check."""
         results = self._without_columns(checks)
         in_sql = [c for c in checks if isinstance(c.check, SqlCheck) and c.name not in results]
@@ -146,11 +146,11 @@ class _Run:
         at = self.reader.at.get(self.rows.table)
         try:
             return self.store.statistics(self.rows.table, columns, at=at)
-        except Exception:  # noqa: BLE001 - a scan answers all that statistics would have
+        except Exception:
             logger.info("No statistics of %s; its checks scan it.", self.rows.table, exc_info=True)
             return None
 
-    def _known(self, check: Any, statistics: TableStatistics) -> QualityCheckResult | None:  # noqa: ANN401
+    def _known(self, check: Any, statistics: TableStatistics) -> QualityCheckResult | None:
         measured = check.known(statistics, self.rows)
         if measured is None:
             return None
@@ -191,7 +191,7 @@ class _Run:
             measured[check][name] = found[alias]
         return measured
 
-    def _alone(self, declared: DeclaredCheck, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def _alone(self, declared: DeclaredCheck, context: Any) -> QualityCheckResult:
         check = declared.check
         if isinstance(check, QueryCheck):
             return check.run(self.rows, self.reader, context)
@@ -206,7 +206,7 @@ class _Run:
 
 
 def _sql(declared: DeclaredCheck) -> SqlCheck:
-    assert isinstance(declared.check, SqlCheck)  # noqa: S101 - the caller chose these
+    assert isinstance(declared.check, SqlCheck)
     return declared.check
 
 

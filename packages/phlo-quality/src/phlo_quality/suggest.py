@@ -140,7 +140,7 @@ def _suggestions(profiles: list[Profile], rows: JudgedRows, reader: Reader) -> I
             yield f"AcceptedValuesCheck({profile.name!r}, values={values!r})"
 
 
-def _number(value: Any) -> int | float:  # noqa: ANN401 - of any numeric type
+def _number(value: Any) -> int | float:
     """A bound as people write it: checks take the text of a float for its exact value."""
     return value if isinstance(value, int) else float(value)
 

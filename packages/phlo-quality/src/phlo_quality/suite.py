@@ -85,7 +85,7 @@ class Suite:
         partition: Partition | None = None,
         at: Mapping[TableName, Staged | str] | None = None,
         only: Sequence[str] | None = None,
-        context: Any = None,  # noqa: ANN401 - Dagster's, handed to custom checks
+        context: Any = None,
     ) -> list[CheckResult]:
         """Judge the table, or a stage of it; see :class:`phlo.protocols.CheckSuite`."""
         from phlo_quality.runner import evaluate  # loads pyarrow, which declaring a suite spares

@@ -146,7 +146,7 @@ def test_the_suite_proposed_for_a_table_is_one_that_it_passes(phlo_environment):
     assert """AcceptedValuesCheck('status', values=["it's", 'new'])""" in text
     assert "_phlo_run_id" not in text
     module = {}
-    exec(text, module)  # noqa: S102 - the text proposed
+    exec(text, module)
     suite = spec_of(module["events_quality"])
     assert {r.status for r in suite.evaluate(lake.engine, lake.store)} == {"passed"}
 

@@ -170,7 +170,7 @@ class Defaults(pa.DataFrameModel):
     rank: int = pa.Field(default=7, unique=True)
 
     @pa.check("status")
-    def is_short(cls, status):  # noqa: N805 - as pandera has it
+    def is_short(cls, status):
         return status.str.len() < 5
 
 

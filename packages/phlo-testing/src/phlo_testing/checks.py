@@ -53,7 +53,7 @@ class CheckConformance:
     def _project(self, phlo_environment: Path) -> None:
         """Every test has a project of its own."""
 
-    def judge(self, rows: pa.Table, **options: Any) -> CheckResult:  # noqa: ANN401
+    def judge(self, rows: pa.Table, **options: Any) -> CheckResult:
         """Publish rows and judge them."""
         self.publish(rows)
         return self.evaluate(**options)
@@ -63,14 +63,14 @@ class CheckConformance:
         store = open_lake().store
         store.publish([store.stage(TABLE, ds.dataset(rows), Replace(), schema=rows.schema)])
 
-    def evaluate(self, staged: Staged | None = None, **options: Any) -> CheckResult:  # noqa: ANN401
+    def evaluate(self, staged: Staged | None = None, **options: Any) -> CheckResult:
         """Judge the published table, or a stage of it."""
         lake = open_lake()
         at = {TABLE: staged} if staged else None
         (result,) = self.suite(**options).evaluate(lake.engine, lake.store, at=at)
         return result
 
-    def suite(self, **options: Any) -> Any:  # noqa: ANN401 - arguments of the decorator
+    def suite(self, **options: Any) -> Any:
         """A suite of the check alone."""
 
         @phlo_quality(table=str(TABLE), checks=[self.make_check()], **options)

@@ -101,7 +101,7 @@ def kill_points(
     *,
     preload: Sequence[str] = (),
     prepare: Callable[[], None],
-    is_wanted: Callable[[str, str], bool] = lambda name, before: True,  # noqa: ARG005
+    is_wanted: Callable[[str, str], bool] = lambda name, before: True,
 ) -> Iterator[str]:
     """Run a function in a child process once per point, killed there by SIGKILL.
 
@@ -117,7 +117,7 @@ def kill_points(
         The run that counts the points comes first and is not yielded.
     """
     for name, outcome in _blows(function, arguments, preload, prepare, _KILL, is_wanted):
-        assert outcome is None, f"a killed child answered at {name}"  # noqa: S101 - a test's own
+        assert outcome is None, f"a killed child answered at {name}"
         yield name
 
 
@@ -144,7 +144,7 @@ def fault_points(
         the same.
     """
     for name, outcome in _blows(function, arguments, preload, prepare, _FAULT):
-        assert outcome is not None, f"the child died at {name}"  # noqa: S101 - a test's own
+        assert outcome is not None, f"the child died at {name}"
         yield name, outcome[1]
 
 
@@ -154,15 +154,15 @@ def _blows(
     preload: Sequence[str],
     prepare: Callable[[], None],
     blow: _Blow,
-    is_wanted: Callable[[str, str], bool] = lambda name, before: True,  # noqa: ARG005
+    is_wanted: Callable[[str, str], bool] = lambda name, before: True,
 ) -> Iterator[tuple[str, tuple[list[str], str] | None]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload, __name__])
     prepare()
     counted = _run(context, function, arguments, None, blow)
     names, error = counted or ([], "it was killed")
-    assert not error, f"the first run failed: {error}"  # noqa: S101 - a test's own
-    assert names, "the function touches neither disk nor catalog"  # noqa: S101
+    assert not error, f"the first run failed: {error}"
+    assert names, "the function touches neither disk nor catalog"
     for number, (before, name) in enumerate(pairwise(["", *names]), start=1):
         if not is_wanted(name, before):
             continue
@@ -225,7 +225,7 @@ def _watch_pyiceberg(points: _Points) -> None:
     def watch(owner: type, method: str) -> None:
         original = getattr(owner, method)
 
-        def watched(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
             name = args[0] if args and isinstance(args[0], str) else getattr(self, "location", "")
             points.touch(f"{method} {name}")
             result = original(self, *args, **kwargs)

@@ -18,7 +18,7 @@ from phlo_testing.ports import free_ports
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ACCESS_KEY, SECRET_KEY = "phlo-test", "phlo-test-secret"  # noqa: S105 - of a throw-away server
+ACCESS_KEY, SECRET_KEY = "phlo-test", "phlo-test-secret"
 _PORTS = (
     "master.port",
     "master.port.grpc",

@@ -33,6 +33,6 @@ def in_processes(
         return list(pool.map(call_in_file, *zip(*calls, strict=True)))
 
 
-def call_in_file(file: str, name: str, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
+def call_in_file(file: str, name: str, arguments: tuple[Any, ...]) -> Any:
     """Call a function by its file, since test modules have names of pytest's own making."""
     return runpy.run_path(file)[name](*arguments)

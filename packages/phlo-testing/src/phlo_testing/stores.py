@@ -52,7 +52,7 @@ def stage_rows(
     extraction: int = 0,
     table: TableName = EVENTS,
     schema: pa.Schema = SCHEMA,
-    **options: Any,  # noqa: ANN401 - those of TableStore.stage
+    **options: Any,
 ) -> Staged:
     """Stage rows for the partition of ``how``, as an ingestion does.
 
@@ -80,7 +80,7 @@ def publish_rows(
     store: TableStore,
     rows: Sequence[Mapping[str, Any]],
     how: How,
-    **options: Any,  # noqa: ANN401 - those of stage_rows
+    **options: Any,
 ) -> Published:
     """Stage rows and publish them."""
     (published,) = store.publish([stage_rows(store, rows, how, **options)])
@@ -443,11 +443,11 @@ def _nested_schema(place: pa.DataType) -> pa.Schema:
     )
 
 
-def _nested(key: str, place: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def _nested(key: str, place: dict[str, Any], **more: Any) -> dict[str, Any]:
     nested = {"place": place, "places": [place, None], "by_name": [("x", place)]}
     return {"id": key} | nested | more
 
 
-def merge(partition: Partition, **options: Any) -> Merge:  # noqa: ANN401 - those of Merge
+def merge(partition: Partition, **options: Any) -> Merge:
     """A merge by ``id``."""
     return Merge(("id",), partition, **options)

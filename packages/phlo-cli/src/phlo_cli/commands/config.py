@@ -83,7 +83,7 @@ def _variable(kind: type[BaseSettings], name: str) -> str:
     return f"{kind.model_config.get('env_prefix', '')}{name}".upper()
 
 
-def _shown(value: Any, field: FieldInfo) -> str | None:  # noqa: ANN401 - a setting of any type
+def _shown(value: Any, field: FieldInfo) -> str | None:
     """The value as text, masked where its type or its name says that it is secret."""
     if value is None:
         return None

@@ -96,7 +96,7 @@ def run_until_stopped(command: list[str], environment: dict[str, str], cwd: str)
     # Before the child is made: one that inherits an ignored SIGINT would ignore SIGTERM too.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        child = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True)  # noqa: S603
+        child = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True)
         children.append(child)
         code = _wait(child, stopped)
         _end_group(child)

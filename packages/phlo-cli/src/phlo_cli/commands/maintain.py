@@ -58,7 +58,7 @@ def _maintain(
     for name in names:
         try:
             reports.append(store.maintain(name, dry_run=dry_run))
-        except Exception as error:  # noqa: BLE001, PERF203 - raised once all had their turn
+        except Exception as error:  # noqa: BLE001 - raised once all had their turn
             errors.append(error)
     return reports, errors
 

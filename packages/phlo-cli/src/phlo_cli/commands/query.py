@@ -102,7 +102,7 @@ def _print_csv(reader: pa.RecordBatchReader) -> None:
             writer.writerow([_field(row[name]) for name in reader.schema.names])
 
 
-def _field(value: Any) -> Any:  # noqa: ANN401 - a value of any type
+def _field(value: Any) -> Any:
     return "" if value is None else plain(value)
 
 
@@ -139,7 +139,7 @@ def _print_upright(rows: list[dict[str, str]], output: Output) -> None:
             output.line(f"  {name:<{widest}}  {value}")
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - a value of any type
+def _shown(value: Any) -> str:
     """A value as it stands: numbers without separators, null apart from the empty text."""
     if value is None:
         return "NULL"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Contract", "ContractColumn", "FrameRule", "Rule"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - attributes of a module have any type
+def __getattr__(name: str) -> Any:
     if name in __all__:
         from phlo.contract import model
 

@@ -164,7 +164,7 @@ def _columns(model: type[DataFrameModel], schema: DataFrameSchema) -> Iterator[C
         )
 
 
-def _plain_default(value: Any) -> Any:  # noqa: ANN401 - a default is of the column's type
+def _plain_default(value: Any) -> Any:
     """Pandera's default without numpy's scalars; its ``None`` and NaN mean no default."""
     value = value.item() if hasattr(value, "item") else value
     is_missing = value is None or (isinstance(value, float | Decimal) and value != value)
@@ -183,7 +183,7 @@ def _unique_sets(
 def _column_readers(model: type[DataFrameModel]) -> dict[str, Callable[..., Any]]:
     """Checks of one column that read others as attributes of ``cls``, as the guide does."""
     names = set(model.__fields__)
-    found = (info.check_fn for info in model._collect_check_infos(CHECK_KEY))  # noqa: SLF001
+    found = (info.check_fn for info in model._collect_check_infos(CHECK_KEY))
     functions = {f.__name__: f for f in found if isinstance(f, FunctionType)}
     return {n: f for n, f in functions.items() if names & set(f.__code__.co_names)}
 

@@ -66,7 +66,7 @@ def _rewrite(pattern: str, end: str) -> str:
             continue
         if char == "[" and not in_class:
             opening = re.match(r"\[\^?\]?", pattern[position:])
-            assert opening is not None  # noqa: S101 - it begins with the bracket
+            assert opening is not None
             text = opening.group()
             out.append(text[:-1] + r"\]" if text.endswith("]") else text)
             position, in_class = position + len(text), True
@@ -77,7 +77,7 @@ def _rewrite(pattern: str, end: str) -> str:
     return "".join(out)
 
 
-def _plain(char: str, in_class: bool, *, is_last: bool, end: str) -> str:  # noqa: FBT001
+def _plain(char: str, in_class: bool, *, is_last: bool, end: str) -> str:
     if in_class:
         # Other dialects read these inside a class as nested sets.
         return "\\" + char if char in "[&~" else char

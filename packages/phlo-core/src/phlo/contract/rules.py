@@ -103,7 +103,7 @@ class FrameRule:
             return everything
         return sorted(int(i) for i in output.index[~output.astype(bool)])
 
-    def _call(self, frame: pd.DataFrame) -> Any:  # noqa: ANN401 - Pandera's CheckResult
+    def _call(self, frame: pd.DataFrame) -> Any:
         if self.column is None:
             return self.check(frame)
         if self.check.groupby:
@@ -114,11 +114,11 @@ class FrameRule:
     def _with_columns(self, reader: Callable[..., Any], frame: pd.DataFrame) -> Check:
         """The check with a ``cls`` that has the rows' columns."""
 
-        def judge(values: pd.Series) -> Any:  # noqa: ANN401
+        def judge(values: pd.Series) -> Any:
             return reader(_ColumnsOfRows(frame.loc[values.index]), values)
 
         copied = copy.copy(self.check)
-        copied._check_fn = judge  # noqa: SLF001 - what Pandera calls with the values
+        copied._check_fn = judge
         return copied
 
 
@@ -132,7 +132,7 @@ class _ColumnsOfRows:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a column
+    def __getattr__(self, name: str) -> Any:
         try:
             return self._frame[name]
         except KeyError as exc:
@@ -324,7 +324,7 @@ def _length(column: ContractColumn, facts: Mapping[str, Any]) -> Sql:
     )
 
 
-def _text(column: ContractColumn, value: Any) -> str:  # noqa: ANN401
+def _text(column: ContractColumn, value: Any) -> str:
     if not isinstance(value, str) or not pa.types.is_string(column.type):
         raise _NotInSqlError
     return value
@@ -349,7 +349,7 @@ _COMPILERS: dict[str, _Compiler] = {
 }
 
 
-def _value(column: ContractColumn, value: Any) -> Sql:  # noqa: ANN401 - whatever the check compares with
+def _value(column: ContractColumn, value: Any) -> Sql:
     """A value of the column's own kind as a literal; others are compared by Pandera alone."""
     value = value.item() if hasattr(value, "item") else value
     value = value.to_pydatetime() if hasattr(value, "to_pydatetime") else value

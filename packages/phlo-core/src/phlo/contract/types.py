@@ -74,7 +74,7 @@ class ContractColumn:
         return pa.field(self.name, self.type, nullable=is_optional, metadata=metadata or None)
 
 
-def arrow_type(dtype: Any, annotation: Any, schema: str, column: str) -> ColumnType:  # noqa: ANN401
+def arrow_type(dtype: Any, annotation: Any, schema: str, column: str) -> ColumnType:
     """The type of a column.
 
     Args:
@@ -105,7 +105,7 @@ def arrow_type(dtype: Any, annotation: Any, schema: str, column: str) -> ColumnT
     return found
 
 
-def _from_pandera(dtype: Any, annotation: Any) -> ColumnType | None:  # noqa: ANN401
+def _from_pandera(dtype: Any, annotation: Any) -> ColumnType | None:
     if isinstance(dtype, _NESTED):
         return ColumnType(pa.string(), is_nested=True)
     if isinstance(dtype, pandas_engine.Date):
@@ -121,7 +121,7 @@ def _from_pandera(dtype: Any, annotation: Any) -> ColumnType | None:  # noqa: AN
     return ColumnType(simple) if simple is not None else None
 
 
-def _simple(dtype: Any) -> pa.DataType | None:  # noqa: ANN401
+def _simple(dtype: Any) -> pa.DataType | None:
     if dtype is None:
         return None
     if dtypes.is_bool(dtype):

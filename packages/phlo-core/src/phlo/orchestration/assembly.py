@@ -111,7 +111,7 @@ def _with_table_dependencies(
     return [_resolve_dependencies(asset, project) for asset in assets]
 
 
-def _resolve_dependencies(asset: Any, project: Project) -> Any:  # noqa: ANN401 - several kinds
+def _resolve_dependencies(asset: Any, project: Project) -> Any:
     if not isinstance(asset, AssetsDefinition):
         return asset
     found = {key: _asset_of_table(key, asset, project) for key in asset.dependency_keys}

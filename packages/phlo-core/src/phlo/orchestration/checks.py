@@ -71,7 +71,7 @@ def result_metadata(result: CheckResult) -> dict[str, Any]:
     return metadata
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - metrics are of any type
+def _plain(value: Any) -> Any:
     if isinstance(value, bool | int | float | str):
         return value
     return MetadataValue.json(json.loads(json.dumps(value, default=str)))
@@ -89,6 +89,6 @@ def _markdown_rows(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([*head, *lines])
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401 - a cell shows any value
+def _cell(value: Any) -> str:
     text = str(value).replace("|", "\\|").replace("\n", " ")
     return text if len(text) <= 80 else text[:77] + "..."

@@ -143,7 +143,7 @@ def publish_quarantine(attempt: Attempt, found: Found) -> None:
 
 def _left(attempt: Attempt, found: Found) -> pa.Table:
     """Rows of earlier loads of the partition that this one says nothing of."""
-    assert found.keys is not None  # noqa: S101 - the caller looked
+    assert found.keys is not None
     broken = found.rows if found.rows is not None else ds.dataset(SCHEMA.empty_table())
     query = sql(
         "SELECT {columns} FROM {t} WHERE {p} AND key NOT IN (SELECT key FROM delivered) "

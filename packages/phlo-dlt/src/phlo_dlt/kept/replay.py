@@ -293,7 +293,7 @@ def _by_column(
     return {name: as_refused(value, contract, name) for name, value in named.items()}
 
 
-def as_refused(value: Any, contract: Contract, name: str) -> Any:  # noqa: ANN401
+def as_refused(value: Any, contract: Contract, name: str) -> Any:
     """A value that could not be cast, from its JSON, so that it is cast only where it now fits.
 
     Real text always fits a column of text; what stands there as text was bytes or the like.

@@ -131,7 +131,7 @@ def _row(text: str, rules: str, contract: Contract) -> dict[str, Any]:
     return own | {c: as_refused(v, contract, c) for c, v in others.items()}
 
 
-def _value(value: Any, contract: Contract, name: str) -> Any:  # noqa: ANN401
+def _value(value: Any, contract: Contract, name: str) -> Any:
     """A value of the contract's own type, from its JSON, where bytes stand as DuckDB has them."""
     column = contract.column(name)
     if isinstance(value, str) and column is not None and pa.types.is_binary(column.type):

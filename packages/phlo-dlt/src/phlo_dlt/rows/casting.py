@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phlo.contract import ContractColumn
 
 
-def convert(value: Any, column: ContractColumn) -> Any:  # noqa: ANN401 - values are of any type
+def convert(value: Any, column: ContractColumn) -> Any:
     """A source's value as the column's type.
 
     Args:
@@ -55,7 +55,7 @@ class NoText:
         return self._shown
 
 
-def to_json(value: Any) -> str:  # noqa: ANN401
+def to_json(value: Any) -> str:
     """JSON text of a nested value, with dates, decimals and the like as text."""
     try:
         return json.dumps(value)
@@ -63,14 +63,14 @@ def to_json(value: Any) -> str:  # noqa: ANN401
         return stdlib_json.dumps(value, default=str)
 
 
-def _is_nan(value: Any) -> bool:  # noqa: ANN401
+def _is_nan(value: Any) -> bool:
     try:
         return bool(value != value)
     except (TypeError, ValueError):
         return False
 
 
-def _nested(value: Any) -> str:  # noqa: ANN401
+def _nested(value: Any) -> str:
     if isinstance(value, dict | list | tuple):
         return to_json(value)
     if isinstance(value, str) and isinstance(_parsed(value), dict | list):
@@ -78,14 +78,14 @@ def _nested(value: Any) -> str:  # noqa: ANN401
     raise ValueError("neither a list nor a dict")
 
 
-def _parsed(text: str) -> Any:  # noqa: ANN401
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return None
 
 
-def _text(value: Any, column: ContractColumn) -> str:  # noqa: ANN401
+def _text(value: Any, column: ContractColumn) -> str:
     if isinstance(value, str):
         value.encode()  # half of a surrogate pair is no text: a ValueError
         return str(value)
@@ -100,7 +100,7 @@ def _text(value: Any, column: ContractColumn) -> str:  # noqa: ANN401
     raise ValueError("no text")
 
 
-def _integer(value: Any, column: ContractColumn) -> int:  # noqa: ANN401
+def _integer(value: Any, column: ContractColumn) -> int:
     number = _number(value, column)
     if isinstance(number, float | Decimal) and (not math.isfinite(number) or number != int(number)):
         raise ValueError("no whole number")
@@ -110,7 +110,7 @@ def _integer(value: Any, column: ContractColumn) -> int:  # noqa: ANN401
     return int(number)
 
 
-def _float(value: Any, column: ContractColumn) -> float:  # noqa: ANN401
+def _float(value: Any, column: ContractColumn) -> float:
     number = _number(value, column, textual=float)
     try:
         result = float(number)
@@ -121,7 +121,7 @@ def _float(value: Any, column: ContractColumn) -> float:  # noqa: ANN401
     return result
 
 
-def _decimal(value: Any, column: ContractColumn) -> Decimal:  # noqa: ANN401
+def _decimal(value: Any, column: ContractColumn) -> Decimal:
     number = _number(value, column, textual=Decimal)
     exact = Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
     quantum = Decimal(1).scaleb(-column.type.scale)
@@ -135,12 +135,12 @@ def _decimal(value: Any, column: ContractColumn) -> Decimal:  # noqa: ANN401
 
 
 def _number(
-    value: Any,  # noqa: ANN401
+    value: Any,
     column: ContractColumn,
     textual: Callable[[str], int | float | Decimal] = int,
 ) -> int | float | Decimal:
     if isinstance(value, bool) and not column.coerce:
-        raise ValueError("no number")  # noqa: TRY004 - one error for all values that do not fit
+        raise ValueError("no number")
     if isinstance(value, int | float | Decimal):
         return value
     if column.coerce and isinstance(value, str):
@@ -151,7 +151,7 @@ def _number(
     raise ValueError("no number")
 
 
-def _boolean(value: Any, column: ContractColumn) -> bool:  # noqa: ANN401
+def _boolean(value: Any, column: ContractColumn) -> bool:
     if isinstance(value, bool):
         return value
     if column.coerce and isinstance(value, int | float) and value in (0, 1):
@@ -159,7 +159,7 @@ def _boolean(value: Any, column: ContractColumn) -> bool:  # noqa: ANN401
     raise ValueError("no boolean")
 
 
-def _timestamp(value: Any, _column: ContractColumn) -> datetime:  # noqa: ANN401
+def _timestamp(value: Any, _column: ContractColumn) -> datetime:
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
     if isinstance(value, datetime):
@@ -171,7 +171,7 @@ def _timestamp(value: Any, _column: ContractColumn) -> datetime:  # noqa: ANN401
     raise ValueError("no point in time")
 
 
-def _date(value: Any, _column: ContractColumn) -> date:  # noqa: ANN401
+def _date(value: Any, _column: ContractColumn) -> date:
     if isinstance(value, str):
         text = value.strip()
         value = date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
@@ -184,7 +184,7 @@ def _date(value: Any, _column: ContractColumn) -> date:  # noqa: ANN401
     raise ValueError("no date")
 
 
-def _time(value: Any, _column: ContractColumn) -> time:  # noqa: ANN401
+def _time(value: Any, _column: ContractColumn) -> time:
     if isinstance(value, str):
         value = time.fromisoformat(value.strip())
     if isinstance(value, time) and value.tzinfo is None:
@@ -192,7 +192,7 @@ def _time(value: Any, _column: ContractColumn) -> time:  # noqa: ANN401
     raise ValueError("no time of day")
 
 
-def _binary(value: Any, _column: ContractColumn) -> bytes:  # noqa: ANN401
+def _binary(value: Any, _column: ContractColumn) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise ValueError("no bytes")

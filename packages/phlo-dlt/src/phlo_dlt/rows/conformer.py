@@ -53,7 +53,7 @@ class Findings:
     rules: dict[int, list[str]] = field(default_factory=dict)
     original: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, row: int, rule: str, name: str, value: Any) -> None:  # noqa: ANN401
+    def add(self, row: int, rule: str, name: str, value: Any) -> None:
         """Note that a value breaks a rule."""
         self.rules.setdefault(row, []).append(rule)
         self.original.setdefault(row, {})[name] = value
@@ -177,7 +177,7 @@ def resolve_name(name: str, columns: Sequence[str]) -> str | None:
     return next((c for c in columns if normal in (c, _NAMING.normalize_identifier(c))), None)
 
 
-def conform_column(values: Any, column: ContractColumn, name: str, found: Findings) -> pa.Array:  # noqa: ANN401
+def conform_column(values: Any, column: ContractColumn, name: str, found: Findings) -> pa.Array:
     """One column of a batch in the contract's type.
 
     Args:
@@ -190,14 +190,14 @@ def conform_column(values: Any, column: ContractColumn, name: str, found: Findin
     return array if array is not None else _one_by_one(values, column, name, found)
 
 
-def _whole(values: Any, column: ContractColumn) -> pa.Array | None:  # noqa: ANN401
+def _whole(values: Any, column: ContractColumn) -> pa.Array | None:
     try:
         return _cast(_inferred(values, column), column)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         return None
 
 
-def parse_text(values: pa.ChunkedArray, column: ContractColumn) -> Any:  # noqa: ANN401
+def parse_text(values: pa.ChunkedArray, column: ContractColumn) -> Any:
     """Text as values of the column's kind where all of it is such; else as it is, cell by cell.
 
     What is no such value stays text, and so becomes an invalid row with its reason.
@@ -211,7 +211,7 @@ def parse_text(values: pa.ChunkedArray, column: ContractColumn) -> Any:  # noqa:
     return [_parsed(text, wanted) for text in values.to_pylist()]
 
 
-def _parsed(text: str | None, column: ContractColumn) -> Any:  # noqa: ANN401
+def _parsed(text: str | None, column: ContractColumn) -> Any:
     if text is None or text.strip() in _NO_VALUE:
         return None
     if pa.types.is_boolean(column.type):
@@ -226,7 +226,7 @@ _NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def _inferred(values: Any, column: ContractColumn) -> pa.Array:  # noqa: ANN401
+def _inferred(values: Any, column: ContractColumn) -> pa.Array:
     if not isinstance(values, list):
         return _combined(values)
     # Outside float columns pandas' NaN and NaT mean null.
@@ -311,7 +311,7 @@ _SAFE = (
 )
 
 
-def _one_by_one(values: Any, column: ContractColumn, name: str, found: Findings) -> pa.Array:  # noqa: ANN401
+def _one_by_one(values: Any, column: ContractColumn, name: str, found: Findings) -> pa.Array:
     converted: list[Any] = []
     for row, value in enumerate(_python(values)):
         try:
@@ -322,7 +322,7 @@ def _one_by_one(values: Any, column: ContractColumn, name: str, found: Findings)
     return pa.array(converted, column.type)
 
 
-def _python(values: Any) -> list[Any]:  # noqa: ANN401
+def _python(values: Any) -> list[Any]:
     return values if isinstance(values, list) else values.to_pylist()
 
 
@@ -338,7 +338,7 @@ def _by_row(found: dict[int, Any], row_count: int) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _as_text(value: Any) -> str:  # noqa: ANN401
+def _as_text(value: Any) -> str:
     """JSON with decimals as the numbers they are, which other libraries write as text."""
     return simplejson.dumps(_plain(value), use_decimal=True, default=_iso, separators=(",", ":"))
 
@@ -347,7 +347,7 @@ def _iso(value: date) -> str:
     return value.isoformat()
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: Any) -> Any:
     """A value that JSON can hold: what it does not know becomes text."""
     if isinstance(value, dict):
         return {_plain(str(k)): _plain(v) for k, v in value.items()}
@@ -361,7 +361,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return str(value).encode(errors="backslashreplace").decode()
 
 
-def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:  # noqa: ANN401
+def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:
     """Whatever a resource yields as conformed tables.
 
     Args:
@@ -412,7 +412,7 @@ def _list_batches(items: list[Any], conformer: Conformer) -> Iterator[pa.Table]:
         yield from batches_of(item, conformer)
 
 
-def _frame(frame: Any, conformer: Conformer) -> pa.Table:  # noqa: ANN401 - a pandas frame
+def _frame(frame: Any, conformer: Conformer) -> pa.Table:
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of mixed types

@@ -178,7 +178,7 @@ def _rules(
 
 def _applies(rule: Rule, spec: IngestionSpec, delivered: frozenset[str]) -> bool:
     column = spec.contract.column(rule.columns[0])
-    assert column is not None  # noqa: S101 - rules are of the contract's columns
+    assert column is not None
     is_nullability = rule.name == f"{column.name}: not_nullable"
     if is_nullability and column.name in spec.unique_key and spec.merge_strategy == "merge":
         return False  # judged as a null key

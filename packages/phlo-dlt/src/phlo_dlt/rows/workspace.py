@@ -56,16 +56,16 @@ class Workspace:
             files=[str(file) for file in files],
         )
 
-    def run(self, template: str, **parts: Any) -> duckdb.DuckDBPyConnection:  # noqa: ANN401
+    def run(self, template: str, **parts: Any) -> duckdb.DuckDBPyConnection:
         """Run a statement in DuckDB's dialect, its parts quoted by :func:`phlo.sql.sql`."""
         return self._connection.execute(sql(template, **parts))
 
-    def value(self, template: str, **parts: Any) -> Any:  # noqa: ANN401
+    def value(self, template: str, **parts: Any) -> Any:
         """The first value of the first row."""
         row = self.run(template, **parts).fetchone()
         return row[0] if row is not None else None
 
-    def batches(self, template: str, rows_per_batch: int, **parts: Any) -> pa.RecordBatchReader:  # noqa: ANN401
+    def batches(self, template: str, rows_per_batch: int, **parts: Any) -> pa.RecordBatchReader:
         """The result as Arrow batches, on a cursor of its own."""
         cursor = self._connection.cursor()
         return cursor.execute(sql(template, **parts)).to_arrow_reader(rows_per_batch)

@@ -134,7 +134,7 @@ def _finds(staged: StagedLoad, now: TableState, rows: Sql, condition: Sql) -> bo
 
 
 def _on_head(staged: StagedLoad, handle: Table, now: TableState) -> StagedLoad:
-    assert staged.snapshot is not None  # noqa: S101 - the caller looked
+    assert staged.snapshot is not None
     metadata, superseded = handle.metadata, _manifests(staged)
     builder = SnapshotBuilder(metadata, handle.io, metadata.current_snapshot(), staged.change)
     entries = own_entries(staged.snapshot) | row_count_entry(now, staged.row_delta)

@@ -155,7 +155,7 @@ def text_default(column: NestedField) -> str | None:
     return None if default is None else as_text(column.field_type, default)
 
 
-def as_text(kind: IcebergType, value: Any) -> str:  # noqa: ANN401 - a value of the type
+def as_text(kind: IcebergType, value: Any) -> str:
     """A value as DuckDB casts it from text."""
     if isinstance(value, bytes) and not isinstance(kind, UUIDType):
         return "".join(f"\\x{byte:02X}" for byte in value)

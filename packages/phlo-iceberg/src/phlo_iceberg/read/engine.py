@@ -52,7 +52,7 @@ class DuckDBEngine:
 
     def query(
         self,
-        sql: str,  # noqa: A002 - the protocol's name
+        sql: str,
         *,
         at: Mapping[TableName, Staged | str] | None = None,
         relations: Mapping[str, ds.Dataset] | None = None,
@@ -76,7 +76,7 @@ class DuckDBEngine:
         """Names and types of a table's columns, in order."""
         return self._store.state(table, at).arrow_schema
 
-    def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:  # noqa: A002
+    def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
         """The tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
         return set(translate(sql, frozenset(relations), self._catalog_name)[1])
 

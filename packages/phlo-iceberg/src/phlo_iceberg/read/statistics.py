@@ -97,7 +97,7 @@ def _bound(
     files: list[DataFile],
     bounds: Callable[[DataFile], dict[int, bytes] | None],
     choose: Callable[[list[Any]], Any],
-) -> Any:  # noqa: ANN401 - a value of the column's type
+) -> Any:
     found: list[Any] = []
     for file in files:
         raw = (bounds(file) or {}).get(column.field_id)
@@ -109,7 +109,7 @@ def _bound(
     return choose(found) if found else None
 
 
-def _value(column: NestedField, raw: bytes) -> Any:  # noqa: ANN401 - a value of the column's type
+def _value(column: NestedField, raw: bytes) -> Any:
     kind = column.field_type
     value: Any = from_bytes(kind, raw)  # pyright: ignore[reportArgumentType] - a primitive
     match kind:

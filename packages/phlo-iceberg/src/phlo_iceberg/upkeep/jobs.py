@@ -27,7 +27,7 @@ def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotati
     for table in store.list_tables():
         try:
             report = store.maintain(table)
-        except Exception:  # noqa: BLE001 - reported below, for all tables at once
+        except Exception:
             log.exception("Maintenance of %s failed.", table)
             failed.append(str(table))
             continue

@@ -284,7 +284,7 @@ def _line(metadata: TableMetadata, snapshot_id: int | None) -> list[int]:
 
 def _committed_at(metadata: TableMetadata, snapshot_id: int) -> datetime:
     snapshot = metadata.snapshot_by_id(snapshot_id)
-    assert snapshot is not None  # noqa: S101 - refs and lists name snapshots that are there
+    assert snapshot is not None
     return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, tz=UTC)
 
 

@@ -141,7 +141,7 @@ class DataFileWriter:
             if pa.types.is_floating(rows.schema.field(n).type)
         }
 
-    def _close(self, partition: Any) -> None:  # noqa: ANN401 - a record, or None
+    def _close(self, partition: Any) -> None:
         file = self._open.pop(partition)
         self._flush(file)
         statistics = file.writer.close()
@@ -333,7 +333,7 @@ def write_delete_file(
 
 def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:
     """Every file below a folder, as the address by which Iceberg names it."""
-    assert isinstance(io, PyArrowFileIO)  # noqa: S101 - what load_catalog chooses
+    assert isinstance(io, PyArrowFileIO)
     scheme, netloc, path = PyArrowFileIO.parse_location(location)
     filesystem = io.fs_by_scheme(scheme, netloc)
     prefix = location.removesuffix(urlparse(location).path) if scheme == "file" else f"{scheme}://"

@@ -253,7 +253,7 @@ class Planner:
         confined = _partition_filter(self._state, how.partition)
         conditions = [confined] if confined and how.key_scope == "partition" else []
         conditions += [condition for b in bounds if (condition := b.filter)]
-        if len(conditions) < 2:  # noqa: PLR2004
+        if len(conditions) < 2:
             return self._state.tasks(next(iter(conditions), None))
         return self._state.tasks(And(*conditions))
 
@@ -377,7 +377,7 @@ class Planner:
 
     def _row(self, statement: Sql) -> tuple[Any, ...]:
         row = self._db.execute(statement).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always gives a row
+        assert row is not None
         return row
 
 

@@ -71,12 +71,12 @@ class AcceptedValuesCheck(RowCheck):
             values=[rows.comparable(value, self.column) for value in self.values],
         )
 
-    def metrics(self, measured: Any) -> dict[str, Any]:  # noqa: ANN401 - as in the base
+    def metrics(self, measured: Any) -> dict[str, Any]:
         """The list, beside the counts."""
         return {"accepted_values": list(self.values), **super().metrics(measured)}
 
 
 def _family(value: object) -> str | None:
-    if isinstance(value, float | Decimal) and value != value:  # noqa: PLR0124 - NaN
+    if isinstance(value, float | Decimal) and value != value:
         return None
     return next((name for kind, name in _FAMILIES.items() if isinstance(value, kind)), None)

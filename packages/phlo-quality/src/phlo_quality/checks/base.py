@@ -60,7 +60,7 @@ class QualityCheck:
     audits: bool = True
     is_row_rule: bool = False
 
-    def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - as Python hands them
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = cls.__name__
@@ -87,7 +87,7 @@ class QualityCheck:
         """Whether somebody gave it a name of its own."""
         return self.name != type(self).__name__
 
-    def execute(self, df: pd.DataFrame, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def execute(self, df: pd.DataFrame, context: Any) -> QualityCheckResult:
         """Judge a frame.
 
         Args:
@@ -149,7 +149,7 @@ class SqlCheck(QualityCheck):
         reproducing = self.failing_rows(rows.of_table())
         return replace(result, sample=reader.sample(failing), sql=reproducing)
 
-    def execute(self, df: pd.DataFrame, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def execute(self, df: pd.DataFrame, context: Any) -> QualityCheckResult:
         """Judge a frame by the project's query engine, as in notebooks and tests of suites."""
         from phlo_quality.frames import judge_frame  # loads pyarrow
 
@@ -228,7 +228,7 @@ class RowCheck(SqlCheck):
 class QueryCheck(QualityCheck):
     """A rule that asks the engine queries of its own, over any tables."""
 
-    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:
         """Ask and judge.
 
         Args:

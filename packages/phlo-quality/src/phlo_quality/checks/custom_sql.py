@@ -43,7 +43,7 @@ class CustomSQLCheck(QueryCheck):
     def __init__(
         self,
         query: str,
-        expected_result: Any,  # noqa: ANN401 - a value of any SQL type
+        expected_result: Any,
         description: str = "",
         *,
         name: str | None = None,
@@ -60,7 +60,7 @@ class CustomSQLCheck(QueryCheck):
         """The description, as far as a name can hold it."""
         return re.sub(r"\W+", "_", self.description.lower()).strip("_")[:60]
 
-    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:
         """Run the query and compare its one value."""
         result = _only_value(reader.rows(self.query))
         count = reader.rows(sql("SELECT count(*) AS n FROM {table}", table=rows.table))
@@ -75,7 +75,7 @@ class CustomSQLCheck(QueryCheck):
         )
 
 
-def _only_value(found: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+def _only_value(found: list[dict[str, Any]]) -> Any:
     if len(found) != 1 or len(found[0]) != 1:
         columns = len(found[0]) if found else "no"
         raise QueryError(
@@ -87,7 +87,7 @@ def _only_value(found: list[dict[str, Any]]) -> Any:  # noqa: ANN401
     return next(iter(found[0].values()))
 
 
-def _is_same(result: Any, expected: Any) -> bool:  # noqa: ANN401
+def _is_same(result: Any, expected: Any) -> bool:
     if isinstance(result, float) and isinstance(expected, int | float):
         return math.isclose(result, expected, rel_tol=1e-9) or result == expected
     return result == expected

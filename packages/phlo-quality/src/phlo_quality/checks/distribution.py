@@ -58,7 +58,7 @@ class DistributionCheck(QueryCheck):
             refuse(self, "percentiles", percentiles, "one or more shares between 0 and 1")
         self.partition_column = column_name(self, "partition_column", partition_column)
 
-    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:
         """Compare shares of the judged rows with shares of the rows before."""
         if rows.partition is None:
             return QualityCheckResult.skipped("the run has no partition to compare")

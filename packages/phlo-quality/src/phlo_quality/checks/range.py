@@ -90,7 +90,7 @@ class RangeCheck(RowCheck):
             return None
         return {"failed_count": 0}
 
-    def _holds(self, lower: Any, upper: Any) -> bool:  # noqa: ANN401 - of the column's type
+    def _holds(self, lower: Any, upper: Any) -> bool:
         try:
             return (self.min_value is None or lower >= self.min_value) and (
                 self.max_value is None or upper <= self.max_value

@@ -55,7 +55,7 @@ class RelationshipCheck(RowCheck):
             to_table=self.to_table,
         )
 
-    def metrics(self, measured: Any) -> dict[str, Any]:  # noqa: ANN401 - as in the base
+    def metrics(self, measured: Any) -> dict[str, Any]:
         """Where the values should stand, beside the counts."""
         target = {"to_table": str(self.to_table), "to_column": self.to_column}
         return {**target, **super().metrics(measured)}

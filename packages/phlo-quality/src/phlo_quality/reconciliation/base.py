@@ -67,7 +67,7 @@ class TwoTableCheck(QueryCheck):
         )
         self.where_clause = _condition(self, options.get("where_clause"))
 
-    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:  # noqa: ANN401
+    def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:
         """Compare the two tables, narrowed to the run's partition where they have the column."""
         source, target = self._sides(rows, reader)
         result = self.compare(source, target, reader)
