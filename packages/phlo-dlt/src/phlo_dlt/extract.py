@@ -21,6 +21,7 @@ from dlt.extract.items_transform import ItemTransform, LimitItem
 from dlt.pipeline.exceptions import PipelineStepFailed
 from phlo.errors import ConfigurationError, PhloError, SourceError
 
+from phlo_dlt.dlt_private import resource_pipe
 from phlo_dlt.redact import redact
 from phlo_dlt.rows.conformer import Conformer, are_dicts, batches_of
 
@@ -168,7 +169,7 @@ class _ConformStep(ItemTransform):
 
 def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
     """Let the resource yield conformed Arrow tables, under phlo's own hints."""
-    pipe = resource._pipe
+    pipe = resource_pipe(resource)
     if pipe.find(LimitItem) < 0 and not resource.is_transformer:
         pipe.replace_gen(_batched(pipe.gen))
     resource.apply_hints(

@@ -12,6 +12,8 @@ from typing import Any
 
 from dlt.sources.rest_api import rest_api
 
+from phlo_dlt.dlt_private import set_source_function, source_function
+
 _PARTS = frozenset({"client", "resources", "resource_defaults"})
 
 
@@ -23,8 +25,7 @@ def is_one_dict(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 def accept_one_dict() -> None:
     """Let ``rest_api`` take the one-dict form; doing it twice is doing it once."""
-    # What dlt's factory calls with the arguments as they came.
-    original: Any = rest_api._deco_f
+    original = source_function(rest_api)
     if getattr(original, "accepts_one_dict", False):
         return
 
@@ -35,7 +36,7 @@ def accept_one_dict() -> None:
         return original(*args, **kwargs)
 
     vars(call)["accepts_one_dict"] = True
-    rest_api._deco_f = call
+    set_source_function(rest_api, call)
 
 
 accept_one_dict()

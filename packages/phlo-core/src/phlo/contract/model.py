@@ -10,11 +10,10 @@ import warnings
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
-from pandera.api.dataframe.model_components import CHECK_KEY
+from phlo.contract.pandera_private import check_functions
 from phlo.contract.rules import FrameRule, Rule, compile_rules
 from phlo.contract.types import ContractColumn, arrow_type
 from phlo.errors import ConfigurationError, InvalidNameError, UnsupportedTypeError
@@ -183,8 +182,7 @@ def _unique_sets(
 def _column_readers(model: type[DataFrameModel]) -> dict[str, Callable[..., Any]]:
     """Checks of one column that read others as attributes of ``cls``, as the guide does."""
     names = set(model.__fields__)
-    found = (info.check_fn for info in model._collect_check_infos(CHECK_KEY))
-    functions = {f.__name__: f for f in found if isinstance(f, FunctionType)}
+    functions = check_functions(model)
     return {n: f for n, f in functions.items() if names & set(f.__code__.co_names)}
 
 

@@ -6,7 +6,6 @@ pass every rule but ``not_nullable``.
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import re
@@ -16,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from phlo.contract.pandera_private import with_function
 from phlo.contract.patterns import to_sql_pattern
 from phlo.errors import QueryError
 from phlo.sql import Identifier, Sql, SqlValue, all_of, literal, sql
@@ -117,9 +117,7 @@ class FrameRule:
         def judge(values: pd.Series) -> Any:
             return reader(_ColumnsOfRows(frame.loc[values.index]), values)
 
-        copied = copy.copy(self.check)
-        copied._check_fn = judge
-        return copied
+        return with_function(self.check, judge)
 
 
 class _ColumnsOfRows:
