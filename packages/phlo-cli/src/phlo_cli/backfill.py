@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey, TimeWindowPartitionsDefinition
 from phlo.errors import ConfigurationError, InvalidPartitionError
+from phlo.folders import BACKFILLS
 from phlo.locks import locked, write_whole
 from phlo.names import Partition
 
@@ -238,7 +239,7 @@ class BackfillStore:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._folder: Path = settings.state_dir / "backfills"
+        self._folder: Path = BACKFILLS.path(settings.state_dir)
 
     def save(self, backfill: Backfill) -> None:
         """Write its state, whole or not at all."""
@@ -269,7 +270,7 @@ class BackfillStore:
             ConfigurationError: Another process runs it.
         """
         try:
-            with locked(self._folder / f"{backfill.backfill_id}.lock", wait=False):
+            with locked(self._folder / f"{backfill.backfill_id}.lock", timeout_seconds=0):
                 self.save(backfill)
                 yield
         except BlockingIOError as exc:

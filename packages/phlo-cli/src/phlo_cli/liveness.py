@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dagster import DagsterRunStatus
+from phlo.folders import RUNS
 from phlo.locks import locked
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def end_abandoned_runs(settings: Settings, instance: DagsterInstance) -> list[st
 
 def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:
     try:
-        with locked(path, wait=False):
+        with locked(path, timeout_seconds=0):
             run = instance.get_run_by_id(path.name)
             if run is None:
                 return False  # its process is about to create it, and waits for this lock
@@ -61,4 +62,4 @@ def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:
 
 
 def _folder(settings: Settings) -> Path:
-    return settings.state_dir / "runs"
+    return RUNS.path(settings.state_dir)

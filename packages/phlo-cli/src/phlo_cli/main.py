@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
-from phlo.errors import PhloError, PluginError
+from phlo.errors import PhloError, PluginError, nearest
 from phlo.plugins import plugin_manager
 
 if TYPE_CHECKING:
@@ -99,9 +99,8 @@ class LazyGroup(click.Group):
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    import difflib
 
-    near = difflib.get_close_matches(name, known, n=3)
+    near = nearest(name, known)
     return f" Did you mean {' or '.join(near)}?" if near else " `phlo --help` lists them."
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagster import AssetKey, AssetSelection
 from dagster_shared.error import DagsterError
-from phlo.errors import AssetNotFoundError
+from phlo.errors import AssetNotFoundError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +112,7 @@ class _Names:
 
     def _unknown(self, name: str) -> AssetNotFoundError:
         known = sorted({n for level in self.levels for n in level})
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        near = nearest(name, known)
         return AssetNotFoundError(
             f"No asset is called {name!r}.",
             got=repr(name),

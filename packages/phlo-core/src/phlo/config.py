@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phlo.errors import ConfigurationError
+from phlo.folders import STAGING
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
     @property
     def staging_dir(self) -> Path:
         """Where loads are staged, by run and attempt."""
-        return self.state_dir / "staging"
+        return STAGING.path(self.state_dir)
 
     @property
     def workflows_dir(self) -> Path:

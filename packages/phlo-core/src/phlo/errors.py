@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import difflib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return at most three known names that look like ``name``, the most alike first.
+
+    >>> nearest("evnt_id", ["value", "event_id"])
+    ['event_id']
+    """
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
 
 
 class PhloError(Exception):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,20 +13,26 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock.
+def locked(path: Path, *, timeout_seconds: float | None = None) -> Iterator[None]:
+    """Hold a lock; wait until it is free.
 
     Args:
         path: A file for the lock alone; it is made where it is missing, and stays.
-        wait: Wait until the lock is free.
+        timeout_seconds: How long to wait; 0 does not wait, ``None`` waits as long as it takes.
 
     Raises:
-        BlockingIOError: Somebody else holds it, and ``wait`` is false.
+        BlockingIOError: Another process still holds it after that time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    lock = FileLock(path, timeout=-1 if timeout_seconds is None else timeout_seconds)
+    try:
+        lock.acquire()
+    except Timeout as exc:
+        raise BlockingIOError(f"{path} is locked by another process.") from exc
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def write_whole(path: Path, text: str) -> None:

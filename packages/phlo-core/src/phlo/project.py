@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from phlo.config import Settings, get_settings
-from phlo.errors import AssetNotFoundError, DuplicateAssetError, WorkflowImportError
+from phlo.errors import AssetNotFoundError, DuplicateAssetError, WorkflowImportError, nearest
 from phlo.plugins import plugin_manager
 from phlo.protocols import CheckSuite
 from phlo.specs import relative_path, spec_of
@@ -101,7 +100,7 @@ class Project:
         if table in self.tables:
             return self.tables[table]
         known = [str(t) for t in self.tables]
-        near = difflib.get_close_matches(str(table), known, n=3, cutoff=0.5)
+        near = nearest(str(table), known)
         raise AssetNotFoundError(
             f"No asset makes the table {str(table)!r} ({asked_by}).",
             got=repr(str(table)),

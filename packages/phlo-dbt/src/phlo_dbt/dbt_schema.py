@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import math
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandera.pandas as pa
 import yaml
-from phlo.errors import ConfigurationError, InvalidArgumentError
+from phlo.errors import ConfigurationError, InvalidArgumentError, nearest
 from phlo.schemas import PhloSchema
 
 from phlo_dbt.type_inference import infer_type, nullable_type, type_of_sql
@@ -68,7 +67,7 @@ def _find_model(file: Path, name: str) -> Mapping[str, Any]:
     models = {m["name"]: m for m in _read_models(file)}
     if name in models:
         return models[name]
-    near = difflib.get_close_matches(name, models, n=1)
+    near = nearest(name, models)
     raise InvalidArgumentError(
         f"{file} has no model {name!r}.",
         got=repr(name),

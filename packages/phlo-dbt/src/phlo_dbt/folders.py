@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from phlo.errors import ConfigurationError
+from phlo.folders import DBT
 from phlo.locks import locked
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class DbtWorkspace:
     def of(cls, settings: Settings) -> DbtWorkspace:
         """The workspace of a phlo project."""
         return cls(
-            settings.workflows_dir / "transforms" / "dbt", settings.state_dir.resolve() / "dbt"
+            settings.workflows_dir / "transforms" / "dbt", DBT.path(settings.state_dir.resolve())
         )
 
     @property

@@ -6,14 +6,13 @@ importing dbt, and dbt's own object, which a run hands back to dbt so that it ne
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from phlo.errors import AssetNotFoundError, ConfigurationError
+from phlo.errors import AssetNotFoundError, ConfigurationError, nearest
 from phlo.names import TableName
 from phlo.specs import relative_path
 from phlo.sql import quote_identifier, quote_table
@@ -228,7 +227,7 @@ def _unmapped(
     source: Mapping[str, Any], key: tuple[str, ...], assets: Iterable[TableAsset]
 ) -> AssetNotFoundError:
     name, known = "/".join(key), ["/".join(asset.asset_key) for asset in assets]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = nearest(name, known)
     call = f"source('{source['source_name']}', '{source['name']}')"
     return AssetNotFoundError(
         f"{call} in {source['original_file_path']} maps to {name!r}, an asset that makes no table.",

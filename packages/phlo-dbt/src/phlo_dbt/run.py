@@ -158,7 +158,7 @@ def _scratch(workspace: DbtWorkspace, run_name: str) -> Iterator[Path]:
 
 def _remove_abandoned(runs_dir: Path) -> None:
     for folder in runs_dir.iterdir() if runs_dir.exists() else ():
-        with suppress(BlockingIOError), locked(folder / _LOCK, wait=False):
+        with suppress(BlockingIOError), locked(folder / _LOCK, timeout_seconds=0):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from croniter import croniter
 from phlo.contract import Contract
-from phlo.errors import ColumnNotFoundError, InvalidArgumentError
+from phlo.errors import ColumnNotFoundError, InvalidArgumentError, nearest
 from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, TableName, is_metadata_column
 from phlo.specs import attach_spec, defined_at
 from phlo.values import DeduplicationMethod
@@ -199,7 +198,7 @@ def _check_columns(argument: str, names: Sequence[str], contract: Contract) -> N
         if name in contract.column_names:
             continue
         known = list(contract.column_names)
-        near = difflib.get_close_matches(str(name), known, n=1)
+        near = nearest(str(name), known)
         raise ColumnNotFoundError(
             f"@phlo_ingestion: {argument} {name!r} is not a column of {contract.name}.",
             got=repr(name),

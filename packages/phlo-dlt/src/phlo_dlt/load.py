@@ -24,6 +24,7 @@ from phlo.errors import (
     MovedHeadError,
     ReplayError,
 )
+from phlo.folders import LOCKS
 from phlo.locks import locked
 from phlo.names import (
     INGESTED_AT_COLUMN,
@@ -195,7 +196,7 @@ def _cursor_held(attempt: Attempt) -> Iterator[None]:
     if _published_state(attempt) is None:
         yield
         return
-    with locked(get_settings().state_dir / "locks" / f"{attempt.spec.asset_name}.cursor"):
+    with locked(LOCKS.path(get_settings().state_dir) / f"{attempt.spec.asset_name}.cursor"):
         yield
 
 

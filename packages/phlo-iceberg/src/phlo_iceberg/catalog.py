@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from phlo.folders import CATALOG, WAREHOUSE
+from phlo.locks import locked
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
@@ -12,12 +13,12 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from phlo.config import Settings
     from pydantic import SecretStr
 
     from phlo_iceberg.settings import IcebergSettings
+
+_LOCK_SECONDS = 60
 
 
 def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str, str]:
@@ -28,8 +29,8 @@ def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str
     is_rest = iceberg.catalog_type == "rest" and uri is not None
     given = {
         "type": iceberg.catalog_type,
-        "uri": _plain(uri) or f"sqlite:///{state / 'catalog.db'}",
-        "warehouse": iceberg.warehouse or f"file://{state / 'warehouse'}",  # no URL: not escaped
+        "uri": _plain(uri) or f"sqlite:///{CATALOG.path(state)}",
+        "warehouse": iceberg.warehouse or f"file://{WAREHOUSE.path(state)}",  # no URL: not escaped
         "credential": _plain(credential),
         "oauth2-server-uri": f"{_plain(uri)}/v1/oauth/tokens" if is_rest and credential else None,
         "s3.endpoint": iceberg.s3_endpoint,
@@ -48,7 +49,7 @@ def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
     """Open the catalog; its tables are made by one process under a file lock."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
-    with _lock(settings.state_dir):
+    with locked(settings.state_dir / "catalog.lock", timeout_seconds=_LOCK_SECONDS):
         catalog = load_catalog(iceberg.catalog_name, **properties)
         if isinstance(catalog, SqlCatalog):
             _ensure_tables(catalog)
@@ -73,7 +74,3 @@ def ensure_namespace(catalog: Catalog, namespace: str) -> None:
         except (NamespaceAlreadyExistsError, IntegrityError):
             if not catalog.namespace_exists(namespace):
                 raise
-
-
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder / "catalog.lock", timeout=60)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from phlo.errors import (
     TableNotFoundError,
     UnreadableTableError,
     UnsupportedTableError,
+    nearest,
 )
 from phlo.names import TableName
 from phlo.values import LoadAccount, Published, Snapshot
@@ -159,7 +159,7 @@ class IcebergStore:
             return self._open(table)
         except NoSuchTableError as exc:
             known = [str(t) for t in self.list_tables()]
-            near = difflib.get_close_matches(str(table), known, n=3, cutoff=0.5)
+            near = nearest(str(table), known)
             raise TableNotFoundError(
                 f"There is no table {str(table)!r}.",
                 got=repr(str(table)),

@@ -29,9 +29,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from phlo.config import get_settings, load_settings
 from phlo.errors import ConfigurationError, ServiceError
+from phlo.folders import POSTGRES
+from phlo.locks import locked
 from phlo.sql import Identifier, sql
 from pydantic import SecretStr
 
@@ -103,9 +104,9 @@ class EmbeddedServer:
     def _exclusively(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.folder / "start.lock", timeout=_LOCK_SECONDS):
+            with locked(self.folder / "start.lock", timeout_seconds=_LOCK_SECONDS):
                 yield
-        except Timeout:
+        except BlockingIOError:
             raise ServiceError(
                 f"Another process has been starting PostgreSQL in {self.folder} "
                 f"for {_LOCK_SECONDS} s.",
@@ -225,7 +226,7 @@ def embedded_server() -> EmbeddedServer:
             f"The project publishes to {settings.host}, so it has no server of its own.",
             hint="Unset PHLO_POSTGRES_HOST to use the embedded server.",
         )
-    return EmbeddedServer(get_settings().state_dir / "postgres", port=settings.port)
+    return EmbeddedServer(POSTGRES.path(get_settings().state_dir), port=settings.port)
 
 
 def configured_address() -> PostgresAddress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
@@ -10,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from phlo.errors import ColumnNotFoundError, QueryError, UnsupportedTypeError
+from phlo.errors import ColumnNotFoundError, QueryError, UnsupportedTypeError, nearest
 from phlo.sql import Identifier, Sql, identifiers, quote_table, sql
 
 from phlo_quality.families import Family, family_of
@@ -146,7 +145,7 @@ DELIVERED_RELATION = sql("{d}", d=Identifier(DELIVERED))
 
 def missing_column(name: str, table: TableName, available: Sequence[str]) -> ColumnNotFoundError:
     """The error for a column that a table does not have."""
-    near = difflib.get_close_matches(name, available, n=3, cutoff=0.5)
+    near = nearest(name, available)
     return ColumnNotFoundError(
         f"{table} has no column {name!r}.",
         got=repr(name),

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import click
+from phlo.errors import nearest
 
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import output_options
@@ -127,8 +128,6 @@ def _wrong() -> list[str]:
 
 def _unknown() -> list[str]:
     """Variables of phlo in .env that no installed plugin reads: most are misspelt."""
-    import difflib
-
     from dotenv import dotenv_values
     from phlo.config import find_project_dir
 
@@ -137,7 +136,7 @@ def _unknown() -> list[str]:
     problems: list[str] = []
     for name in set_here:
         if name.upper() not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             hint = f" Did you mean {near[0]}?" if near else ""
             problems.append(f"No installed plugin reads {name} (.env).{hint}")
     return problems

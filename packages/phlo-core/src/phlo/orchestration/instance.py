@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from phlo.errors import ConfigurationError
+from phlo.folders import DAGSTER
 from phlo.locks import locked, write_whole
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _NO_CAPTURE = {
 def dagster_home(settings: Settings) -> Path:
     """Folder of the instance: ``DAGSTER_HOME`` where it is set, else ``.phlo/dagster``."""
     named = os.environ.get("DAGSTER_HOME")
-    return Path(named).expanduser().resolve() if named else settings.state_dir / "dagster"
+    return Path(named).expanduser().resolve() if named else DAGSTER.path(settings.state_dir)
 
 
 def open_instance(settings: Settings) -> DagsterInstance:

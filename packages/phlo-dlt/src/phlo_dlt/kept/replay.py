@@ -7,7 +7,7 @@ delivered them, under the contract of today, with the cursor and the time of the
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import Timeout
 from phlo.errors import ReplayError
 from phlo.locks import write_whole
 
@@ -121,14 +120,14 @@ def staged_run(
             that needs the source.
     """
     folder = _find(settings, run_id, spec)
-    try:
-        lock = held(folder).acquire()
-    except Timeout as exc:
-        raise ReplayError(
-            f"The load of {spec.table} by run {run_id} is still going on.",
-            hint="Wait for its end; its rows are needed again only if it fails.",
-        ) from exc
-    with lock:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder))
+        except BlockingIOError as exc:
+            raise ReplayError(
+                f"The load of {spec.table} by run {run_id} is still going on.",
+                hint="Wait for its end; its rows are needed again only if it fails.",
+            ) from exc
         manifest = _read(folder)
         _refuse_other_partition(manifest, spec, partition)
         _refuse_lost_columns(manifest, spec.contract)

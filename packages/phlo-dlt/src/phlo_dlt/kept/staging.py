@@ -8,10 +8,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from phlo.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from phlo.config import Settings
@@ -30,7 +31,7 @@ def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) ->
     remove_old(settings)
     folder = settings.staging_dir / run_id / f"{asset}-{attempt}"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / _LOCK):
+    with locked(folder / _LOCK):
         yield folder
         remove(folder)
 
@@ -47,13 +48,13 @@ def _remove_unlocked(folder: Path) -> None:
     try:
         with held(folder):
             remove(folder)
-    except Timeout:
+    except BlockingIOError:
         logger.info("%s is in use; it is left alone.", folder)
 
 
-def held(folder: Path) -> FileLock:
-    """The lock of a staging folder; to take it raises ``Timeout`` while a load runs there."""
-    return FileLock(folder / _LOCK, timeout=0)
+def held(folder: Path) -> AbstractContextManager[None]:
+    """Hold a staging folder; raises ``BlockingIOError`` while a load runs there."""
+    return locked(folder / _LOCK, timeout_seconds=0)
 
 
 def remove(folder: Path) -> None:
