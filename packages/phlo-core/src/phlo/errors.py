@@ -166,7 +166,7 @@ class MovedCursorError(RetriableError):
 
 
 class SourceError(RetriableError):
-    """The source of an asset failed."""
+    """The source of an asset failed for a reason that may pass: a connection, a timeout, a 503."""
 
 
 class ServiceError(RetriableError, ConnectionError):
@@ -177,9 +177,13 @@ class FatalRunError(PhloError):
     """Stop: trying again would fail the same way."""
 
 
+class BrokenSourceError(FatalRunError):
+    """The source of an asset failed in a way that only an edit cures, such as a 404 or a typo."""
+
+
 class ReplayError(FatalRunError):
     """Rows kept from an earlier run cannot be loaded again."""
 
 
-class LoadTimeoutError(FatalRunError, TimeoutError):
+class LoadTimeoutError(RetriableError, TimeoutError):
     """A load took longer than its ``max_runtime_seconds``."""

@@ -22,6 +22,7 @@ from dagster import (
     MetadataValue,
     MonthlyPartitionsDefinition,
     RetryPolicy,
+    RetryRequested,
     TableColumn,
     TableColumnConstraints,
     TableSchema,
@@ -31,18 +32,20 @@ from dagster import (
 )
 from phlo.audit import judge_published, notify_checks
 from phlo.config import get_settings
-from phlo.errors import InvalidArgumentError, PhloError, RetriableError
+from phlo.errors import InvalidArgumentError, PhloError
 from phlo.events import LoadEvent
 from phlo.lake import open_lake
 from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN, Partition
 from phlo.orchestration.checks import check_specs, to_asset_check_result
 from phlo.plugins import notify
+from phlo.transient import is_transient
 
 from phlo_dlt.deadline import Deadline
 from phlo_dlt.kept.replay import MANIFEST, staged_run
 from phlo_dlt.kept.requeue import as_requeue, quarantined_rows
 from phlo_dlt.kept.staging import staging_folder
 from phlo_dlt.load import Account, Attempt, describe, run_load, table_schema
+from phlo_dlt.redact import redact
 from phlo_dlt.settings import get_dlt_settings
 
 if TYPE_CHECKING:
@@ -362,15 +365,21 @@ def _tell(
 
 
 def _raise(error: Exception, account: Account) -> NoReturn:
-    """Raise it as it is, or, where it would fail again the same way, without retries."""
-    if not isinstance(error, PhloError) or isinstance(error, RetriableError):
+    """Raise a transient error as it is, so that Dagster retries; any other without retries."""
+    if isinstance(error, Failure | RetryRequested) or is_transient(error):
         raise error
     rejected = account.rows.as_rejected().as_dict()
     raise Failure(
-        description=str(error),
+        description=_describe_error(error),
         metadata={"error": type(error).__name__, **rejected},
         allow_retries=False,
     ) from error
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, PhloError):
+        return str(error)
+    return redact(f"{type(error).__name__}: {error}")
 
 
 def _metadata(account: Account, seconds: float) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from dlt.extract import DltResource, DltSource
 from dlt.extract.items import TableNameMeta
 from dlt.extract.items_transform import ItemTransform, LimitItem
 from dlt.pipeline.exceptions import PipelineStepFailed
-from phlo.errors import ConfigurationError, PhloError, SourceError
+from phlo.errors import ConfigurationError
 
 from phlo_dlt.dlt_private import resource_pipe
-from phlo_dlt.redact import redact
 from phlo_dlt.rows.conformer import Conformer, are_dicts, batches_of
+from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,8 @@ def extract(
 
     Raises:
         ConfigurationError: What was returned is no source, or it is not clear which resource.
-        SourceError: The source failed.
+        SourceError: The source failed, and may not fail again.
+        BrokenSourceError: The source failed, and would fail again.
     """
     source, resource = as_resource(returned, name)
     conformer = Conformer(contract)
@@ -247,26 +248,5 @@ def _run(pipeline: dlt.Pipeline, data: DltSource | DltResource, name: str) -> st
     try:
         info = pipeline.extract(data)
     except PipelineStepFailed as exc:
-        error, has_secret = _as_source_error(exc, name)
-        raise error from (None if has_secret else exc)
+        raise_source_error(exc, name)
     return str(info.loads_ids[0]) if info.loads_ids else ""
-
-
-def _as_source_error(exc: PipelineStepFailed, name: str) -> tuple[PhloError, bool]:
-    """The error to raise: one of phlo's where the chain has one, else a source error.
-
-    Returns:
-        The error, and whether the chain's messages hold a secret, so that it must be cut.
-    """
-    cause: BaseException | None = exc
-    last: BaseException = exc
-    while cause is not None:
-        if isinstance(cause, PhloError):
-            return cause, False
-        last, cause = cause, cause.__cause__ or cause.__context__
-    text = f"{type(last).__name__}: {last}"
-    error = SourceError(
-        f"The source of {name!r} failed: {redact(text)}",
-        hint="Correct the source, or raise max_retries where it fails now and then.",
-    )
-    return error, redact(text) != text

@@ -50,6 +50,7 @@ from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.rows.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
+from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -182,7 +183,8 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
         ContractError: Rows break the contract, and ``invalid_rows`` is ``fail``.
         AuditError: A blocking check did not pass on the staged state.
         LoadTimeoutError: The attempt took longer than ``max_runtime_seconds``.
-        SourceError: The source failed.
+        SourceError: The source failed, and may not fail again.
+        BrokenSourceError: The source failed, and would fail again.
         MovedCursorError: Another first load of the table published its cursor meanwhile.
         ReplayError: Kept rows would set the source's cursor back.
     """
@@ -215,7 +217,7 @@ def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bo
 
 def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Prepared | None:
     with account.timed("extract"):
-        returned = call()
+        returned = _call(attempt, call)
         if returned is None:
             return None
         extraction, seed = _extract(attempt, returned)
@@ -232,6 +234,14 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
             return replace(prepared, seed=seed)
     finally:
         work.close()
+
+
+def _call(attempt: Attempt, call: Callable[[], Any]) -> Any:
+    """Call the ingestion function."""
+    try:
+        return call()
+    except Exception as exc:  # noqa: BLE001 - raised again as one of phlo's
+        raise_source_error(exc, attempt.spec.table.name)
 
 
 def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:

@@ -9,6 +9,7 @@ import dlt
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import requests
 import sqlalchemy
 from dlt.sources.filesystem import filesystem, read_csv
 from dlt.sources.rest_api import rest_api
@@ -191,11 +192,11 @@ def test_a_failing_source_is_named_with_its_cause(events):
 
     def rows():
         yield events.row("a")
-        raise OSError("the line is down")
+        raise ConnectionError("the line is down")
 
     error = events.load(lambda _: rows()).failure_data_for_node("dlt_events").error.cause
 
-    assert "The source of 'events' failed: OSError: the line is down" in error.message
+    assert "The source of 'events' failed: ConnectionError: the line is down" in error.message
     assert "the line is down" in error.cause.to_string()
 
 
@@ -204,7 +205,7 @@ def test_secrets_in_the_address_of_a_failing_source_are_not_told(events):
 
     def rows():
         yield events.row("a")
-        raise OSError("401 for https://me:hush@host/events?api_key=hush&day=1")
+        raise ConnectionError("reset by https://me:hush@host/events?api_key=hush&day=1")
 
     error = events.load(lambda _: rows()).failure_data_for_node("dlt_events").error.cause
 
@@ -214,14 +215,64 @@ def test_secrets_in_the_address_of_a_failing_source_are_not_told(events):
 
 def test_a_failing_source_is_tried_again(events):
     events.declare(max_retries=2, retry_delay_seconds=0)
-    answers = iter([OSError("down"), [events.row("a")]])
+    answers = iter([ConnectionError("down"), [events.row("a")]])
 
     def source(_):
         answer = next(answers)
-        if isinstance(answer, OSError):
+        if isinstance(answer, ConnectionError):
             raise answer
         return answer
 
     assert events.load(source).success
 
     assert events.values() == {"a": 1.0}
+
+
+def gone(status):
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status} for https://me:hush@host/events", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(NameError("pd"), 1), (KeyError("TOKEN"), 1), (gone(401), 1), (gone(404), 1), (gone(503), 3)],
+    ids=["typo", "no variable", "401", "404", "503"],
+)
+@pytest.mark.parametrize("where", ["in the function", "in its generator"])
+def test_only_what_may_pass_is_tried_again(events, error, attempts, where):
+    events.declare(max_retries=2, retry_delay_seconds=0)
+    seen = []
+
+    def rows():
+        seen.append(1)
+        raise error
+        yield
+
+    result = events.load(lambda _: list(rows()) if where == "in the function" else rows())
+
+    assert len(seen) == attempts
+    assert not result.success
+    assert "hush" not in result.failure_data_for_node("dlt_events").error.to_string()
+
+
+MISTAKEN = """
+    from phlo_dlt import phlo_ingestion
+    from workflows.schemas.api import EventSchema
+
+    @phlo_ingestion(
+        table_name="events", unique_key="id", validation_schema=EventSchema, group="api", ARGUMENTS
+    )
+    def api_events(partition_date):
+        return [{"id": row_id}]
+"""
+
+
+def test_a_mistake_in_the_function_is_told_with_its_line(events):
+    events.declare(ingestion=MISTAKEN, max_retries=1, retry_delay_seconds=60)
+
+    failure = events.failure(events.load([]))
+
+    assert "The source of 'events' failed: NameError: name 'row_id'" in failure.description
+    assert "workflows/ingestion/api/events.py:8)" in failure.description
+    assert failure.metadata["error"].value == "BrokenSourceError"

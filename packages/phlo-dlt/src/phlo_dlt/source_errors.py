@@ -1,0 +1,53 @@
+"""What an ingestion function or its source raised, as an error of phlo's."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+from dagster import Failure, RetryRequested
+from phlo.errors import BrokenSourceError, PhloError, SourceError
+from phlo.specs import relative_path
+from phlo.transient import error_chain, is_transient
+
+from phlo_dlt.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RAISED_ON_PURPOSE = (PhloError, Failure, RetryRequested)
+
+
+def raise_source_error(error: Exception, name: str) -> NoReturn:
+    """Raise what a source failed with as a SourceError or a BrokenSourceError.
+
+    An error that phlo raised, or a ``Failure`` or ``RetryRequested`` of Dagster, is raised as it
+    is. Where a message holds a secret, the errors behind it are cut off.
+
+    Args:
+        error: What was raised.
+        name: The table's name.
+    """
+    errors = list(error_chain(error))
+    purposeful = next((e for e in errors if isinstance(e, _RAISED_ON_PURPOSE)), None)
+    if purposeful is not None:
+        raise purposeful
+    text = f"{type(errors[-1]).__name__}: {errors[-1]}"
+    message = f"The source of {name!r} failed: {redact(text)}{_place(errors)}"
+    has_secret = any(redact(str(e)) != str(e) for e in errors)
+    raise _classified(error, message) from (None if has_secret else error)
+
+
+def _classified(error: Exception, message: str) -> PhloError:
+    if is_transient(error):
+        return SourceError(message, hint="Run it again later, or raise max_retries.")
+    return BrokenSourceError(
+        message, hint="Correct the ingestion function or its settings; it was not tried again."
+    )
+
+
+def _place(errors: Sequence[BaseException]) -> str:
+    """Return the line of the project's own code that was reached last, in brackets."""
+    frames = [f for e in reversed(errors) for f in reversed(traceback.extract_tb(e.__traceback__))]
+    found = next((f for f in frames if "/workflows/" in f.filename.replace("\\", "/")), None)
+    return f" ({relative_path(found.filename)}:{found.lineno})" if found else ""
