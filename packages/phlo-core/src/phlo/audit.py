@@ -201,11 +201,11 @@ class PinningEngine:
         return self._engine.query(sql, at=pins | chosen, relations=relations, parameters=parameters)
 
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
-        """Names and types of a table's columns, in order."""
+        """Return names and types of a table's columns, in order."""
         return self._engine.columns(table, at=at)
 
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
-        """The tables that a SELECT reads."""
+        """Return the tables that a SELECT reads."""
         return self._engine.tables(sql, relations=relations)
 
     def _pin(self, table: TableName) -> str | None:

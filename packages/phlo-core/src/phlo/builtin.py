@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def phlo_register_settings() -> type[BaseSettings]:
-    """The settings shared by all packages."""
+    """Return the settings shared by all packages."""
     from phlo.config import Settings
 
     return Settings
@@ -23,7 +23,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
-    """The resource ``trino``: whichever query engine was provided."""
+    """Provide the resource ``trino``: the query engine, whichever plugin brings it."""
     from phlo.orchestration.resources import engine_resource
 
     return {"trino": engine_resource()}

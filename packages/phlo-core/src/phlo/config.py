@@ -22,7 +22,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def find_project_dir() -> Path:
-    """The project's folder: ``PHLO_PROJECT_DIR``, else the nearest folder with ``workflows/``.
+    """Find the project's folder: ``PHLO_PROJECT_DIR``, else the nearest with ``workflows/``.
 
     The search goes from the current folder upwards; where none has it, the current one is it.
     """
@@ -130,7 +130,7 @@ def _read_settings(kind: type[BaseSettings]) -> BaseSettings:
 
 
 def get_settings() -> Settings:
-    """The settings of core, read on first use."""
+    """Return the settings of core; they are read on first use."""
     return load_settings(Settings)
 
 

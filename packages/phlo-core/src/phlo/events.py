@@ -1,4 +1,4 @@
-"""What observers are told (``phlo_on_*`` hooks)."""
+"""Events that the ``phlo_on_*`` hooks receive."""
 
 from __future__ import annotations
 

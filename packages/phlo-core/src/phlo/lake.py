@@ -33,7 +33,7 @@ class Lake:
 
 @cache
 def open_lake() -> Lake:
-    """The lake of the current project, opened once per process.
+    """Open the lake of the current project, once per process.
 
     Raises:
         MissingProviderError: No plugin provides a table store or a query engine.
@@ -69,15 +69,15 @@ class Rows:
         self._lake, self._statement, self._parameters = lake, statement, parameters
 
     def to_arrow(self) -> pa.Table:
-        """All rows as an Arrow table."""
+        """Read all rows as an Arrow table."""
         return self._lake.engine.query(self._statement, parameters=self._parameters).read_all()
 
     def to_pandas(self) -> pd.DataFrame:
-        """All rows as a pandas frame."""
+        """Read all rows as a pandas frame."""
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """All rows as a polars frame; needs ``pip install polars``."""
+        """Read all rows as a polars frame; needs ``pip install polars``."""
         import polars as pl
 
         frame = pl.from_arrow(self.to_arrow())
@@ -94,12 +94,12 @@ class LakeTable(Rows):
         self.name = name
 
     def history(self) -> list[Snapshot]:
-        """Committed states, newest first."""
+        """List the committed snapshots, newest first."""
         return self._lake.store.history(self.name)
 
 
 def table(name: str) -> LakeTable:
-    """A table of the current project.
+    """Open a published table of the current project.
 
     Args:
         name: ``namespace.table``.
@@ -111,7 +111,7 @@ def table(name: str) -> LakeTable:
 
 
 def query(statement: str, parameters: Sequence[Any] | None = None) -> Rows:
-    """Rows of a SELECT over the current project's tables, in Trino's dialect.
+    """Prepare a SELECT over the current project's tables, in Trino's dialect.
 
     Args:
         statement: One SELECT.

@@ -36,7 +36,7 @@ MAIN = "main"
 
 
 def is_metadata_column(name: str) -> bool:
-    """Whether a column describes the load rather than the row.
+    """Return whether a column describes the load rather than the row.
 
     >>> is_metadata_column("_phlo_run_id"), is_metadata_column("amount")
     (True, False)

@@ -1,4 +1,4 @@
-"""Loading plugins: loud, by one entry-point group, for first and third parties alike."""
+"""Load plugins from one entry-point group; a plugin that cannot load is an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PluginInfo:
 
 @cache
 def plugin_manager() -> pluggy.PluginManager:
-    """The plugin manager with all enabled plugins loaded, made once per process.
+    """Return the plugin manager with all enabled plugins loaded; it is made once per process.
 
     Raises:
         PluginError: A plugin cannot be imported, has an unknown hook or a name taken already.
@@ -62,7 +62,7 @@ def reset_plugins() -> None:
 
 
 def list_plugins() -> list[PluginInfo]:
-    """All installed plugins, disabled ones too, by name.
+    """List all installed plugins by name, disabled ones too.
 
     Raises:
         PluginError: A plugin cannot be loaded, or cannot hand over its check classes.
@@ -83,7 +83,7 @@ def list_plugins() -> list[PluginInfo]:
 
 
 def notify(hook: str, event: object) -> None:
-    """Tell observers; one that raises is reported and breaks nothing.
+    """Notify observers; one that raises is reported and breaks nothing.
 
     Args:
         hook: Name of a ``phlo_on_*`` hook.

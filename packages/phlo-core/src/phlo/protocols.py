@@ -77,15 +77,15 @@ class TableStore(Protocol):
     """Keeps tables: stages loads, publishes them, tells their history."""
 
     def exists(self, table: TableName) -> bool:
-        """Whether the catalog has the table."""
+        """Return whether the catalog has the table."""
         ...
 
     def list_tables(self) -> list[TableName]:
-        """All tables of the catalog, sorted."""
+        """List all tables of the catalog, sorted."""
         ...
 
     def load(self, table: TableName) -> StoredTable:
-        """The table as it stands now.
+        """Load the table as it stands now.
 
         Raises:
             TableNotFoundError: The catalog does not have it; names the nearest ones.
@@ -203,11 +203,11 @@ class TableStore(Protocol):
     def statistics(
         self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None
     ) -> TableStatistics:
-        """What the table's own metadata proves about ``columns``, without reading rows."""
+        """Return what the table's own metadata proves about ``columns``, without reading rows."""
         ...
 
     def history(self, table: TableName) -> list[Snapshot]:
-        """Snapshots of the table's main line, newest first."""
+        """List the snapshots of ``main``, newest first."""
         ...
 
 
@@ -246,11 +246,11 @@ class QueryEngine(Protocol):
         ...
 
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
-        """Names and types of a table's columns, in order."""
+        """Return names and types of a table's columns, in order."""
         ...
 
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
-        """The tables of the store that a SELECT reads, whether or not they exist.
+        """Return the tables of the store that a SELECT reads, whether or not they exist.
 
         Args:
             sql: As ``query`` takes it; it is not run.
@@ -279,7 +279,7 @@ class Check(Protocol):
 
 
 class SuiteCheck(Protocol):
-    """What the outside needs to know of a check in a suite."""
+    """A check in a suite, as Dagster and audits need to know it."""
 
     @property
     def name(self) -> str: ...

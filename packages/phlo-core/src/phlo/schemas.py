@@ -38,7 +38,7 @@ class PhloSchema(pa.DataFrameModel):
 
 
 def is_underscored_field(name: str, annotation: object) -> bool:
-    """Whether an annotation declares a field that Pandera passes over."""
+    """Return whether an annotation declares a field that Pandera ignores."""
     is_class_variable = get_origin(annotation) is ClassVar or str(annotation).startswith("ClassVar")
     return name.startswith("_") and not name.startswith("__") and not is_class_variable
 

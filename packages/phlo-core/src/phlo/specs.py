@@ -23,17 +23,17 @@ def attach_spec(target: F, spec: object) -> F:
 
 
 def spec_of(target: object) -> Any | None:
-    """The spec attached to an object, or ``None``."""
+    """Return the spec attached to an object, or ``None``."""
     return vars(target).get(_ATTRIBUTE) if hasattr(target, "__dict__") else None
 
 
 def defined_at(function: Callable[..., object]) -> str:
-    """Where a function is defined, as ``file:line``, the file relative to the current folder."""
+    """Return a function's ``file:line``, the file relative to the current folder."""
     code = inspect.unwrap(function).__code__
     return f"{relative_path(code.co_filename)}:{code.co_firstlineno}"
 
 
 def relative_path(file: str | Path) -> str:
-    """A file as people name it: relative to the current folder where it is below it."""
+    """Return a path as people write it: relative to the current folder where it is below it."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,4 +1,4 @@
-"""Building SQL text: the only place that puts names and values into it.
+"""Build SQL text: the only module that puts names and values into it.
 
 :func:`sql` fills a template by the *type* of each part, so that nothing unquoted gets in by
 accident: a :class:`~phlo.values.TableName` becomes a quoted table, an :class:`Identifier` a quoted
@@ -92,7 +92,7 @@ def literal(value: SqlValue) -> Sql:
 
 
 def _decimal_literal(value: Decimal) -> Sql:
-    """Precision and scale are spelled out: DuckDB reads a bare DECIMAL as DECIMAL(18, 3)."""
+    """Write a decimal with precision and scale: a bare DECIMAL is DECIMAL(18, 3) in DuckDB."""
     if not value.is_finite():
         return literal(float(value))
     _, digits, exponent = value.as_tuple()
@@ -164,7 +164,7 @@ def identifiers(names: Iterable[str]) -> list[Identifier]:
 
 
 def qualified(alias: str, name: str) -> Sql:
-    """A column of an aliased relation.
+    """Build the name of a column of an aliased relation.
 
     >>> print(qualified("t", "id"))
     "t"."id"
@@ -200,7 +200,7 @@ def any_of(conditions: Sequence[str]) -> Sql:
 
 
 def same_values(left: str, right: str, columns: Iterable[str]) -> Sql:
-    """Condition that two aliased rows agree in ``columns``; null agrees with null.
+    """Build the condition that two aliased rows agree in ``columns``; null agrees with null.
 
     >>> print(same_values("a", "b", ["id"]))
     ("a"."id" IS NOT DISTINCT FROM "b"."id")
@@ -211,7 +211,7 @@ def same_values(left: str, right: str, columns: Iterable[str]) -> Sql:
 
 
 def partition_predicate(partition: Partition, column: str = PARTITION_DATE_COLUMN) -> Sql:
-    """Condition that a row belongs to a partition by a date or timestamp column.
+    """Build the condition that a row belongs to a partition by a date or timestamp column.
 
     Example:
         >>> print(partition_predicate(Partition.parse("2025-01-15"), "day"))

@@ -58,7 +58,7 @@ class LoadAccount:
         )
 
     def plus(self, **counts: int) -> LoadAccount:
-        """This account with the given counts added.
+        """Return the account with these counts added.
 
         >>> LoadAccount(extracted=3).plus(inserted=2, quarantined=1).is_balanced
         True
@@ -66,11 +66,11 @@ class LoadAccount:
         return replace(self, **{name: getattr(self, name) + n for name, n in counts.items()})
 
     def as_rejected(self) -> LoadAccount:
-        """The account of a run that failed: nothing went anywhere."""
+        """Return the account of a run that failed: all of its rows are rejected."""
         return LoadAccount(extracted=self.extracted, rejected=self.extracted)
 
     def as_dict(self) -> dict[str, int]:
-        """All counts by name, in the order of the attributes."""
+        """Return all counts by name, in the order of the attributes."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -285,9 +285,9 @@ class Repair:
         table: The table.
         problem: ``moved``: its folder stands elsewhere than its metadata says; ``lost``: the
             catalog does not know it.
-        found: Address of the metadata it is restored from.
+        restored_from: Address of the metadata file it is restored from.
     """
 
     table: TableName
     problem: Literal["moved", "lost"]
-    found: str
+    restored_from: str

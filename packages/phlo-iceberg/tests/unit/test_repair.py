@@ -252,10 +252,12 @@ def test_another_writers_table_is_found_by_its_folder(place):
     moved.close()
 
 
-def test_a_repair_says_what_it_found(place, monkeypatch, tmp_path):
+def test_a_repair_says_which_metadata_it_restores(place, monkeypatch, tmp_path):
     fill(place.store(), monkeypatch)
     there = place.move(tmp_path / "there")
     found = there.store().repair(dry_run=True)[1]
     assert isinstance(found, Repair)
-    assert found.found.startswith((tmp_path / "there/warehouse/silver/other/metadata/").as_uri())
+    assert found.restored_from.startswith(
+        (tmp_path / "there/warehouse/silver/other/metadata/").as_uri()
+    )
     there.close()

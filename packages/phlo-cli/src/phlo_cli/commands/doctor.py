@@ -88,7 +88,7 @@ def _repair() -> list[Finding]:
 
     require_project()
     return [
-        Finding("repaired", "ok", f"{repair.table} ({repair.problem}) from {repair.found}")
+        Finding("repaired", "ok", f"{repair.table} ({repair.problem}) from {repair.restored_from}")
         for repair in open_lake().store.repair()
     ]
 

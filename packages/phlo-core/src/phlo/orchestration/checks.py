@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_specs(suite: CheckSuite, asset_key: Sequence[str]) -> list[AssetCheckSpec]:
-    """One Dagster check spec per check of a suite, on the asset that makes its table."""
+    """Build one Dagster check spec per check of a suite, on the asset that makes its table."""
     return [
         AssetCheckSpec(
             name=check.name,
@@ -36,7 +36,7 @@ def check_specs(suite: CheckSuite, asset_key: Sequence[str]) -> list[AssetCheckS
 
 
 def to_asset_check_result(result: CheckResult, asset_key: Sequence[str]) -> AssetCheckResult:
-    """A result as Dagster records it; one that proved nothing is not passed."""
+    """Convert a result to Dagster's; one that proved nothing is not passed."""
     severe = result.severity is Severity.ERROR and result.status is not CheckStatus.SKIPPED
     return AssetCheckResult(
         passed=result.passed,
@@ -49,8 +49,8 @@ def to_asset_check_result(result: CheckResult, asset_key: Sequence[str]) -> Asse
 
 
 def result_metadata(result: CheckResult) -> dict[str, Any]:
-    """The metadata of a result: the guide's keys, a table of metrics, sample rows, the SQL."""
-    facts: dict[str, Any] = {
+    """Build a result's metadata: the guide's keys, a table of metrics, sample rows, the SQL."""
+    entries: dict[str, Any] = {
         "passed": result.passed,
         "status": result.status.value,
         "check_name": result.kind or result.check,
@@ -62,8 +62,8 @@ def result_metadata(result: CheckResult) -> dict[str, Any]:
         "execution_time_seconds": round(result.seconds, 4),
         **result.metrics,
     }
-    metadata: dict[str, Any] = {k: _plain(v) for k, v in facts.items() if v is not None}
-    metadata["metrics"] = MetadataValue.md(_markdown(facts))
+    metadata: dict[str, Any] = {k: _plain(v) for k, v in entries.items() if v is not None}
+    metadata["metrics"] = MetadataValue.md(_markdown(entries))
     if result.sample:
         metadata["sample"] = MetadataValue.md(_markdown_rows(result.sample))
     if result.sql:
@@ -77,8 +77,8 @@ def _plain(value: Any) -> Any:
     return MetadataValue.json(json.loads(json.dumps(value, default=str)))
 
 
-def _markdown(facts: dict[str, Any]) -> str:
-    rows = [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value is not None]
+def _markdown(entries: dict[str, Any]) -> str:
+    rows = [f"| {name} | {_cell(value)} |" for name, value in entries.items() if value is not None]
     return "\n".join(["| metric | value |", "| --- | --- |", *rows])
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def engine_resource() -> ResourceDefinition:
-    """The query engine of the project, opened when a step needs it."""
+    """Build the resource of the project's query engine; a step that needs it opens it."""
 
     @resource(description="The project's query engine: Trino when configured, else DuckDB.")
     def trino() -> QueryEngine:
