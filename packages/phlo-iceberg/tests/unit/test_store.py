@@ -3,14 +3,13 @@
 from datetime import timedelta
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from phlo.lake import open_lake
 from phlo.names import Partition, TableName
 from phlo.values import LoadAccount, Merge
-from phlo_iceberg import matching, stage
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.write import matching, stage
 from phlo_testing.stores import (
     DAY_1,
     DAY_2,
@@ -166,23 +165,6 @@ class TestIcebergStore(TableStoreConformance):
         assert (account.inserted, account.updated, account.unchanged) == (1, 1, 1)
         found = {row[key[0]]: row["value"] for row in self.read_rows(store, EVENTS)}
         assert found == {"a": 1, "b": 5, "c": 3, "d": 4}
-
-    def test_only_text_that_hardly_repeats_is_written_without_a_dictionary(self, store):
-        rows = [{"id": f"{n:08}", "value": n, "note": f"note {n % 7}"} for n in range(2000)]
-        publish_rows(store, rows, merge(DAY_1))
-        (path,) = data_files(store)
-        columns = pq.read_metadata(path.removeprefix("file://")).row_group(0)
-        encodings = {
-            columns.column(n).path_in_schema: set(columns.column(n).encodings)
-            for n in range(columns.num_columns)
-        }
-        assert "DELTA_LENGTH_BYTE_ARRAY" in encodings["id"]
-        assert not {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & encodings["id"]
-        for name in ("note", "value"):
-            assert "RLE_DICTIONARY" in encodings[name]
-        assert {row["id"]: row["note"] for row in self.read_rows(store, EVENTS)} == {
-            row["id"]: row["note"] for row in rows
-        }
 
     def test_a_merge_into_many_files_tells_changed_rows_from_unchanged(self, store, monkeypatch):
         """One column tells those of the file that is looked at whole apart, but not all others."""
