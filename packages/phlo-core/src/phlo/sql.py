@@ -210,6 +210,25 @@ def same_values(left: str, right: str, columns: Iterable[str]) -> Sql:
     )
 
 
+def keep_nan(column: str, *, is_nested: bool = False) -> Sql:
+    """Read floating-point values of a Parquet file so that DuckDB loses no NaN of them.
+
+    A file's statistics leave NaN out. DuckDB skips rows by them, so that ``column <> 1.5`` would
+    lose every NaN of a file whose other values are 1.5; it does not look through an expression.
+
+    Args:
+        column: A FLOAT or DOUBLE column in DuckDB's dialect, quoted.
+        is_nested: Whether it is a struct that has such fields.
+
+    Example:
+        >>> print(keep_nan(quote_identifier("level")))
+        CASE WHEN isnan("level") THEN CAST('nan' AS FLOAT) ELSE "level" END
+    """
+    if is_nested:
+        return sql("CASE WHEN {c} IS NULL THEN NULL ELSE {c} END", c=Sql(column))
+    return sql("CASE WHEN isnan({c}) THEN CAST('nan' AS FLOAT) ELSE {c} END", c=Sql(column))
+
+
 def partition_predicate(partition: Partition, column: str = PARTITION_DATE_COLUMN) -> Sql:
     """Build the condition that a row belongs to a partition by a date or timestamp column.
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 from phlo.errors import UnsupportedTableError
-from phlo.sql import Identifier, Sql, quote_identifier, sql
+from phlo.sql import Identifier, Sql, keep_nan, quote_identifier, sql
 from pyiceberg.io.pyarrow import pyarrow_to_schema
 from pyiceberg.schema import Schema, index_by_id, sanitize_column_names
 from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import DoubleType, FloatType
 
 from phlo_iceberg.read.duckdb_types import (
     as_text,
@@ -36,7 +37,7 @@ from phlo_iceberg.read.duckdb_types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from pyiceberg.table import FileScanTask
     from pyiceberg.types import IcebergType, NestedField
@@ -177,12 +178,26 @@ def _unreadable(state: TableState, task: FileScanTask, reason: str) -> Unsupport
     )
 
 
-def read_columns(layout: Layout, columns: Sequence[NestedField]) -> tuple[Sql, list[Sql]]:
+def may_hold_nan(column: NestedField, tasks: Sequence[FileScanTask]) -> bool:
+    """Whether rows of data files may hold NaN in a column, or in a field inside it."""
+    if isinstance(column.field_type, FloatType | DoubleType):
+        counts = [task.file.nan_value_counts or {} for task in tasks]
+        return any(count.get(column.field_id, 1) for count in counts)
+    if column.field_type.is_primitive:
+        return False
+    inside = fields_inside(column.field_type).values()
+    return any(isinstance(field.field_type, FloatType | DoubleType) for field in inside)
+
+
+def read_columns(
+    layout: Layout, columns: Sequence[NestedField], with_nan: Container[int] = ()
+) -> tuple[Sql, list[Sql]]:
     """What to tell DuckDB of files of a layout.
 
     Args:
         layout: How the files hold the columns.
         columns: The columns, in the order of the layout.
+        with_nan: Field ids of columns that may hold NaN.
 
     Returns:
         The argument ``schema`` of ``read_parquet``, and the columns to select from it. Inside they
@@ -199,14 +214,17 @@ def read_columns(layout: Layout, columns: Sequence[NestedField]) -> tuple[Sql, l
         for held, column in zip(layout, columns, strict=True)
     ]
     selected = [
-        sql(
-            "{value} AS {name}",
-            value=converted(Sql(_inner_name(column)), held.kind, column.field_type),
-            name=Identifier(column.name),
-        )
+        sql("{value} AS {name}", value=_value(held, column, with_nan), name=Identifier(column.name))
         for held, column in zip(layout, columns, strict=True)
     ]
     return sql("MAP {{{entries}}}", entries=entries), selected
+
+
+def _value(held: HeldColumn, column: NestedField, with_nan: Container[int]) -> Sql:
+    value = converted(Sql(_inner_name(column)), held.kind, column.field_type)
+    if column.field_id not in with_nan:
+        return value
+    return keep_nan(value, is_nested=not column.field_type.is_primitive)
 
 
 def _inner_name(column: NestedField) -> str:

@@ -20,7 +20,7 @@ from pyiceberg.manifest import FileFormat
 from pyiceberg.table import DataScan, FileScanTask
 
 from phlo_iceberg.read.duckdb_types import duckdb_type, same_letters
-from phlo_iceberg.read.projection import Layout, held_in, read_columns
+from phlo_iceberg.read.projection import Layout, held_in, may_hold_nan, read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -170,7 +170,8 @@ class TableState:
         with_position: bool,
     ) -> Sql:
         columns = [self.schema.find_field(name) for name in names or self._any_column]
-        held, selected = read_columns(layout, columns)
+        with_nan = {c.field_id for c in columns if may_hold_nan(c, tasks)}
+        held, selected = read_columns(layout, columns, with_nan)
         if not names:
             selected = []
         if with_position:
