@@ -7,8 +7,9 @@ import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
 from phlo.names import TableName
-from phlo_iceberg import publish, rest_commit
+from phlo_iceberg import commit
 from phlo_iceberg.catalog import open_catalog
+from phlo_iceberg.commit import rest
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
@@ -119,18 +120,18 @@ class TestRestCatalog(Conformance):
             stage_rows(store, [{"id": "b", "value": 2}], merge(DAY_1)),
             stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
-        create = publish._create_empty
+        create = commit._create_empty
 
         def create_late(commit):
             publish_rows(store, [{"id": "c", "value": 3}], merge(DAY_1))
             create(commit)
 
-        monkeypatch.setattr(publish, "_create_empty", create_late)
+        monkeypatch.setattr(commit, "_create_empty", create_late)
         with pytest.raises(MovedHeadError):
             store.publish(stages)
         assert self.contents(store) == [("a", 1, 1), ("c", 3, 1)]
         assert self.contents(store, OTHER) == []
-        monkeypatch.setattr(publish, "_create_empty", create)
+        monkeypatch.setattr(commit, "_create_empty", create)
         publish_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
         assert self.contents(store, OTHER) == [("z", 9, 1)]
 
@@ -141,17 +142,17 @@ class TestRestCatalog(Conformance):
             stage_rows(store, [{"id": "b", "value": 2}], merge(DAY_1)),
             stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
-        commit = publish.commit_transaction
+        commit_transaction = commit.commit_transaction
 
         def commit_and_fail(catalog, changes):
-            commit(catalog, changes)
+            commit_transaction(catalog, changes)
             monkeypatch.setattr(catalog, "load_table", fail)
 
         def fail(name):
             raise ServerError("no answer")
 
-        monkeypatch.setattr(publish, "commit_transaction", commit_and_fail)
-        publish.commit_all(store.catalog, [publish.commit_of(stage) for stage in stages], {})
+        monkeypatch.setattr(commit, "commit_transaction", commit_and_fail)
+        commit.commit_all(store.catalog, [commit.commit_of(stage) for stage in stages], {})
         monkeypatch.undo()
         assert self.contents(store) == [("a", 1, 1), ("b", 2, 1)]
         assert self.contents(store, OTHER) == [("y", 8, 1), ("z", 9, 1)]
@@ -171,7 +172,7 @@ class TestRestCatalog(Conformance):
 @pytest.fixture
 def poor_server(rest_store, monkeypatch):
     """A server that does not know the endpoint: it is asked for one that it has not."""
-    monkeypatch.setattr(rest_commit, "ENDPOINT", "transactions/unknown")
+    monkeypatch.setattr(rest, "ENDPOINT", "transactions/unknown")
     return rest_store
 
 
@@ -189,7 +190,7 @@ def test_a_server_without_transactions_refuses_several_tables(poor_server, name)
 
 
 def test_that_a_server_does_not_hold_what_was_read_is_said_once(poor_server, caplog):
-    publish._warn_of_reads.cache_clear()
+    commit._warn_of_reads.cache_clear()
     suite = Conformance()
     read = publish_rows(poor_server, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
     for day in (DAY_1, DAY_2):

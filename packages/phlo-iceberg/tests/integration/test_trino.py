@@ -8,9 +8,9 @@ import pytest
 from phlo.errors import MovedHeadError
 from phlo.names import TableName
 from phlo.values import Append, Merge, Replace
-from phlo_iceberg import stage as stage_module
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.write import stage as stage_module
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3
 from pyiceberg.catalog import load_catalog

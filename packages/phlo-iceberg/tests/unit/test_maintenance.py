@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 from phlo.errors import MovedHeadError
 from phlo.values import Append
-from phlo_iceberg import maintenance, stage
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep import maintenance
 from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.write import stage
 from phlo_testing.stores import (
     DAY_1,
     DAY_2,

@@ -157,7 +157,7 @@ def _converted_by_duckdb(given_values, held, wanted):
     arrow = schema_to_pyarrow(Schema(NestedField(1000, "c", held)), include_field_ids=False)
     connection = connect()
     connection.register("held", pa.table([pa.array(given_values, arrow.field(0).type)], arrow))
-    rows = connection.execute(sql("SELECT {v} AS c FROM held", v=converted(Sql("c"), held, wanted)))
+    rows = connection.sql(sql("SELECT {v} AS c FROM held", v=converted(Sql("c"), held, wanted)))
     return rows.to_arrow_table()["c"].to_pylist()
 
 

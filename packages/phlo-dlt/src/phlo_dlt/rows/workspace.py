@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 import sqlglot
-from phlo.sql import Identifier, Sql, identifiers, sql
+from phlo.sql import Identifier, Sql, identifiers, keep_nan, quote_identifier, sql
 
 from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, PROBLEMS, staged_name
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-    from phlo.contract import Contract
+    from phlo.contract import Contract, ContractColumn
 
 ROWS = Identifier("rows")
 ROW_NUMBER = "_phlo_row_number"
@@ -38,11 +38,11 @@ class Workspace:
             "preserve_insertion_order": "false",
         }
         self._connection = duckdb.connect(config=settings)
+        self._connection.execute("SET python_enable_replacements = false")
         self._connection.execute("SET TimeZone = 'UTC'")
-        names = [staged_name(i) for i in range(len(contract.columns))]
         chosen = [
-            sql("{a} AS {b}", a=Identifier(a), b=Identifier(b))
-            for a, b in zip(names, contract.column_names, strict=True)
+            sql("{value} AS {name}", value=_staged_value(n, column), name=Identifier(column.name))
+            for n, column in enumerate(contract.columns)
         ]
         self.run(
             "CREATE VIEW {rows} AS SELECT {chosen}, {extra}, "
@@ -62,17 +62,22 @@ class Workspace:
 
     def value(self, template: str, **parts: Any) -> Any:
         """The first value of the first row."""
-        row = self.run(template, **parts).fetchone()
-        return row[0] if row is not None else None
+        rows = self.run(template, **parts).fetchall()
+        return rows[0][0] if rows else None
 
     def batches(self, template: str, rows_per_batch: int, **parts: Any) -> pa.RecordBatchReader:
         """The result as Arrow batches, on a cursor of its own."""
         cursor = self._connection.cursor()
-        return cursor.execute(sql(template, **parts)).to_arrow_reader(rows_per_batch)
+        return cursor.sql(sql(template, **parts)).to_arrow_reader(rows_per_batch)
 
     def close(self) -> None:
         """Free what the connection holds."""
         self._connection.close()
+
+
+def _staged_value(number: int, column: ContractColumn) -> Sql:
+    staged = quote_identifier(staged_name(number))
+    return keep_nan(staged) if pa.types.is_floating(column.type) else staged
 
 
 def to_duckdb(predicate: Sql) -> Sql:

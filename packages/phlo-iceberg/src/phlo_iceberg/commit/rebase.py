@@ -128,7 +128,7 @@ def _finds(staged: StagedLoad, now: TableState, rows: Sql, condition: Sql) -> bo
         found = connection.execute(
             sql("SELECT 1 FROM ({rows}) AS s WHERE {c} LIMIT 1", rows=rows, c=condition)
         )
-        return found.fetchone() is not None
+        return bool(found.fetchall())
     finally:
         connection.close()
 

@@ -36,7 +36,7 @@ def _scanned_rows(state: TableState) -> int:
     try:
         use_object_store(connection, state.io, state.metadata.location)
         rows = state.relation(state.tasks(), columns=[], with_position=True)
-        found = connection.execute(sql("SELECT count(*) FROM ({r})", r=rows)).fetchone()
-        return found[0] if found else 0
+        ((row_count,),) = connection.execute(sql("SELECT count(*) FROM ({r})", r=rows)).fetchall()
+        return row_count
     finally:
         connection.close()

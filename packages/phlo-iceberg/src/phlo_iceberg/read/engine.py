@@ -67,10 +67,10 @@ class DuckDBEngine:
         connection.execute("SET integer_division = true")
         allow_only(connection, states)
         try:
-            result = connection.execute(text, parameters or None)
+            relation = connection.sql(text, params=parameters or None)
+            return relation.to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as exc:
             raise QueryError(f"The query failed: {exc}", got=sql, expected="valid SQL") from exc
-        return result.to_arrow_reader(BATCH_ROWS)
 
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
         """Names and types of a table's columns, in order."""

@@ -161,7 +161,7 @@ def _write_anew(
     try:
         use_object_store(connection, handle.io, handle.metadata.location)
         rows = as_files_hold(handle.metadata.schema(), state.relation(tasks))
-        reader = connection.execute(rows).to_arrow_reader(BATCH_ROWS)
+        reader = connection.sql(rows).to_arrow_reader(BATCH_ROWS)
         return DataFileWriter(handle.metadata, handle.io, written).write(reader)
     finally:
         connection.close()

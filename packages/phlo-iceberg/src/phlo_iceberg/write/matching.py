@@ -149,7 +149,7 @@ class Matcher:
         stored = self.state.relation([task], columns=self.key)
         same = same_values("s", "l", self.key)
         select = sql("SELECT 1 FROM ({s}) AS s JOIN {l} AS l ON {j}", s=stored, l=KEYS, j=same)
-        return self.connection.execute(sql("{q} LIMIT 1", q=select)).fetchone() is not None
+        return bool(self.connection.execute(sql("{q} LIMIT 1", q=select)).fetchall())
 
     def _first_differing(self, task: FileScanTask, columns: Sequence[str]) -> str | None:
         differs = [
@@ -157,8 +157,8 @@ class Matcher:
             for c in columns
         ]
         select = sql("SELECT {d} FROM {joined}", d=differs, joined=self._by_key([task]))
-        found = self.connection.execute(select).fetchone() or ()
-        return next((c for c, is_telling in zip(columns, found, strict=True) if is_telling), None)
+        ((*differing,),) = self.connection.execute(select).fetchall()
+        return next((c for c, differs in zip(columns, differing, strict=True) if differs), None)
 
     def _small(self, sample: FileScanTask, columns: Sequence[str]) -> list[str]:
         """The columns worth reading alone, the smallest first."""

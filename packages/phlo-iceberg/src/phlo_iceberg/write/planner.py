@@ -180,7 +180,7 @@ class Planner:
             l=INCOMING,
             w=condition,
         )
-        return self._db.execute(difference).fetchone() is None
+        return not self._db.execute(difference).fetchall()
 
     # -- merge
 
@@ -227,17 +227,17 @@ class Planner:
         self._db.execute(sql("CREATE TEMP {k} removed AS {s}", k=kind, s=select))
 
     def _check_keys(self, how: Merge, bounds: Sequence[_Bounds]) -> None:
-        twice = self._db.execute(
+        repeated_keys = self._db.execute(
             sql(
                 "SELECT {k} FROM {l} GROUP BY {k} HAVING count(*) > 1 LIMIT 1",
                 k=identifiers(how.key),
                 l=KEYS,
             )
-        ).fetchone()
-        if twice is not None or any(b.count < self._load_count for b in bounds):
+        ).fetchall()
+        if repeated_keys or any(b.count < self._load_count for b in bounds):
             raise FatalRunError(
                 f"Rows to merge into {self._state.name} need unique keys without nulls.",
-                got=f"the key {twice!r} twice" if twice else "a null key",
+                got=f"the key {repeated_keys[0]!r} twice" if repeated_keys else "a null key",
                 expected=f"one row per {', '.join(how.key)}",
             )
 
@@ -362,7 +362,7 @@ class Planner:
         )
 
     def _removed(self) -> dict[str, pa.Array]:
-        rows = self._db.execute(
+        rows = self._db.sql(
             "SELECT file, list(pos ORDER BY pos) AS pos FROM removed GROUP BY file"
         ).to_arrow_table()
         return dict(
@@ -376,8 +376,7 @@ class Planner:
         return self._row(sql("SELECT count(*) FROM {l} AS l WHERE {c}", l=INCOMING, c=condition))[0]
 
     def _row(self, statement: Sql) -> tuple[Any, ...]:
-        row = self._db.execute(statement).fetchone()
-        assert row is not None
+        (row,) = self._db.execute(statement).fetchall()
         return row
 
 

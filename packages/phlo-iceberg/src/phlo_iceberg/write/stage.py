@@ -322,7 +322,7 @@ def _write_rows(
     if not parts:
         return []
     rows = as_files_hold(target.metadata.schema(), union_all(parts))
-    reader = connection.execute(rows).to_arrow_reader(BATCH_ROWS)
+    reader = connection.sql(rows).to_arrow_reader(BATCH_ROWS)
     return DataFileWriter(target.metadata, target.handle.io, written).write(reader)
 
 
@@ -332,10 +332,7 @@ def _delivered(
     """The load without the rows that are not to stand in the table."""
     if plan.passed_over is None or not isinstance(how, Merge):
         return rows
-    if (
-        connection.execute(sql("SELECT 1 FROM ({p}) LIMIT 1", p=plan.passed_over)).fetchone()
-        is None
-    ):
+    if not connection.execute(sql("SELECT 1 FROM ({p}) LIMIT 1", p=plan.passed_over)).fetchall():
         return rows
     same = all_of([sql("p.{k} IS NOT DISTINCT FROM l.{k}", k=Identifier(k)) for k in how.key])
     standing = sql(
@@ -344,4 +341,4 @@ def _delivered(
         p=plan.passed_over,
         same=same,
     )
-    return ds.dataset(connection.execute(standing).to_arrow_table())
+    return ds.dataset(connection.sql(standing).to_arrow_table())
