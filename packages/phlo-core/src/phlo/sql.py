@@ -20,6 +20,8 @@ from phlo.names import PARTITION_DATE_COLUMN, Partition, TableName
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sqlglot.tokenizer_core import Token
+
 
 class Sql(str):
     """Text that is SQL already, made by this module or written by the user as SQL."""
@@ -156,6 +158,51 @@ def _part(value: SqlPart | Iterable[SqlPart]) -> Sql:
     if isinstance(value, list | tuple | set | frozenset):
         return Sql(", ".join(_part(v) for v in value))
     return literal(value)  # pyright: ignore[reportArgumentType] - literal() refuses the rest
+
+
+def parse_expression(text: str) -> Sql:
+    """Check that a user's text is one SQL expression, and write it without its comments.
+
+    Raises:
+        QueryError: It is empty, unbalanced, a statement, or more than one expression.
+
+    Example:
+        >>> print(parse_expression("k = 1 -- ours"))
+        k = 1
+    """
+    import sqlglot
+    from sqlglot import TokenType, exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        tokens = sqlglot.tokenize(text, read="trino")
+        trees = sqlglot.parse(text, read="trino")
+    except SqlglotError as exc:
+        raise _no_expression(text) from exc
+    values = exp.Condition | exp.Subquery | exp.Filter | exp.WithinGroup | exp.Interval
+    is_value = len(trees) == 1 and isinstance(trees[0], values)
+    if not is_value or any(token.token_type is TokenType.SEMICOLON for token in tokens):
+        raise _no_expression(text)
+    return Sql("".join(_with_gap(token, after, text) for token, after in _pairs(tokens)))
+
+
+def _pairs(tokens: list[Token]) -> Iterable[tuple[Token, Token | None]]:
+    return zip(tokens, [*tokens[1:], None], strict=True)
+
+
+def _with_gap(token: Token, after: Token | None, text: str) -> str:
+    """A token as it is written, and one space where spaces or a comment follow."""
+    is_apart = after is not None and after.start > token.end + 1
+    return text[token.start : token.end + 1] + (" " if is_apart else "")
+
+
+def _no_expression(text: str) -> QueryError:
+    return QueryError(
+        "The text is not one SQL expression.",
+        got=repr(text),
+        expected="one expression in Trino's dialect, such as 'amount > 0'",
+        hint="Write what can stand alone in parentheses.",
+    )
 
 
 def identifiers(names: Iterable[str]) -> list[Identifier]:

@@ -6,13 +6,26 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from phlo.errors import InvalidArgumentError
+from phlo.errors import InvalidArgumentError, QueryError
+from phlo.sql import parse_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phlo.sql import Sql
 
-def refuse(owner: object, argument: str, value: object, expected: str, hint: str = "") -> NoReturn:
+SHARE_ROUNDING = Fraction(1, 10**12)
+"""Relative error allowed in a share: 1 / 3 and 0.7 - 0.4 are no exact floats."""
+
+
+def refuse(
+    owner: object,
+    argument: str,
+    value: object,
+    expected: str,
+    hint: str = "",
+    cause: Exception | None = None,
+) -> NoReturn:
     """Raise the error for one wrong argument.
 
     Args:
@@ -21,6 +34,7 @@ def refuse(owner: object, argument: str, value: object, expected: str, hint: str
         value: What was given.
         expected: What is allowed.
         hint: The edit that helps; made from ``expected`` when left out.
+        cause: The error that told it.
     """
     name = owner if isinstance(owner, str) else getattr(owner, "__name__", type(owner).__name__)
     raise InvalidArgumentError(
@@ -30,7 +44,7 @@ def refuse(owner: object, argument: str, value: object, expected: str, hint: str
         hint=hint or f"Set {argument} to {expected}.",
         argument=argument,
         value=value,
-    )
+    ) from cause
 
 
 def column_name(owner: object, argument: str, value: object) -> str:
@@ -48,6 +62,21 @@ def column_names(owner: object, argument: str, value: Sequence[str]) -> tuple[st
     if not names or len(set(names)) < len(names):
         refuse(owner, argument, list(names), "one or more different columns")
     return names
+
+
+def expression(owner: object, argument: str, value: object) -> Sql:
+    """Parse a text that must be one SQL expression, and take its comments off.
+
+    A text that is more than that, such as ``1=1) OR (1=1``, could undo the conditions around it.
+
+    Raises:
+        InvalidArgumentError: It is no text, or not one expression.
+    """
+    try:
+        return parse_expression(value if isinstance(value, str) else "")
+    except QueryError as exc:
+        hint = f"Set {argument} to SQL that can stand alone in parentheses."
+        refuse(owner, argument, value, "one SQL expression, such as 'amount > 0'", hint, exc)
 
 
 def fraction(owner: object, argument: str, value: float) -> float:
@@ -70,9 +99,9 @@ def is_number(value: object) -> bool:
 
 
 def share_of(share: float, total: Any) -> Fraction:
-    """A share of a total, as people mean it: 0.29 of 100 is 29, not 28.999999999999996.
+    """Compute a share of a total, up to the rounding of a share that was itself computed.
 
-    >>> share_of(0.29, 100) == 29
-    True
+    >>> share_of(0.29, 100) >= 29, share_of(1 / 3, 3) >= 1, share_of(0.7 - 0.4, 10) >= 3
+    (True, True, True)
     """
-    return Fraction(str(share)) * Fraction(str(total))
+    return Fraction(str(share)) * Fraction(str(total)) * (1 + SHARE_ROUNDING)

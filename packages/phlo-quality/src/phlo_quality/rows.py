@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -95,6 +96,11 @@ class JudgedRows:
         """Whether a column may hold NaN."""
         return pa.types.is_floating(self.columns.field(column).type)
 
+    def scale(self, column: str) -> int:
+        """Number of digits after the point that a decimal or whole column holds."""
+        kind = self.columns.field(column).type
+        return kind.scale if pa.types.is_decimal(kind) else 0  # pyright: ignore[reportAttributeAccessIssue]
+
     def is_timestamp(self, column: str) -> bool:
         """Whether a column holds points in time rather than days."""
         return pa.types.is_timestamp(self.columns.field(column).type)
@@ -104,7 +110,13 @@ class JudgedRows:
         return self.is_timestamp(column) and self.columns.field(column).type.tz is not None
 
     def comparable(self, value: Any, column: str) -> Any:
-        """A value in a column's own terms: no rounding of its numbers, no zone of a session."""
+        """Write a value in a column's own terms, so that SQL compares like with like.
+
+        A number for a decimal or whole column stays exact, one for a 32-bit float is rounded as
+        the column's values are, and a time is in the column's zone, not the session's.
+        """
+        if self.is_float(column) and not isinstance(value, date):
+            return self._as_float(value, column)
         if isinstance(value, float) and math.isfinite(value) and not self.is_float(column):
             return Decimal(repr(value))
         if isinstance(value, date) and self.is_timestamp(column):
@@ -112,6 +124,13 @@ class JudgedRows:
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
             return moment if self.has_zone(column) else moment.astimezone(UTC).replace(tzinfo=None)
         return value
+
+    def _as_float(self, value: float | Decimal, column: str) -> Any:
+        if abs(value) > sys.float_info.max:
+            value = math.inf if value > 0 else -math.inf
+        if not pa.types.is_float32(self.columns.field(column).type):
+            return value
+        return sql("CAST({v} AS REAL)", v=float(value))
 
     def is_missing(self, column: str) -> Sql:
         """Condition that a row has no value in a column: null, or NaN."""

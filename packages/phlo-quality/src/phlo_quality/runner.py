@@ -196,13 +196,14 @@ class _Run:
         if isinstance(check, QueryCheck):
             return check.run(self.rows, self.reader, context)
         frame = self.reader.frame(self.rows, check.columns).to_pandas()
+        row_count = len(frame)  # before a check that drops rows in place
         result = check.execute(frame, context)
         if not isinstance(result, QualityCheckResult):
             raise TypeError(
                 f"{type(check).__name__}.execute returned {type(result).__name__}; "
                 "expected a QualityCheckResult"
             )
-        return result if result.row_count is not None else replace(result, row_count=len(frame))
+        return result if result.row_count is not None else replace(result, row_count=row_count)
 
 
 def _sql(declared: DeclaredCheck) -> SqlCheck:
@@ -211,11 +212,11 @@ def _sql(declared: DeclaredCheck) -> SqlCheck:
 
 
 def _timed(answer: Callable[[], QualityCheckResult], *, plus: float = 0.0) -> QualityCheckResult:
-    """An answer with the time it took; an exception becomes a result."""
+    """Time an answer; an exception, or an attempt to exit, becomes a result."""
     started = time.perf_counter()
     try:
         result = answer()
-    except Exception as exc:  # noqa: BLE001 - a check of any kind may fail in any way
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - a check may fail in any way
         result = _could_not_run(exc)
     return replace(result, execution_time_seconds=time.perf_counter() - started + plus)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,9 +133,14 @@ def _suggestions(profiles: list[Profile], rows: JudgedRows, reader: Reader) -> I
         if profile.looks_unique and _is_unique(profile.name, rows, reader):
             yield f"UniqueCheck(columns=[{profile.name!r}])"
         elif profile.smallest is not None:
-            low, high = _number(profile.smallest), _number(profile.largest)
-            bounds = f"min_value={low!r}, max_value={high!r}"
-            yield f"RangeCheck(column={profile.name!r}, {bounds})"
+            bounds = {"min_value": profile.smallest, "max_value": profile.largest}
+            arguments = "".join(
+                f", {name}={_number(bound)!r}"
+                for name, bound in bounds.items()
+                if math.isfinite(bound)
+            )
+            if arguments:
+                yield f"RangeCheck(column={profile.name!r}{arguments})"
         elif profile.looks_categorical:
             values = _values(profile, rows, reader)
             yield f"AcceptedValuesCheck({profile.name!r}, values={values!r})"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from phlo.errors import QueryError
 from phlo.sql import Sql, sql
 
@@ -62,12 +64,15 @@ class CustomSQLCheck(QueryCheck):
 
     def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:
         """Run the query and compare its one value."""
-        result = _only_value(reader.rows(self.query))
+        answer = reader.arrow(self.query)
+        result = _only_value(answer)
         count = reader.rows(sql("SELECT count(*) AS n FROM {table}", table=rows.table))
-        passed = _is_same(result, self.expected_result)
+        precision = 1e-6 if pa.types.is_float32(answer.schema.field(0).type) else 1e-9
+        passed = is_same(result, self.expected_result, precision)
         return QualityCheckResult(
             passed=passed,
-            message=f"The query gave {result}; {self.expected_result} expected.",
+            message=f"The query gave {_shown(result, self.expected_result)}; "
+            f"{_shown(self.expected_result, result)} expected.",
             row_count=count[0]["n"],
             metrics={"result": result, "expected_result": self.expected_result},
             sql=self.query,
@@ -75,19 +80,44 @@ class CustomSQLCheck(QueryCheck):
         )
 
 
-def _only_value(found: list[dict[str, Any]]) -> Any:
-    if len(found) != 1 or len(found[0]) != 1:
-        columns = len(found[0]) if found else "no"
+def _only_value(answer: pa.Table) -> Any:
+    if (answer.num_rows, answer.num_columns) != (1, 1):
         raise QueryError(
-            f"The query gave {len(found)} rows of {columns} columns.",
-            got=f"{len(found)} rows",
+            f"The query gave {answer.num_rows} rows of {answer.num_columns} columns.",
+            got=f"{answer.num_rows} rows",
             expected="one row of one column",
             hint="Aggregate it, as in SELECT COUNT(*) FROM ...",
         )
-    return next(iter(found[0].values()))
+    return answer.column(0)[0].as_py()
 
 
-def _is_same(result: Any, expected: Any) -> bool:
-    if isinstance(result, float) and isinstance(expected, int | float):
-        return math.isclose(result, expected, rel_tol=1e-9) or result == expected
+def is_same(result: Any, expected: Any, precision: float = 1e-9) -> bool:
+    """Compare the result of a query with the value expected.
+
+    Args:
+        result: A value as Arrow hands it over.
+        expected: What the check's author wrote. A float stands for the decimal it is written as.
+        precision: Relative difference allowed where the result is a floating-point number.
+
+    Example:
+        >>> is_same(Decimal("1.10"), 1.1), is_same(2**53 + 1, 2.0**53)
+        (True, False)
+    """
+    if _is_nan(result) or _is_nan(expected):
+        return _is_nan(result) and _is_nan(expected)
+    if isinstance(result, float) and isinstance(expected, int | float | Decimal):
+        return math.isclose(result, expected, rel_tol=precision) or result == expected
+    if isinstance(result, Decimal) and isinstance(expected, float) and math.isfinite(expected):
+        is_near = result % 1 != 0 and math.isclose(result, expected, rel_tol=1e-12)
+        return result == Decimal(repr(expected)) or is_near
     return result == expected
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | Decimal) and value != value
+
+
+def _shown(value: Any, other: Any) -> str:
+    """Write a value for people, with its type where both would look alike."""
+    alike = str(value) == str(other) and type(value) is not type(other)
+    return f"{value} ({type(value).__name__})" if alike else str(value)

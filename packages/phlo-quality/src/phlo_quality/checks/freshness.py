@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
     from phlo_quality.rows import JudgedRows
 
+MAX_HOURS_AHEAD = 24
+"""How far in the future the newest value may be: as far as local times are from UTC, and a day
+that has just begun elsewhere."""
+
 
 class FreshnessCheck(SqlCheck):
     """The newest value of a column is recent; an empty table is not fresh.
+
+    A newest value more than 24 hours ahead fails: one wrong timestamp in the future would hide
+    that nothing arrives any more.
 
     Always judges the whole table, and takes no part in audits: withholding rows cures no
     staleness.
@@ -61,10 +68,11 @@ class FreshnessCheck(SqlCheck):
                 False, message=f"Not fresh: {what}.", row_count=row_count, scope="table"
             )
         age_hours = (datetime.now(UTC) - _moment(newest)).total_seconds() / 3600
+        age = f"{age_hours:,.1f} hours old" if age_hours >= 0 else f"{-age_hours:,.1f} hours ahead"
         return QualityCheckResult(
-            passed=age_hours <= self.max_age_hours,
-            message=f"The newest {self.column!r} is {age_hours:,.1f} hours old; "
-            f"at most {self.max_age_hours:g} expected.",
+            passed=-MAX_HOURS_AHEAD <= age_hours <= self.max_age_hours,
+            message=f"The newest {self.column!r} is {age}; at most {self.max_age_hours:g} hours "
+            f"of age expected, and at most {MAX_HOURS_AHEAD} hours ahead.",
             row_count=row_count,
             scope="table",
             metrics={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING, Any, Unpack
 
 from phlo.sql import Identifier, Sql, any_of, sql
@@ -60,16 +60,18 @@ class RangeCheck(RowCheck):
 
     def violation(self, rows: JudgedRows) -> Sql:
         """There is a value, and it is below or above."""
-        bounds = [b for b in (("<", self.min_value), (">", self.max_value)) if b[1] is not None]
-        rows.family(self.column, "number" if _kind(bounds[0][1]) == "number" else "time", by=self)
+        bounds = (("<", self.min_value), (">", self.max_value))
+        is_number = "number" in (_kind(self.min_value), _kind(self.max_value))
+        rows.family(self.column, "number" if is_number else "time", by=self)
         outside = [
             sql(
                 "{c} {op} {b}",
                 c=Identifier(self.column),
                 op=Sql(op),
-                b=rows.comparable(bound, self.column),
+                b=rows.comparable(_in_scale(bound, op, rows, self.column), self.column),
             )
             for op, bound in bounds
+            if bound is not None
         ]
         has_value = rows.has_values([self.column])
         return sql("{has_value} AND ({outside})", has_value=has_value, outside=any_of(outside))
@@ -116,6 +118,26 @@ def _bounds(
     return low, high
 
 
+def _in_scale(bound: Bound, op: str, rows: JudgedRows, column: str) -> Bound:
+    """Round a bound to the digits that a decimal or whole column can hold.
+
+    The rows outside stay the same: below a lower bound is below the next value the column can
+    have, and above an upper bound is above the one before.
+    """
+    if isinstance(bound, date) or rows.is_float(column) or abs(bound) == math.inf:
+        return bound
+    exact = Decimal(repr(bound)) if isinstance(bound, float) else Decimal(bound)
+    if abs(exact) >= _LIMIT:
+        return math.inf if exact > 0 else -math.inf
+    step = Decimal(1).scaleb(-rows.scale(column))
+    return exact.quantize(step, ROUND_CEILING if op == "<" else ROUND_FLOOR, _CONTEXT)
+
+
+_DIGITS = 38
+_LIMIT = Decimal(10) ** _DIGITS
+_CONTEXT = Context(prec=2 * _DIGITS)
+
+
 def _kind(bound: object) -> str | None:
     if isinstance(bound, datetime):
         return "datetime"
@@ -123,7 +145,7 @@ def _kind(bound: object) -> str | None:
         return "date"
     if isinstance(bound, bool) or not isinstance(bound, int | float | Decimal):
         return None
-    return None if math.isnan(bound) else "number"
+    return None if bound != bound else "number"
 
 
 def _in_utc(bound: Bound | None) -> Bound | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
 from phlo.sql import Identifier, Sql, any_of, quote_identifier, sql
 
-from phlo_quality.arguments import column_name, column_names, refuse
+from phlo_quality.arguments import column_name, column_names, expression, refuse
 from phlo_quality.reconciliation.base import (
     ReconciliationOptions,
     TwoTableCheck,
@@ -112,7 +112,7 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
         target.rows.require([*self.group_by, *(spec.target_column for spec in self.aggregates)])
         pairs = [_pair(spec, target) for spec in self.aggregates]
         conditions = {
-            pair.name: self._tolerance_for(spec, target).differs(*map(quote_identifier, pair.names))
+            pair.name: self._differs(spec, pair, target)
             for pair, spec in zip(pairs, self.aggregates, strict=True)
         }
         if self.group_by:
@@ -120,9 +120,11 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
             conditions = {n: any_of([is_missing, c]) for n, c in conditions.items()}
         return paired(source, target, self.group_by, pairs), conditions
 
-    def _tolerance_for(self, spec: AggregateSpec, target: Side) -> Tolerance:
-        """The tolerances are about numbers; other values are equal or not."""
-        return self.tolerance if _is_number(spec, target) else Tolerance()
+    def _differs(self, spec: AggregateSpec, pair: Pair, target: Side) -> Sql:
+        """Write the condition that a pair differs; tolerances are for numbers alone."""
+        is_number = _is_number(spec, target)
+        tolerance = self.tolerance if is_number else Tolerance()
+        return tolerance.differs(*map(quote_identifier, pair.names), is_number=is_number)
 
 
 def _pair(spec: AggregateSpec, target: Side) -> Pair:
@@ -175,6 +177,6 @@ def _checked(
         refuse(check, "aggregates", [spec.name for spec in specs], "of different names")
     for spec in specs:
         column_name(check, "target_column", spec.target_column)
-        if not isinstance(spec.expression, str) or not spec.expression.strip():
-            refuse(check, "expression", spec.expression, "an SQL aggregate, such as 'COUNT(*)'")
-    return specs
+    return tuple(
+        replace(spec, expression=expression(check, "expression", spec.expression)) for spec in specs
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from phlo.names import TableName
 from phlo.sql import Sql, identifiers, sql
 
-from phlo_quality.arguments import column_name, refuse
+from phlo_quality.arguments import column_name, expression
 from phlo_quality.checks.base import QueryCheck, count_where
 from phlo_quality.reconciliation.compare import Tolerance
 from phlo_quality.results import QualityCheckResult
@@ -152,7 +152,5 @@ def _optional_column(check: object, name: str | None) -> str | None:
     return None if name is None else column_name(check, "partition_column", name)
 
 
-def _condition(check: object, clause: str | None) -> str | None:
-    if clause is not None and (not isinstance(clause, str) or not clause.strip()):
-        refuse(check, "where_clause", clause, "an SQL condition, or None")
-    return clause
+def _condition(check: object, clause: str | None) -> Sql | None:
+    return None if clause is None else expression(check, "where_clause", clause)

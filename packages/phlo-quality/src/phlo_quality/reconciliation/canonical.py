@@ -47,16 +47,44 @@ def _part(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
     return sql("coalesce(CAST(length({t}) AS VARCHAR) || ':' || {t}, 'n')", t=text)
 
 
-def _text(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
+def key_value(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
+    """Write a key column so that it pairs with the same column of the other side.
+
+    A whole number or decimal beside a double is written as text: as doubles, numbers beyond
+    2**53 would pair with their neighbours.
+
+    Raises:
+        UnsupportedTypeError: The column holds values of different kinds on the two sides.
+    """
+    ours, theirs = _types(rows, others, name)
+    if pa.types.is_floating(ours) is pa.types.is_floating(theirs):
+        return sql("{c}", c=Identifier(name))
+    return _number(Identifier(name), ours, theirs)
+
+
+def _types(rows: JudgedRows, others: JudgedRows, name: str) -> tuple[pa.DataType, pa.DataType]:
     ours, theirs = (side.columns.field(name).type for side in (rows, others))
-    family, column = family_of(ours), Identifier(name)
-    if family is not family_of(theirs) or family is Family.NESTED:
+    if family_of(ours) is not family_of(theirs):
         raise UnsupportedTypeError(
             f"Column {name!r} cannot be compared: it is {ours} in {rows.table} and {theirs} in "
             f"{others.table}.",
             got=f"{ours} and {theirs}",
-            expected="plain values of one kind on both sides",
-            hint="Leave the column out with columns=[...], or cast it in the model.",
+            expected="values of one kind on both sides",
+            hint="Leave the column out, or cast it in the model.",
+            column=name,
+        )
+    return ours, theirs
+
+
+def _text(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
+    ours, theirs = _types(rows, others, name)
+    family, column = family_of(ours), Identifier(name)
+    if family is Family.NESTED:
+        raise UnsupportedTypeError(
+            f"Column {name!r} of {rows.table} cannot be compared: it is {ours}.",
+            got=str(ours),
+            expected="plain values",
+            hint="Leave the column out with columns=[...].",
             column=name,
         )
     match family:
@@ -73,13 +101,40 @@ def _text(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
 
 
 def _number(column: Identifier, ours: pa.DataType, theirs: pa.DataType) -> Sql:
-    if pa.types.is_floating(ours) or pa.types.is_floating(theirs):
+    is_floating = [pa.types.is_floating(t) for t in (ours, theirs)]
+    if all(is_floating):
         # Adding zero makes one zero of two.
         return sql("CAST(CAST({c} AS DOUBLE) + {zero} AS VARCHAR)", c=column, zero=0.0)
+    if any(is_floating):
+        return _exact_number(column, ours)
     scale = max(_scale(ours), _scale(theirs))
     return sql(
         "CAST(CAST({c} AS DECIMAL({p}, {s})) AS VARCHAR)", c=column, p=MAX_PRECISION, s=scale
     )
+
+
+def _exact_number(column: Identifier, ours: pa.DataType) -> Sql:
+    """Write a number that is a double on one side: whole numbers with all their digits.
+
+    A decimal with a fraction is written as the double of the same value, where there is one.
+    """
+    whole = sql("CAST(CAST({c} AS DECIMAL(38, 0)) AS VARCHAR)", c=column)
+    as_double = sql("CAST(CAST({c} AS DOUBLE) AS VARCHAR)", c=column)
+    if pa.types.is_integer(ours):
+        return whole
+    if pa.types.is_floating(ours):
+        is_whole = sql("{c} = floor({c}) AND abs({c}) < {limit}", c=column, limit=1e37)
+        fraction = as_double
+    else:
+        is_whole = sql("{c} = floor({c})", c=column)
+        fraction = sql(
+            "CASE WHEN CAST(CAST({c} AS DOUBLE) AS DECIMAL(38, {s})) = {c} THEN {d} "
+            "ELSE CAST({c} AS VARCHAR) END",
+            c=column,
+            s=_scale(ours),
+            d=as_double,
+        )
+    return sql("CASE WHEN {w} THEN {n} ELSE {f} END", w=is_whole, n=whole, f=fraction)
 
 
 def _scale(kind: pa.DataType) -> int:

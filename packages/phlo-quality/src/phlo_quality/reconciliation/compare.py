@@ -47,19 +47,39 @@ class Tolerance:
         allowed = max(share_of(self.share, source), Fraction(str(self.absolute)))
         return abs(difference) <= allowed
 
-    def differs(self, source: Sql, target: Sql) -> Sql:
-        """Condition that two values differ by more than is allowed.
+    def differs(self, source: Sql, target: Sql, *, is_number: bool = False) -> Sql:
+        """Write the condition that two values differ by more than is allowed.
 
-        NULL equals NULL and differs from all else. Without any tolerance values of every type
-        are compared as they are; with one they are numbers, up to rounding in their last digits.
+        NULL equals NULL and NaN equals NaN; each differs from all else, whatever the tolerance,
+        and so do the infinities. Without any tolerance values of every type are compared
+        exactly; with one they are numbers, up to rounding in their last digits.
+
+        Args:
+            source: The value of the source.
+            target: The value of the target.
+            is_number: Whether both are numbers, possibly a double beside a whole number or
+                decimal, which SQL alone would compare as doubles.
         """
         unequal = sql("{s} IS DISTINCT FROM {t}", s=source, t=target)
+        if is_number and not self.share and not self.absolute:
+            return sql(
+                "({unequal} OR abs(CAST({s} AS DOUBLE)) >= {limit} AND "
+                "try_cast({s} AS DECIMAL(38, 0)) IS DISTINCT FROM "
+                "try_cast({t} AS DECIMAL(38, 0)))",
+                unequal=unequal,
+                limit=_EXACT_LIMIT,
+                s=source,
+                t=target,
+            )
         if not self.share and not self.absolute:
             return unequal
         return sql(
-            "{unequal} AND NOT coalesce(abs(CAST({t} AS DOUBLE) - CAST({s} AS DOUBLE)) <= "
+            "{unequal} AND NOT coalesce("
+            "abs(CAST({s} AS DOUBLE)) < {infinity} AND abs(CAST({t} AS DOUBLE)) < {infinity} AND "
+            "abs(CAST({t} AS DOUBLE) - CAST({s} AS DOUBLE)) <= "
             "greatest({absolute}, {share} * abs(CAST({s} AS DOUBLE))) * {rounding}, FALSE)",
             unequal=unequal,
+            infinity=float("inf"),
             s=source,
             t=target,
             absolute=float(self.absolute),
@@ -72,5 +92,8 @@ class Tolerance:
         bounds += [f"{self.absolute:,g}"] if self.absolute or not bounds else []
         return " or ".join(bounds)
 
+
+_EXACT_LIMIT: SqlValue = 2.0**53
+"""From here on a double does not hold every whole number."""
 
 _ROUNDING: SqlValue = 1 + 1e-12

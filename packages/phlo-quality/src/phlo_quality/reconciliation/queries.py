@@ -6,11 +6,13 @@ join this pairs NULL with NULL in every engine, and needs one pass over each tab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phlo.sql import Identifier, Sql, all_of, identifiers, quote_table, sql
+from phlo.sql import Identifier, Sql, all_of, quote_identifier, quote_table, sql
 
+from phlo_quality.reconciliation.canonical import key_value
 from phlo_quality.rows import JudgedRows
 from phlo_quality.scope import within
 
@@ -88,19 +90,31 @@ def paired(source: Side, target: Side, group_by: Sequence[str], pairs: Sequence[
     """
     stacked = sql(
         "{source} UNION ALL {target}",
-        source=_side(source, group_by, pairs, is_source=True),
-        target=_side(target, group_by, pairs, is_source=False),
+        source=_side(source, _keys(source, target, group_by), pairs, is_source=True),
+        target=_side(target, _keys(target, source, group_by), pairs, is_source=False),
     )
     values = [name for pair in pairs for name in pair.names]
     return _grouped(
         [sql("max({v}) AS {v}", v=value) for value in values]
         + [sql("sum({n}) AS {n}", n=count) for count in (SOURCE_ROWS, TARGET_ROWS)],
         sql("({stacked})", stacked=stacked),
-        identifiers(group_by),
+        _unchanged(group_by),
     )
 
 
-def _side(side: Side, group_by: Sequence[str], pairs: Sequence[Pair], *, is_source: bool) -> Sql:
+Keys = Mapping[str, Sql]
+"""What to group by: SQL by the name of the column."""
+
+
+def _keys(side: Side, other: Side, names: Sequence[str]) -> Keys:
+    return {name: key_value(side.rows, other.rows, name) for name in names}
+
+
+def _unchanged(names: Sequence[str]) -> Keys:
+    return {name: quote_identifier(name) for name in names}
+
+
+def _side(side: Side, group_by: Keys, pairs: Sequence[Pair], *, is_source: bool) -> Sql:
     null, zero, count = Sql("NULL"), Sql("0"), Sql("count(*)")
     cells = [(p.source, null) if is_source else (null, p.target) for p in pairs]
     cells.append((count, zero) if is_source else (zero, count))
@@ -110,12 +124,20 @@ def _side(side: Side, group_by: Sequence[str], pairs: Sequence[Pair], *, is_sour
         for two, both in zip(cells, names, strict=True)
         for value, name in zip(two, both, strict=True)
     ]
-    return _grouped(values, side.rows.judged, identifiers(group_by))
+    return _grouped(values, side.rows.judged, group_by)
 
 
-def _grouped(values: Sequence[Sql], rows: Sql, group_by: Sequence[Identifier]) -> Sql:
-    query = sql("SELECT {v} FROM {rows}", v=[*group_by, *values], rows=rows)
-    return sql("{q} GROUP BY {g}", q=query, g=list(group_by)) if group_by else query
+def _grouped(values: Sequence[Sql], rows: Sql, group_by: Keys) -> Sql:
+    columns = _selected(group_by)
+    query = sql("SELECT {v} FROM {rows}", v=[*columns, *values], rows=rows)
+    return sql("{q} GROUP BY {g}", q=query, g=list(group_by.values())) if group_by else query
+
+
+def _selected(keys: Keys) -> list[Sql]:
+    return [
+        value if value == quote_identifier(name) else sql("{v} AS {n}", v=value, n=Identifier(name))
+        for name, value in keys.items()
+    ]
 
 
 def paired_by_hash(
@@ -127,11 +149,10 @@ def paired_by_hash(
     have the same rows equally often.
     """
     digest = Identifier("__phlo_hash")
-    columns = identifiers(key)
     sides = [
         sql(
             "SELECT {key}, {h} AS {digest}, {s} AS {source_rows}, {t} AS {target_rows} FROM {rows}",
-            key=columns,
+            key=_selected(_keys(side, target if side is source else source, key)),
             h=value,
             digest=digest,
             s=1 if side is source else 0,
@@ -144,11 +165,11 @@ def paired_by_hash(
     ]
     counts = [sql("sum({n}) AS {n}", n=count) for count in (SOURCE_ROWS, TARGET_ROWS)]
     stacked = sql("({a} UNION ALL {b})", a=sides[0], b=sides[1])
-    by_hash = _grouped(counts, stacked, [*columns, digest])
+    by_hash = _grouped(counts, stacked, _unchanged([*key, digest]))
     unequal = sql(
         "max(CASE WHEN {s} <> {t} THEN 1 ELSE 0 END) AS {d}",
         s=SOURCE_ROWS,
         t=TARGET_ROWS,
         d=differs,
     )
-    return _grouped([*counts, unequal], sql("({q})", q=by_hash), columns)
+    return _grouped([*counts, unequal], sql("({q})", q=by_hash), _unchanged(key))
