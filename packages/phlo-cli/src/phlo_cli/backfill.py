@@ -56,7 +56,7 @@ class Backfill:
         return tuple(p for p in self.partitions if p not in self.done)
 
     def after(self, summary: RunSummary) -> Backfill:
-        """This backfill with one more run ended."""
+        """Return this backfill with one more run ended."""
         partition = summary.partition or ""
         failed = {p: text for p, text in self.failed.items() if p != partition}
         if summary.is_ok:
@@ -64,7 +64,7 @@ class Backfill:
         return replace(self, failed=failed | {partition: first_error(summary)})
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return asdict(self) | {"pending": self.pending}
 
 
@@ -248,7 +248,7 @@ class BackfillStore:
         write_whole(self._folder / f"{backfill.backfill_id}.json", json.dumps(state, indent=1))
 
     def last(self) -> Backfill:
-        """The backfill planned last.
+        """Load the backfill that was planned last.
 
         Raises:
             ConfigurationError: There is none.

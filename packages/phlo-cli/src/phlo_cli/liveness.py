@@ -1,4 +1,7 @@
-"""Which runs are really going on: a process that was killed cannot say that its run ended."""
+"""Detect runs whose process was killed.
+
+Every run holds a file lock while its process lives; a free lock means that the run is dead.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Location:
         return {"/".join(a.asset_key): a for a in self.project.tables.values()}
 
     def table_of(self, key: AssetKey) -> str | None:
-        """The table that an asset makes; ``None`` where it makes none."""
+        """Return the table that an asset makes; ``None`` where it makes none."""
         made = self.tables.get(key.to_user_string())
         return str(made.table) if made else None
 
@@ -73,7 +73,7 @@ def open_location(settings: Settings | None = None) -> Location:
 
 
 def require_project() -> Settings:
-    """The settings of the current project.
+    """Return the settings of the current project.
 
     Raises:
         ConfigurationError: Neither this folder nor one above it has ``workflows/``.

@@ -75,7 +75,7 @@ class LogLine:
     detail: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return asdict(self)
 
 
@@ -99,7 +99,7 @@ class LogFilter:
 
 
 def read_lines(instance: DagsterInstance, wanted: LogFilter, limit: int) -> list[LogLine]:
-    """The newest lines that are wanted, oldest first.
+    """Read the newest lines that pass the filter, oldest first.
 
     Raises:
         AssetNotFoundError: No run has the id asked for.
@@ -110,7 +110,7 @@ def read_lines(instance: DagsterInstance, wanted: LogFilter, limit: int) -> list
 def follow_lines(
     instance: DagsterInstance, wanted: LogFilter, limit: int, *, poll_seconds: float = 1.0
 ) -> Iterator[LogLine]:
-    """The newest lines, and then new ones as they are written, without end."""
+    """Yield the newest lines, then new ones as they are written, without end."""
     reader = _Reader(instance, wanted)
     yield from reader.newest(limit)
     while True:
@@ -127,7 +127,7 @@ class _Reader:
         self._done: set[str] = set()
 
     def newest(self, limit: int) -> list[LogLine]:
-        """The newest lines; runs further back count as read."""
+        """Read the newest lines; runs further back count as read."""
         lines: list[LogLine] = []
         for run in _runs(self._instance, self._wanted):
             if len(lines) < limit or not run.is_finished:
@@ -205,7 +205,7 @@ def _is_wanted(line: LogLine, wanted: LogFilter, steps: frozenset[str | None] | 
 
 
 def as_line(entry: EventLogEntry, run: DagsterRun) -> LogLine:
-    """One entry of a run's log as people read it."""
+    """Convert one entry of a run's log to a line for people."""
     event = entry.dagster_event
     level, message, detail = (
         _describe(event) if event else (as_level(entry.level), entry.user_message, "")

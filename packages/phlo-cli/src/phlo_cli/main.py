@@ -67,11 +67,11 @@ class LazyGroup(click.Group):
         self._lazy[name] = LazyCommand(target, short_help)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, sorted."""
+        """List the names of all commands, sorted."""
         return sorted({*super().list_commands(ctx), *self._lazy})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name; its module is imported now."""
+        """Import and return the command of that name."""
         lazy = self._lazy.get(cmd_name)
         return lazy.load() if lazy else super().get_command(ctx, cmd_name)
 
@@ -105,7 +105,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def build_cli() -> click.Group:
-    """The root group with the commands of all plugins."""
+    """Build the root group with the commands of all plugins."""
 
     @click.group(
         cls=LazyGroup,
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code(error: PhloError) -> int:
-    """2 where the command was used wrongly, 1 where what it did failed.
+    """Return 2 where the command was used wrongly, 1 where its work failed.
 
     >>> exit_code(PhloError("The source is gone."))
     1

@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?P<up>\+?)(?P<name>[\w./-]+)(?P<down>\+?)")
 
 
 def select(location: Location, names: Sequence[str]) -> frozenset[AssetKey]:
-    """The assets that names and expressions mean.
+    """Find the assets that names and expressions select.
 
     Args:
         location: The project.

@@ -113,7 +113,7 @@ def _table(
 
 
 def plain(value: Any) -> Any:
-    r"""A value as text that programs read: ISO dates, hexadecimal bytes.
+    r"""Convert a value for programs: ISO dates, hexadecimal bytes.
 
     >>> import datetime
     >>> plain(datetime.date(2025, 1, 15)), plain(b"\x01"), plain(1.5)
@@ -127,7 +127,7 @@ def plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """The same with null for numbers that JSON does not have."""
+    """Replace numbers that JSON does not have by null."""
     if isinstance(value, dict):
         return {str(name): _finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -136,7 +136,7 @@ def _finite(value: Any) -> Any:
 
 
 def cell(value: Any) -> str:
-    """A value as people read it.
+    """Format a value for people.
 
     >>> cell(None), cell(1234567), cell(True), cell(["a", "b"])
     ('-', '1,234,567', 'yes', 'a, b')
@@ -177,7 +177,7 @@ def output_options(*, json_option: bool = True) -> Callable[[F], F]:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things.
+    """Format a number with its noun, singular or plural.
 
     >>> counted(1, "asset"), counted(1200, "row")
     ('1 asset', '1,200 rows')
@@ -186,5 +186,5 @@ def counted(count: int, noun: str) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether somebody looks at standard output."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()

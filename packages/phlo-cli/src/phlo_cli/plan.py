@@ -59,7 +59,7 @@ class RunPlan:
         return frozenset(AssetKey.from_user_string(asset.key) for asset in self.assets)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return {"partition": self.partition, "assets": [asdict(asset) for asset in self.assets]}
 
 
@@ -98,7 +98,7 @@ def _planned(location: Location, key: AssetKey, partition: str | None) -> Planne
 
 
 def _newest_partition(location: Location, keys: Sequence[AssetKey]) -> str | None:
-    """The newest partition that all partitioned assets have."""
+    """Find the newest partition that all partitioned assets have."""
     definitions = [location.graph.get(key).partitions_def for key in keys]
     with partition_loading_context(dynamic_partitions_store=location.instance):
         newest = [d.get_last_partition_key() for d in definitions if d is not None]
@@ -145,7 +145,7 @@ def require_ingestions(location: Location, keys: Iterable[AssetKey]) -> None:
 
 
 def partition_of_run(location: Location, run_id: str) -> str | None:
-    """The partition of the run whose id begins so; ``None`` where there is none."""
+    """Find the partition of the run whose id begins so; ``None`` where it has none."""
     runs = (r for r in location.instance.get_runs() if r.run_id.startswith(run_id))
     run = next(runs, None)
     return run.tags.get(PARTITION_NAME_TAG) if run is not None else None

@@ -25,7 +25,7 @@ def phlo_register_commands(group: click.Group) -> None:
 
 @hookimpl
 def phlo_register_templates() -> Sequence[ProjectTemplate]:
-    """The project that `phlo init` writes unless told otherwise."""
+    """Register the project that `phlo init` writes by default."""
     from phlo_cli.templates import BASIC
 
     return [BASIC]

@@ -75,7 +75,7 @@ class LineProgress(RunObserver):
         )
 
     def asset_ended(self, outcome: AssetOutcome) -> None:
-        """One line per asset."""
+        """Print one line for the asset."""
         note = _NOTES.get(outcome.status) or outcome.account
         took = f"[dim]{seconds_text(outcome.seconds)}[/]" if outcome.status != "skipped" else ""
         label = f"{escape(outcome.label):<{self._width}}"
@@ -105,7 +105,7 @@ class LineProgress(RunObserver):
         self._held.clear()
 
     def step_failed(self, error: StepError) -> None:
-        """What the error says already is not said as a warning too."""
+        """Print the error; drop the step's warnings that say the same."""
         self._held = [text for text in self._held if not error.message.startswith(text)]
 
     def _print(self, text: str) -> None:
@@ -135,20 +135,20 @@ class LiveProgress(LineProgress):
         self._live.stop()
 
     def step_started(self, step: str, labels: tuple[str, ...]) -> None:
-        """A line that moves, until the step ends."""
+        """Show a moving line until the step ends."""
         more = f" and {len(labels) - 2} more" if len(labels) > 2 else ""
         shown = escape(", ".join(labels[:2]) + more)
         self._tasks[step] = self._live.add_task(shown, total=None)
 
     def step_ended(self, step: str) -> None:
-        """The moving line goes."""
+        """Remove the moving line."""
         super().step_ended(step)
         if step in self._tasks:
             self._live.remove_task(self._tasks.pop(step))
 
 
 def check_line(check: CheckOutcome) -> str:
-    """A check in one line, with markup."""
+    """Format a check in one line, with markup."""
     mark = "[yellow]![/]" if check.word == "warned" else MARKS[check.status]
     text = f": {check.message}" if check.message else ""
     return f"    {mark} check {escape(check.name)} {check.word}{escape(text)}"
@@ -156,7 +156,7 @@ def check_line(check: CheckOutcome) -> str:
 
 @contextmanager
 def show_progress(console: Console, *, verbose: bool = False) -> Iterator[RunObserver]:
-    """An observer that shows a run as well as the console can."""
+    """Choose an observer that shows a run as well as the console can."""
     if not console.is_terminal:
         yield LineProgress(console, verbose=verbose)
         return
@@ -165,7 +165,7 @@ def show_progress(console: Console, *, verbose: bool = False) -> Iterator[RunObs
 
 
 def describe_error(error: StepError, *, verbose: bool) -> str:
-    """A step's error with its place, or the whole traceback."""
+    """Describe a step's error with its place, or by the whole traceback."""
     if verbose and error.traceback:
         return error.traceback
     return f"{error.message}\n\nAt {error.where}." if error.where else error.message
@@ -202,7 +202,7 @@ class BackfillProgress:
         self._bar.stop()
 
     def ended(self, summary: RunSummary) -> None:
-        """One partition's run ended."""
+        """Print the end of one partition's run."""
         self._console.print(_run_line(summary), soft_wrap=True)
         for error in () if summary.interrupted else summary.errors:
             text = describe_error(error, verbose=self._verbose)
@@ -227,5 +227,5 @@ def _run_line(summary: RunSummary) -> str:
 
 
 def indented(text: str, width: int = 2) -> str:
-    """Every line that is not empty, moved to the right."""
+    """Indent every line that is not empty."""
     return "\n".join(" " * width + line if line else "" for line in text.splitlines())

@@ -29,25 +29,25 @@ class RunObserver:
     """Is told of a run while it goes on; every method may be left as it is."""
 
     def started(self, run_id: str, plan: RunPlan) -> None:
-        """The run begins."""
+        """Handle the start of the run."""
 
     def step_started(self, step: str, labels: tuple[str, ...]) -> None:
-        """A step begins that makes the tables or assets ``labels``."""
+        """Handle the start of a step that makes the tables or assets ``labels``."""
 
     def step_ended(self, step: str) -> None:
-        """A step ended, well or not."""
+        """Handle the end of a step, successful or not."""
 
     def asset_ended(self, outcome: AssetOutcome) -> None:
-        """An asset was made, failed, or will not be made."""
+        """Handle an asset that was made, failed, or will not be made."""
 
     def check_ended(self, outcome: CheckOutcome) -> None:
-        """A check was judged."""
+        """Handle the result of a check."""
 
     def step_retried(self, step: str, message: str) -> None:
-        """A step failed and will be tried again."""
+        """Handle a step that failed and will be tried again."""
 
     def step_failed(self, error: StepError) -> None:
-        """A step failed for good; ``step_ended`` follows."""
+        """Handle a step that failed for good; ``step_ended`` follows."""
 
     def logged(self, level: int, text: str) -> None:
         """Code of the run logged a line (levels as in :mod:`logging`)."""
@@ -101,7 +101,7 @@ class EventCollector:
             self._handlers[event.event_type](event, entry.timestamp)
 
     def summary(self, status: RunStatus, seconds: float) -> RunSummary:
-        """The run as it ended; what was not reached is ``skipped``."""
+        """Summarize the run at its end; what was not reached is ``skipped``."""
         for key in self._planned:
             if key not in self._assets:
                 self._end(key, "skipped", 0.0)
@@ -195,7 +195,7 @@ class EventCollector:
 
 
 def row_facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a materialization's metadata says of rows.
+    """Read the row counts of a materialization's metadata.
 
     Names may stand alone or begin with ``phlo/``.
 
@@ -212,7 +212,7 @@ def row_facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_outcome(evaluation: AssetCheckEvaluation, label: Callable[[str], str]) -> CheckOutcome:
-    """A check's evaluation; checks that are not phlo's say only whether they passed."""
+    """Convert a check's evaluation; checks that are not phlo's say only whether they passed."""
     facts = {name: value.value for name, value in evaluation.metadata.items()}
     status, rows = facts.get("status"), facts.get("row_count")
     plain = CheckStatus.PASSED if evaluation.passed else CheckStatus.FAILED
@@ -229,5 +229,5 @@ def check_outcome(evaluation: AssetCheckEvaluation, label: Callable[[str], str])
 
 
 def as_level(level: str | int) -> int:
-    """A level as a number, as in :mod:`logging`."""
+    """Convert a level to its number in :mod:`logging`."""
     return level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 20)

@@ -31,7 +31,7 @@ def print_summary(summary: RunSummary, output: Output) -> None:
 
 
 def next_step(summary: RunSummary) -> str:
-    """One command that is worth trying after this run."""
+    """Suggest one command that is worth running next."""
     if summary.errors:
         return f"phlo logs --run-id {summary.run_id[:8]}"
     if any(asset.rows.get("quarantined") for asset in summary.assets):

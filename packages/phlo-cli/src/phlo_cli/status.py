@@ -63,12 +63,12 @@ class AssetState:
         return self.state == "failed" or any(self.checks.get(bad) for bad in _BAD_CHECKS)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return asdict(self)
 
 
 def asset_states(location: Location) -> list[AssetState]:
-    """The state of every asset that can be made, by group and name."""
+    """Read the state of every asset that can be made, sorted by group and name."""
     graph, instance = location.graph, location.instance
     keys = sorted(graph.materializable_asset_keys, key=lambda k: (graph.get(k).group_name, k.path))
     entries = {
@@ -106,7 +106,7 @@ def _state(
 
 
 def _run_state(made: EventLogEntry | None, run: DagsterRun | None) -> RunState:
-    """How the last run ended for an asset: one that was made in a failed run is well."""
+    """Return how the last run ended for an asset; one that was made in a failed run succeeded."""
     if run is not None and (made is None or made.run_id != run.run_id):
         return "failed" if run.is_finished and not run.is_success else "running"
     return "ok" if made else "never"
@@ -129,7 +129,7 @@ def _freshness(node: AssetNode, made_at: datetime | None) -> Freshness | None:
 
 
 def _rows(location: Location, key: AssetKey, made: EventLogEntry | None) -> int | None:
-    """Rows of the asset's table; what its last materialization said where it has none."""
+    """Count the rows of the asset's table; without a table, read its last materialization."""
     asset = location.tables.get(key.to_user_string())
     stored = _stored_rows(asset.table) if asset else None
     if stored is not None or made is None or made.asset_materialization is None:
@@ -147,7 +147,7 @@ def _stored_rows(table: TableName) -> int | None:
 
 
 def _check_states(location: Location) -> dict[AssetCheckKey, str]:
-    """How each check ended last; those never run are missing."""
+    """Read how each check ended last; checks that never ran are left out."""
     keys = list(location.graph.asset_check_keys)
     storage = location.instance.event_log_storage
     states: dict[AssetCheckKey, str] = {}

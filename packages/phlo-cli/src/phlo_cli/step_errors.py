@@ -23,7 +23,7 @@ _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
 def step_error(event: DagsterEvent, labels: tuple[str, ...]) -> StepError:
-    """The error of a step that failed or will be tried again.
+    """Read the error of a step that failed or will be tried again.
 
     Of a chain of errors the one that phlo raised on purpose is told, else the first that is not
     Dagster's wrapping.
@@ -56,7 +56,7 @@ def _told(chain: list[SerializableErrorInfo]) -> SerializableErrorInfo:
 
 
 def _message(error: SerializableErrorInfo) -> str:
-    """The message, without the class's name where the author wrote a whole sentence."""
+    """Read the message, without the class name where it is a whole sentence."""
     text = error.message.strip()
     head, colon, rest = text.partition(": ")
     if not colon or head.split(".")[-1] != error.cls_name:

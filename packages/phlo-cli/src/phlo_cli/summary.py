@@ -153,12 +153,12 @@ class RunSummary:
         return self.status == "success" and not any(check.is_bad for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return asdict(self) | {"is_ok": self.is_ok}
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration as people say it.
+    """Format a duration for people.
 
     >>> seconds_text(0.24), seconds_text(75), seconds_text(3725)
     ('0.2 s', '1 min 15 s', '1 h 02 min')

@@ -46,12 +46,12 @@ class CheckConformance:
     judges_no_rows: ClassVar[bool] = False
 
     def make_check(self) -> QualityCheck:
-        """The check under test, anew."""
+        """Build the check under test."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
     def _project(self, phlo_environment: Path) -> None:
-        """Every test has a project of its own."""
+        """Give every test a project of its own."""
 
     def judge(self, rows: pa.Table, **options: Any) -> CheckResult:
         """Publish rows and judge them."""
@@ -71,7 +71,7 @@ class CheckConformance:
         return result
 
     def suite(self, **options: Any) -> Any:
-        """A suite of the check alone."""
+        """Build a suite of this check alone."""
 
         @phlo_quality(table=str(TABLE), checks=[self.make_check()], **options)
         def conformance() -> None:

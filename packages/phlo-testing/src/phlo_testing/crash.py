@@ -178,7 +178,7 @@ def _run(
     strike_at: int | None,
     blow: _Blow,
 ) -> tuple[list[str], str] | None:
-    """The points passed and the error raised; ``None`` of a child that was killed."""
+    """Run a child; return the points it passed and its error, ``None`` if it was killed."""
     receiver, sender = context.Pipe(duplex=False)
     target = (inspect.getfile(function), function.__name__, tuple(arguments))
     process = context.Process(target=_child, args=(sender, strike_at, blow, *target))

@@ -22,14 +22,14 @@ _FIRST_EXTRACTION = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def with_metadata(schema: pa.Schema) -> pa.Schema:
-    """A user's schema with the columns that an ingestion adds."""
+    """Add the columns that an ingestion adds to a user's schema."""
     return pa.schema([*schema, *METADATA_FIELDS])
 
 
 def load_rows(
     schema: pa.Schema, rows: Sequence[Mapping[str, Any]], partition: Partition, extraction: int
 ) -> ds.Dataset:
-    """Rows as an ingestion hands them to a store.
+    """Build rows as an ingestion hands them to a store.
 
     Args:
         schema: The user's columns.

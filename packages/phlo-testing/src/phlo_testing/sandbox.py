@@ -61,7 +61,7 @@ class ProjectSandbox:
         return load_project(get_settings())
 
     def definitions(self) -> Definitions:
-        """The project as Dagster sees it."""
+        """Build the project's Dagster definitions."""
         return build_definitions(self.load())
 
     @property

@@ -40,7 +40,7 @@ DAY_1, DAY_2, DAY_3 = (Partition.parse(f"2025-01-0{n}") for n in (1, 2, 3))
 
 
 def events(pairs: Iterable[tuple[str | None, int | None]]) -> list[dict[str, Any]]:
-    """Rows of ``SCHEMA`` from pairs of id and value."""
+    """Build rows of ``SCHEMA`` from pairs of id and value."""
     return [{"id": key, "value": value} for key, value in pairs]
 
 
@@ -98,13 +98,13 @@ class TableStoreConformance:
     has_transactions = True
 
     def read_rows(self, store: TableStore, table: TableName) -> list[dict[str, Any]]:
-        """All rows of a published table, read without the store's own code."""
+        """Read all rows of a published table without the store's own code."""
         raise NotImplementedError
 
     # -- helpers
 
     def contents(self, store: TableStore, table: TableName = EVENTS) -> list[tuple[Any, ...]]:
-        """Rows as (id, value, day of the partition), sorted."""
+        """Read rows as (id, value, day of the partition), sorted."""
         rows = self.read_rows(store, table)
         return sorted((r["id"], r["value"], r["_phlo_partition_date"].day) for r in rows)
 
@@ -449,5 +449,5 @@ def _nested(key: str, place: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def merge(partition: Partition, **options: Any) -> Merge:
-    """A merge by ``id``."""
+    """Build a merge by ``id``."""
     return Merge(("id",), partition, **options)

@@ -52,7 +52,7 @@ class TrinoLake:
     catalog_properties: Mapping[str, str]
 
     def connect(self) -> Connection:
-        """A DB-API connection; its catalog is ``lake``, its time zone UTC."""
+        """Open a DB-API connection with catalog ``lake`` and time zone UTC."""
         from trino.dbapi import connect
 
         return connect(
@@ -104,12 +104,12 @@ def run_trino(
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``$PHLO_TEST_CACHE``, else ``~/.cache/phlo``."""
+    """Return where downloads are kept: ``$PHLO_TEST_CACHE``, else ``~/.cache/phlo``."""
     return Path(os.environ.get("PHLO_TEST_CACHE") or Path.home() / ".cache" / "phlo")
 
 
 def fetch_trino(cache: Path) -> Path:
-    """The unpacked server with its Iceberg plugin, downloaded by Maven where it is not there yet.
+    """Fetch the unpacked server with its Iceberg plugin; Maven downloads it once.
 
     Args:
         cache: Keeps it; of several processes one downloads.
@@ -280,7 +280,7 @@ def _is_up(port: int) -> bool:
 
 
 def _answers(lake: TrinoLake) -> bool:
-    """Whether a table can be read: a server that is up may know no node with the catalog yet."""
+    """Return whether a table can be read: a new server may not know a node with the catalog yet."""
     from trino.exceptions import TrinoQueryError
 
     try:

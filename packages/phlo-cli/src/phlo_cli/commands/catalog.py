@@ -68,7 +68,7 @@ def history(table: str, limit: int, output: Output) -> None:
 
 
 def open_store() -> TableStore:
-    """The table store of the current project."""
+    """Open the table store of the current project."""
     from phlo.lake import open_lake
 
     from phlo_cli.location import require_project
@@ -78,7 +78,7 @@ def open_store() -> TableStore:
 
 
 def find_table(store: TableStore, text: str) -> TableName:
-    """The table that a person means; a bare name will do where one table has it, else bronze's."""
+    """Find a table by name; a bare name means the one table that has it, else bronze's."""
     from phlo.names import TableName
 
     same = [name for name in store.list_tables() if name.name == text]
@@ -106,7 +106,7 @@ def _facts(stored: StoredTable) -> dict[str, Any]:
 
 
 def _row_count(stored: StoredTable) -> int | None:
-    """``None``: another system keeps the rows so that they cannot be read."""
+    """Count the rows; ``None`` where another system wrote them in a way phlo cannot read."""
     from phlo.errors import UnsupportedTableError
 
     try:
@@ -142,7 +142,7 @@ def _snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _account(snapshot: Snapshot) -> LoadAccount | None:
-    """The account that the load wrote into its snapshot; ``None`` for other writers'."""
+    """Read the account that a load wrote into its snapshot; ``None`` for other writers."""
     from phlo.values import LoadAccount
 
     names = LoadAccount().as_dict()

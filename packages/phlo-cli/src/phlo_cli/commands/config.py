@@ -85,7 +85,7 @@ def _variable(kind: type[BaseSettings], name: str) -> str:
 
 
 def _shown(value: Any, field: FieldInfo) -> str | None:
-    """The value as text, masked where its type or its name says that it is secret."""
+    """Format a value, masked where its type or its name says that it is secret."""
     if value is None:
         return None
     if is_secret(field, str(value)):
@@ -94,7 +94,7 @@ def _shown(value: Any, field: FieldInfo) -> str | None:
 
 
 def is_secret(field: FieldInfo, value: str) -> bool:
-    """Whether a setting must not be shown: a secret by type, or an address with a password."""
+    """Return whether a setting is secret: by its type, or as an address with a password."""
     return "Secret" in str(field.annotation) or bool(_password_in(value))
 
 

@@ -34,7 +34,7 @@ class Ago(click.ParamType):
     def convert(
         self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """The moment meant, in UTC."""
+        """Convert the text to the moment it means, in UTC."""
         if isinstance(value, datetime):
             return value
         match = re.fullmatch(r"(\d+)([smhd])", value)

@@ -131,7 +131,7 @@ def _width(rows: list[dict[str, str]], names: list[str]) -> int:
 
 
 def _print_upright(rows: list[dict[str, str]], output: Output) -> None:
-    """One line per value, for rows that are wider than the terminal."""
+    """Print one line per value, for rows that are wider than the terminal."""
     for number, row in enumerate(rows, start=1):
         output.line(f"Row {number}", style="bold")
         widest = max(map(len, row))
@@ -140,7 +140,7 @@ def _print_upright(rows: list[dict[str, str]], output: Output) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value as it stands: numbers without separators, null apart from the empty text."""
+    """Format a value unchanged: numbers without separators, null unlike the empty text."""
     if value is None:
         return "NULL"
     return str(value) if isinstance(value, int | datetime) else cell(value)
