@@ -99,7 +99,6 @@ class LazyGroup(click.Group):
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-
     near = nearest(name, known)
     return f" Did you mean {' or '.join(near)}?" if near else " `phlo --help` lists them."
 

@@ -15,7 +15,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     >>> nearest("evnt_id", ["value", "event_id"])
     ['event_id']
     """
-    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
 
 
 class PhloError(Exception):
