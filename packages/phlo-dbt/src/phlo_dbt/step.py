@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from phlo.audit import Audit, audit, judge_published, notify_checks
-from phlo.errors import PhloError, RetriableError
+from phlo.errors import InvalidPartitionError, PhloError, RetriableError
 from phlo.events import LoadEvent
 from phlo.lake import open_lake
 from phlo.orchestration.checks import to_asset_check_result
+from phlo.orchestration.dagster_private import PARTITION_TAG
+from phlo.orchestration.partitions import is_date, partition_range
 from phlo.plugins import notify
 
 from phlo_dbt.metadata import published_metadata
@@ -95,10 +97,11 @@ class DbtStep:
         nodes = self.models.dbt.manifest["nodes"]
         running = list(nodes) if self._is_everything(chosen) else chosen
         try:
+            variables = self.variables(running)
             return run_dbt(
                 self.models.dbt,
                 self.lake,
-                ["build", *self.selection(chosen), "--vars", json.dumps(self.variables())],
+                ["build", *self.selection(chosen), "--vars", json.dumps(variables)],
                 chosen=running,
                 run_name=f"{self.context.run.run_id[:8]}-{self._attempt}",
                 judge=self._audit,
@@ -144,16 +147,40 @@ class DbtStep:
     def _selected_checks(self) -> set[Any]:
         return set(self.context.selected_asset_check_keys)
 
-    def variables(self) -> dict[str, str]:
-        """The run's partition, or range of them, else today, as dbt's variables."""
-        tags = self.context.run.tags
-        zone = ZoneInfo(self.models.settings.timezone)
-        partition = tags.get(PARTITION_NAME_TAG, datetime.now(zone).date().isoformat())
-        return {
-            "partition_date": partition,
-            "min_date": tags.get("dagster/asset_partition_range_start", partition),
-            "max_date": tags.get("dagster/asset_partition_range_end", partition),
-        }
+    def variables(self, chosen: Sequence[str]) -> dict[str, str]:
+        """Return dbt's variables: the run's partition, or range of them, else today.
+
+        Raises:
+            InvalidPartitionError: A chosen model uses a variable that the run gives no day for.
+        """
+        days = partition_range(self.context.run.tags)
+        if days is not None:
+            self._refuse_variables(chosen, ("partition_date",), f"a range, {days[0]} to {days[1]}")
+            return {"min_date": days[0], "max_date": days[1]}
+        today = datetime.now(ZoneInfo(self.models.settings.timezone)).date().isoformat()
+        partition = self.context.run.tags.get(PARTITION_TAG, today)
+        names = ["partition_date", "min_date", "max_date"]
+        variables: dict[str, str] = dict.fromkeys(names, partition)
+        if not is_date(partition):
+            self._refuse_variables(chosen, tuple(variables), f"the partition {partition!r}")
+        return variables
+
+    def _refuse_variables(
+        self, chosen: Sequence[str], names: tuple[str, ...], run_has: str
+    ) -> None:
+        nodes = self.models.dbt.manifest["nodes"]
+        pattern = re.compile(rf"""\bvar\(\s*['"](?:{"|".join(names)})['"]""")
+        using = [nodes[uid] for uid in chosen if pattern.search(nodes[uid].get("raw_code") or "")]
+        if using:
+            raise InvalidPartitionError(
+                f"The dbt model {using[0]['name']!r} ({using[0]['original_file_path']}) uses "
+                f"{' or '.join(map(repr, names))}, and this run has no single day for it.",
+                got=run_has,
+                expected="one partition, a date",
+                hint="Run one partition at a time, as `phlo backfill` does, or let the model use "
+                "min_date and max_date.",
+                model=using[0]["name"],
+            )
 
     def _audit(self, unique_id: str, ready: Mapping[str, Staged]) -> Audit:
         """Audit the stage of a model by its blocking suites."""

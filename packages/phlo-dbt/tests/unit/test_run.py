@@ -198,6 +198,32 @@ def test_the_runs_partition_reaches_the_models(dbt_project):
     assert dbt_project.rows("gold.days") == [("2025-02-03",) * 3]
 
 
+DAYS = {
+    "dagster/asset_partition_range_start": "2025-02-01",
+    "dagster/asset_partition_range_end": "2025-02-03",
+}
+
+
+def test_a_run_over_a_range_gives_models_its_first_and_last_day(dbt_project):
+    dbt_project.write(
+        "models/gold/days.sql",
+        "select '{{ var(\"min_date\") }}' as b, '{{ var(\"max_date\") }}' as c",
+    )
+    assert dbt_project.materialize(tags=DAYS).success
+    assert dbt_project.rows("gold.days") == [("2025-02-01", "2025-02-03")]
+
+
+@pytest.mark.parametrize("tags", [DAYS, {"dagster/partition": "eu"}], ids=["a range", "no day"])
+def test_a_model_that_needs_a_day_is_refused_where_the_run_has_none(dbt_project, tags):
+    dbt_project.write(
+        "models/gold/days.sql", 'select \'{{ var("partition_date", "2020-01-01") }}\' as a'
+    )
+    result = dbt_project.materialize(tags=tags)
+    assert not result.success
+    description = result.failure_data_for_node("dbt_models").user_failure_data.description
+    assert "'days' (models/gold/days.sql) uses 'partition_date'" in description
+
+
 def _materializations(result):
     return [event.materialization for event in result.get_asset_materialization_events()]
 

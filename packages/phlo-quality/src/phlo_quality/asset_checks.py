@@ -19,6 +19,7 @@ from phlo.lake import open_lake
 from phlo.names import Partition, TableName
 from phlo.orchestration.assembly import build_definitions as build_project_definitions
 from phlo.orchestration.checks import check_specs, to_asset_check_result
+from phlo.orchestration.partitions import partition_of_asset, partition_of_key
 from phlo.project import Project
 
 from phlo_quality.suite import Suite
@@ -96,17 +97,9 @@ def _evaluate(
         open_lake(),
         lambda check: check.name in only,
         run_id=context.run.run_id,
-        partition=_partition(asset_key, context),
+        partition=partition_of_asset(context, AssetKey(asset_key)),
         context=context,
     )
-
-
-def _partition(asset_key: tuple[str, ...], context: AssetCheckExecutionContext) -> Partition | None:
-    """The run's partition, where the asset judged has partitions at all."""
-    definition = context.job_def.asset_layer.get(AssetKey(asset_key)).partitions_def
-    if not context.has_partition_key or not isinstance(definition, TimeWindowPartitionsDefinition):
-        return None
-    return _partition_of(definition, context.partition_key)
 
 
 def named_partition(key: str, table: TableName, project: Project) -> Partition:
@@ -127,7 +120,7 @@ def named_partition(key: str, table: TableName, project: Project) -> Partition:
     definition = graph.get(AssetKey(made_by.asset_key)).partitions_def
     if not isinstance(definition, TimeWindowPartitionsDefinition):
         return partition
-    found = _partition_of(definition, key)
+    found = partition_of_key(definition, key)
     if found.date != partition.date:
         raise InvalidPartitionError(
             f"No partition of {'/'.join(made_by.asset_key)!r} begins on {key}.",
@@ -137,9 +130,3 @@ def named_partition(key: str, table: TableName, project: Project) -> Partition:
             table=table,
         )
     return found
-
-
-def _partition_of(definition: TimeWindowPartitionsDefinition, key: str) -> Partition:
-    window = definition.time_window_for_partition_key(key)
-    first = window.start.date()
-    return Partition(first, (window.end.date() - first).days)

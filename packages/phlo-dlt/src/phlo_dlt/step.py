@@ -1,0 +1,296 @@
+"""The Dagster step that runs one load: partition, attempt, account, results."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    RetryRequested,
+)
+from phlo.audit import judge_published, notify_checks
+from phlo.config import get_settings
+from phlo.errors import PhloError
+from phlo.events import LoadEvent
+from phlo.lake import open_lake
+from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN
+from phlo.orchestration.checks import to_asset_check_result
+from phlo.orchestration.partitions import partition_of_asset, require_partition
+from phlo.plugins import notify
+from phlo.transient import is_transient
+
+from phlo_dlt.deadline import Deadline
+from phlo_dlt.kept.replay import MANIFEST, staged_run
+from phlo_dlt.kept.requeue import as_requeue, quarantined_rows
+from phlo_dlt.kept.staging import staging_folder
+from phlo_dlt.load import Account, Attempt, describe, run_load
+from phlo_dlt.redact import redact
+from phlo_dlt.settings import get_dlt_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from phlo.lake import Lake
+    from phlo.names import Partition
+    from phlo.protocols import CheckSuite, SuiteCheck
+
+    from phlo_dlt.kept.replay import KeptRows
+    from phlo_dlt.spec import IngestionSpec
+
+
+@dataclass
+class LoadStep:
+    """One execution of the step of an ingestion.
+
+    Attributes:
+        context: Dagster's.
+        spec: The ingestion.
+        suites: Blocking suites of its table.
+        resource_keys: The resource of each parameter of the function that takes one.
+        account: What the load did so far.
+    """
+
+    context: AssetExecutionContext
+    spec: IngestionSpec
+    suites: Sequence[CheckSuite]
+    resource_keys: Mapping[str, str]
+    account: Account = field(default_factory=Account)
+
+    @property
+    def key(self) -> AssetKey:
+        """Key of the ingestion's asset."""
+        return AssetKey([self.spec.asset_name])
+
+    @cached_property
+    def partition(self) -> Partition | None:
+        """The partition of the run; ``None`` where the asset has none, or only checks run."""
+        return partition_of_asset(self.context, self.key)
+
+    def run(self) -> Iterator[Any]:
+        """Load the table if it is selected, else judge the published one."""
+        if self.key in self.context.op_execution_context.selected_asset_keys:
+            yield from self._load_and_report()
+        else:
+            yield from self._judge_published(lambda _: True)
+
+    def _load_and_report(self) -> Iterator[Any]:
+        began = time.perf_counter()
+        error: Exception | None = None
+        has_data = False
+        try:
+            require_partition(self.context, self.key)
+            has_data = self._load()
+        except Exception as exc:  # noqa: BLE001 - reported below, then raised
+            error = exc
+        seconds = time.perf_counter() - began
+        self._notify(error, seconds)
+        self._log_warnings()
+        yield from self._audit_results()
+        if error is not None:
+            self._raise(error)
+        if not has_data:
+            yield AssetObservation(self.key, metadata={"status": "no_data"})
+            return
+        yield MaterializeResult(self.key, metadata=_metadata(self.account, seconds))
+        # FreshnessCheck and the like judge what is published, and block only what is downstream.
+        yield from self._judge_published(lambda check: not check.audits)
+
+    def _load(self) -> bool:
+        """Run this attempt; its folder is kept where it fails.
+
+        Returns:
+            ``False`` when the function returned ``None``.
+        """
+        settings, run, lake = get_settings(), self.context.run, open_lake()
+        number = self.context.op_execution_context.retry_number
+        spec = as_requeue(self.spec) if FROM_QUARANTINE_TAG in run.tags else self.spec
+        with (
+            self._kept_rows(spec, lake) as kept,
+            staging_folder(settings, run.run_id, spec.asset_name, number) as folder,
+        ):
+            attempt = Attempt(
+                spec=spec,
+                lake=lake,
+                suites=self.suites,
+                settings=get_dlt_settings(),
+                folder=folder,
+                partition=self.partition,
+                run_id=run.run_id,
+                number=number,
+                deadline=Deadline(spec.max_runtime_seconds, f"The load of {spec.table}"),
+                context=self.context,
+                kept=kept,
+                began_at=kept.began_at if kept else datetime.now(UTC),
+            )
+            self.account.from_run = kept.run_id if kept else None
+            try:
+                return run_load(attempt, kept.rows if kept else self._call, self.account)
+            except Exception:
+                self.account.is_kept = (folder / MANIFEST).exists()
+                raise
+
+    @contextmanager
+    def _kept_rows(self, spec: IngestionSpec, lake: Lake) -> Iterator[KeptRows | None]:
+        """Rows of an earlier run that this run is to load; ``None``: it asks the source."""
+        tags = self.context.run.tags
+        if FROM_STAGED_TAG in tags:
+            run_id = tags[FROM_STAGED_TAG]
+            with staged_run(get_settings(), run_id, spec, self.partition) as kept:
+                yield kept
+        elif FROM_QUARANTINE_TAG in tags:
+            run_id, instance = tags[FROM_QUARANTINE_TAG], self.context.instance
+            yield quarantined_rows(lake, spec, self.partition, instance, run_id)
+        else:
+            yield None
+
+    def _call(self) -> Any:
+        """Call the ingestion function with what it takes, by name or annotation."""
+        function = self.spec.function
+        hints = type_hints(function)
+        arguments: dict[str, Any] = {
+            name: getattr(self.context.resources, key) for name, key in self.resource_keys.items()
+        }
+        for name in inspect.signature(function).parameters:
+            if name == "partition_date":
+                arguments[name] = self.context.partition_key if self.partition else None
+            elif name == "context" or hints.get(name) is AssetExecutionContext:
+                arguments[name] = self.context
+        return function(**arguments)
+
+    def _notify(self, error: Exception | None, seconds: float) -> None:
+        """Tell observers how the load ended."""
+        account = self.account
+        rows = account.rows.as_rejected() if error is not None else account.rows
+        notify(
+            "phlo_on_load",
+            LoadEvent(
+                table=self.spec.table,
+                asset_key=self.spec.asset_name,
+                partition=self.partition,
+                run_id=self.context.run.run_id,
+                account=rows,
+                published=account.published,
+                error=str(error) if error is not None else None,
+                seconds=seconds,
+            ),
+        )
+        notify_checks(account.checks, self.context.run.run_id, staged=True)
+
+    def _log_warnings(self) -> None:
+        """Log what a user should know of a load, failed or not."""
+        for line in _warnings(self.spec, self.account):
+            self.context.log.warning(line)
+        if self.account.ignored_hints:
+            self.context.log.info(
+                f"Hints of the dlt resource are ignored ({', '.join(self.account.ignored_hints)}): "
+                "merge_strategy and unique_key of @phlo_ingestion decide."
+            )
+        if self.account.is_kept:
+            self.context.log.info(
+                f"What was extracted is kept for {get_settings().staging_keep_days} days; "
+                f"--from-staged {self.context.run.run_id[:8]} loads it again without asking the "
+                "source."
+            )
+
+    def _audit_results(self) -> Iterator[Any]:
+        selected = {key.name for key in self.context.selected_asset_check_keys}
+        for result in self.account.checks:
+            if result.check in selected:
+                yield to_asset_check_result(result, [self.spec.asset_name])
+
+    def _raise(self, error: Exception) -> NoReturn:
+        """Raise a transient error as it is, so that Dagster retries; any other without retries."""
+        if isinstance(error, Failure | RetryRequested) or is_transient(error):
+            raise error
+        rejected = self.account.rows.as_rejected().as_dict()
+        raise Failure(
+            description=_describe_error(error),
+            metadata={"error": type(error).__name__, **rejected},
+            allow_retries=False,
+        ) from error
+
+    def _judge_published(self, is_wanted: Callable[[SuiteCheck], bool]) -> Iterator[Any]:
+        """Judge the published table by the selected checks that are wanted."""
+        selected = {key.name for key in self.context.selected_asset_check_keys}
+        results = judge_published(
+            self.suites,
+            open_lake(),
+            lambda check: check.name in selected and is_wanted(check),
+            run_id=self.context.run.run_id,
+            partition=self.partition,
+            context=self.context,
+        )
+        for result in results:
+            yield to_asset_check_result(result, [self.spec.asset_name])
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, PhloError):
+        return str(error)
+    return redact(f"{type(error).__name__}: {error}")
+
+
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Read the annotations of a function; none where only a type checker knows one of them."""
+    try:
+        return get_type_hints(function)
+    except NameError:
+        return {}
+
+
+def _warnings(spec: IngestionSpec, account: Account) -> Iterator[str]:
+    verdict = account.verdict
+    if verdict is not None and verdict.row_count:
+        yield describe(verdict, spec)
+    if verdict is not None and verdict.warned:
+        rules = "; ".join(f"{rule} ({n:,} rows)" for rule, n in verdict.warned.items())
+        yield f"Rows break rules of {spec.contract.name} that only warn: {rules}."
+    if account.dropped and not spec.contract.strict:
+        dropped = ", ".join(f"{name} ({n} values)" for name, n in sorted(account.dropped.items()))
+        yield (
+            f"Columns of the source that {spec.contract.name} does not have are dropped: {dropped}."
+        )
+    if account.rows.out_of_order and spec.merge_config.order_by is None:
+        yield (
+            f"{account.rows.out_of_order} rows that a later partition had written were "
+            "overwritten. Name the column by which rows compete: "
+            'merge_config={"order_by": ...}.'
+        )
+
+
+def _metadata(account: Account, seconds: float) -> dict[str, Any]:
+    published = account.published
+    assert published is not None
+    metadata: dict[str, Any] = {
+        "dagster/row_count": published.row_count,
+        **account.rows.as_dict(),
+        "strategy": published.strategy,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(account.rows.extracted / max(seconds, 0.001), 1),
+        **{f"seconds_{step}": round(s, 3) for step, s in account.seconds.items()},
+        "bytes_extracted": account.byte_count,
+        "branch": MAIN,
+    }
+    if published.snapshot_id is not None:
+        # Text: a snapshot id is longer than the numbers that JavaScript shows exactly.
+        metadata["snapshot_id"] = str(published.snapshot_id)
+    if account.from_run is not None:
+        metadata["from_run"] = account.from_run
+    if account.dropped:
+        metadata["dropped_values"] = MetadataValue.json(account.dropped)
+    if account.verdict is not None and account.verdict.row_count:
+        metadata["broken_rules"] = MetadataValue.json(account.verdict.by_rule)
+    if account.verdict is not None and account.verdict.warned:
+        metadata["warned_rules"] = MetadataValue.json(account.verdict.warned)
+    return metadata
