@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey, TimeWindowPartitionsDefinition
 from phlo.errors import ConfigurationError, InvalidPartitionError
-from phlo.folders import BACKFILLS
+from phlo.folders import BACKFILLS, make_folder
 from phlo.locks import locked, write_whole
 from phlo.names import Partition
 
@@ -243,7 +243,7 @@ class BackfillStore:
 
     def save(self, backfill: Backfill) -> None:
         """Write its state, whole or not at all."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         state = asdict(backfill)
         write_whole(self._folder / f"{backfill.backfill_id}.json", json.dumps(state, indent=1))
 

@@ -1,3 +1,6 @@
+import stat
+
+
 def findings(answer):
     return {row["subject"]: row for row in answer.json}
 
@@ -88,3 +91,19 @@ def test_a_lost_catalog_is_found_and_rebuilt(phlo_project, phlo_process):
     assert "(lost) from file://" in phlo_process("doctor", "--fix").out
     query = phlo_process("query", "SELECT id, value FROM bronze.orders ORDER BY id", "--json")
     assert query.json == [{"id": 1, "value": 10}, {"id": 2, "value": 20}]
+
+
+def test_files_that_other_users_may_open_are_found_and_closed(phlo_project, phlo):
+    secret, state_dir = phlo_project.root / ".env", phlo_project.root / ".phlo"
+    secret.write_text("API_TOKEN=abc\n")
+    secret.chmod(0o644)
+    assert phlo("status").code == 0
+    assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
+    found = findings(phlo("doctor", "--json"))["privacy"]
+    assert (found["status"], "open .env;" in found["message"]) == ("failed", True)
+
+    state_dir.chmod(0o755)
+    answer = phlo("doctor", "--fix", "--json")
+    assert (answer.code, findings(answer)["privacy"]["status"]) == (0, "ok")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700

@@ -17,6 +17,7 @@ def test_a_new_project_is_written_with_its_name(here, phlo):
     assert "pip install" not in answer.out
     assert (here / "shop" / "README.md").read_text().startswith("# shop\n")
     assert ".phlo/" in (here / "shop" / ".gitignore").read_text().splitlines()
+    assert (here / "shop" / ".env").stat().st_mode & 0o777 == 0o600
     assert not list((here / "shop").rglob("__pycache__"))
 
 

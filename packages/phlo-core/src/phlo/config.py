@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phlo.errors import ConfigurationError
-from phlo.folders import STAGING
+from phlo.folders import STAGING, STATE_DIR
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     @property
     def state_dir(self) -> Path:
         """``.phlo`` in the project: catalog, warehouse, staging, Dagster's runs."""
-        return self.project_dir / ".phlo"
+        return self.project_dir / STATE_DIR
 
     @property
     def staging_dir(self) -> Path:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from phlo.config import Settings
+
+STATE_DIR = ".phlo"
+ENV_FILE = ".env"
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
@@ -40,3 +48,33 @@ POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be pu
 
 STATE_FOLDERS = (CATALOG, WAREHOUSE, DAGSTER, STAGING, LOCKS, RUNS, BACKFILLS, DBT, POSTGRES)
 """Everything that phlo keeps in ``.phlo``."""
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and its parents where they are missing, ``.phlo`` for its owner alone.
+
+    What is in ``.phlo`` (rows of failed loads, quarantine, run history) is closed to others by the
+    mode of ``.phlo`` itself.
+
+    Returns:
+        The folder.
+    """
+    state_dir = next((f for f in (folder, *folder.parents) if f.name == STATE_DIR), None)
+    if state_dir is not None:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def find_exposed_paths(settings: Settings) -> list[Path]:
+    """Return which of ``.phlo`` and ``.env`` users other than their owner may open.
+
+    Always none on systems without POSIX modes.
+    """
+    private = (settings.state_dir, settings.project_dir / ENV_FILE)
+    return [p for p in private if os.name == "posix" and p.exists() and p.stat().st_mode & _OTHERS]
+
+
+def close_to_others(path: Path) -> None:
+    """Take all rights on a file or folder from users other than its owner."""
+    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
+from phlo.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def locked(path: Path, *, timeout_seconds: float | None = None) -> Iterator[None
     Raises:
         BlockingIOError: Another process still holds it after that time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = FileLock(path, timeout=-1 if timeout_seconds is None else timeout_seconds)
     try:
         lock.acquire()

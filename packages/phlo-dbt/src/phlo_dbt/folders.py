@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from phlo.errors import ConfigurationError
-from phlo.folders import DBT
+from phlo.folders import DBT, make_folder
 from phlo.locks import locked
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class DbtWorkspace:
             return  # a run of another process may be reading it
         project = _read_project(self.source_dir / PROJECT_FILE)
         shutil.rmtree(self.project_dir, ignore_errors=True)
-        self.project_dir.mkdir(parents=True)
+        make_folder(self.project_dir)
         for entry in self.source_dir.iterdir():
             if entry.name not in _GENERATED:
                 (self.project_dir / entry.name).symlink_to(entry.resolve())
@@ -129,7 +129,7 @@ class DbtWorkspace:
             "settings": {"TimeZone": "UTC"},
             "plugins": [{"module": "phlo_dbt.duckdb_plugin", "alias": "phlo"}],
         }
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         profile = {PROFILE: {"target": "embedded", "outputs": {"embedded": output}}}
         (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
 

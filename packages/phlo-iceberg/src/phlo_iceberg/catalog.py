@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phlo.folders import CATALOG, WAREHOUSE
+from phlo.folders import CATALOG, WAREHOUSE, make_folder
 from phlo.locks import locked
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
@@ -47,7 +47,7 @@ def _plain(secret: SecretStr | None) -> str | None:
 
 def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
     """Open the catalog; its tables are made by one process under a file lock."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.state_dir)
     properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
     with locked(settings.state_dir / "catalog.lock", timeout_seconds=_LOCK_SECONDS):
         catalog = load_catalog(iceberg.catalog_name, **properties)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from phlo.config import get_settings, load_settings
 from phlo.errors import ConfigurationError, ServiceError
-from phlo.folders import POSTGRES
+from phlo.folders import POSTGRES, make_folder
 from phlo.locks import locked
 from phlo.sql import Identifier, sql
 from pydantic import SecretStr
@@ -102,7 +102,7 @@ class EmbeddedServer:
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         try:
             with locked(self.folder / "start.lock", timeout_seconds=_LOCK_SECONDS):
                 yield
@@ -265,7 +265,7 @@ def borrow(server: EmbeddedServer, database: str, *, keep_running: bool) -> Post
         ServiceError: It does not start.
     """
     if server.folder not in _in_use:
-        server.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(server.folder)
         _in_use[server.folder] = lease = os.open(_users(server), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lease, fcntl.LOCK_SH)
         atexit.register(give_back, server)

@@ -40,7 +40,9 @@ class Finding:
 
 @click.command(short_help="Find out whether this project can work.")
 @click.option(
-    "--fix", is_flag=True, help="Find tables again whose folder was moved or whose catalog is lost."
+    "--fix",
+    is_flag=True,
+    help="Find tables again whose folder was moved or whose catalog is lost; close .phlo and .env.",
 )
 @output_options()
 @click.pass_context
@@ -48,10 +50,11 @@ def doctor(ctx: click.Context, fix: bool, output: Output) -> None:
     """Examine the installation and this project, and say what to do about what is wrong.
 
     With --fix, tables of a project that was moved or copied are rewritten for where they stand now,
-    and a lost catalog is rebuilt from the warehouse. Nothing may be running meanwhile.
+    and a lost catalog is rebuilt from the warehouse. Nothing may be running meanwhile. The folder
+    .phlo and the file .env are closed to other users.
     """
     with output.busy("Examining"):
-        repaired = _repair() if fix else []
+        repaired = [*_close_to_others(), *_repair()] if fix else []
         findings = [_examine(subject, look) for subject, look in _EXAMINATIONS.items()]
     findings = [*repaired, *findings]
     if output.as_json:
@@ -79,6 +82,17 @@ def _print(finding: Finding, output: Output) -> None:
     output.console.print(f"{mark} {finding.subject:<10} {escape(finding.message)}", soft_wrap=True)
     if finding.hint:
         output.line(f"             {finding.hint}", style="dim")
+
+
+def _close_to_others() -> list[Finding]:
+    from phlo.folders import close_to_others, find_exposed_paths
+
+    from phlo_cli.location import require_project
+
+    exposed = find_exposed_paths(require_project())
+    for path in exposed:
+        close_to_others(path)
+    return [Finding("closed", "ok", f"{path} to other users") for path in exposed]
 
 
 def _repair() -> list[Finding]:
@@ -192,6 +206,23 @@ def _pages() -> Finding | str:
     return "Dagster's web pages are installed"
 
 
+def _privacy() -> Finding | str:
+    from phlo.folders import find_exposed_paths
+
+    from phlo_cli.location import require_project
+
+    exposed = find_exposed_paths(require_project())
+    if not exposed:
+        return "nobody but you can read .phlo and .env"
+    return Finding(
+        "privacy",
+        "failed",
+        f"other users may open {' and '.join(path.name for path in exposed)}; "
+        "they hold rows and secrets.",
+        f"`phlo doctor --fix` closes them, as does `chmod go= {' '.join(map(str, exposed))}`.",
+    )
+
+
 _EXAMINATIONS: dict[str, Callable[[], Finding | str]] = {
     "python": _python,
     "plugins": _plugins,
@@ -200,5 +231,6 @@ _EXAMINATIONS: dict[str, Callable[[], Finding | str]] = {
     "runs": _runs,
     "tables": _store,
     "engine": _engine,
+    "privacy": _privacy,
     "pages": _pages,
 }

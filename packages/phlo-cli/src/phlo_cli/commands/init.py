@@ -81,6 +81,7 @@ def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
         ConfigurationError: A file is in the way; nothing was written.
     """
     from phlo.errors import ConfigurationError
+    from phlo.folders import ENV_FILE
 
     planned = dict(_planned(Path(template.folder), folder))
     there = sorted(str(path.relative_to(folder)) for path in planned if path.exists())
@@ -92,6 +93,8 @@ def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
         )
     for path, text in planned.items():
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name == ENV_FILE:
+            path.touch(mode=0o600)  # people write tokens into it
         path.write_text(text.replace("PROJECT_NAME", folder.name))
     return sorted(planned)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from phlo.errors import ConfigurationError
-from phlo.folders import DAGSTER
+from phlo.folders import DAGSTER, make_folder
 from phlo.locks import locked, write_whole
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def prepare_home(settings: Settings) -> Path:
     if os.environ.get("DAGSTER_HOME"):
         _require_folder(home)
         return home
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     with locked(home / ".lock"):
         if not (home / "dagster.yaml").exists():
             write_whole(home / "dagster.yaml", _SETTINGS)

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from phlo.folders import make_folder
 from phlo.locks import locked
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) ->
     """
     remove_old(settings)
     folder = settings.staging_dir / run_id / f"{asset}-{attempt}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with locked(folder / _LOCK):
         yield folder
         remove(folder)
