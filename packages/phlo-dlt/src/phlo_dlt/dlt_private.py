@@ -6,10 +6,17 @@ Each function says what it does, why no public way will do, and the version it w
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from dlt.common import jsonpath
+from dlt.sources.helpers.rest_client.client import RESTClient
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dlt.extract import DltResource
     from dlt.extract.pipe import Pipe
@@ -36,3 +43,45 @@ def resource_pipe(resource: DltResource) -> Pipe:
     head, which is what gathers single dicts into lists (dlt 1.31).
     """
     return resource._pipe
+
+
+_absent_selectors: ContextVar[list[tuple[str, str]] | None] = ContextVar("absent", default=None)
+_PLAIN_PATH = re.compile(r"(\$\.)?[\w-]+(\.[\w-]+)*")
+
+
+@contextmanager
+def watch_absent_selectors() -> Iterator[list[tuple[str, str]]]:
+    """Collect address and selector of each REST answer that lacks what was to be selected.
+
+    dlt takes an answer without its ``data_selector`` for an empty page and tells no one; its
+    response hooks do not know the selector (dlt 1.31). Only plain paths such as ``data.rows`` are
+    judged, and only within this context.
+    """
+    _wrap_extract_response()
+    absent: list[tuple[str, str]] = []
+    token = _absent_selectors.set(absent)
+    try:
+        yield absent
+    finally:
+        _absent_selectors.reset(token)
+
+
+def _wrap_extract_response() -> None:
+    original: Any = RESTClient.extract_response
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @wraps(original)
+    def extract_response(self: RESTClient, response: Any, data_selector: Any) -> list[Any]:
+        rows = original(self, response, data_selector)
+        absent = _absent_selectors.get()
+        if absent is not None and not rows and _is_absent(str(data_selector), response.json()):
+            absent.append((str(response.url), str(data_selector)))
+        return rows
+
+    RESTClient.extract_response = extract_response
+
+
+def _is_absent(selector: str, answer: Any) -> bool:
+    path = re.sub(r"(\[\*\]|\.\*)$", "", selector)
+    return bool(_PLAIN_PATH.fullmatch(path)) and not jsonpath.find_values(path, answer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dlt
@@ -18,14 +18,19 @@ from dlt.common.json import json
 from dlt.extract import DltResource, DltSource
 from dlt.extract.items import TableNameMeta
 from dlt.extract.items_transform import ItemTransform, LimitItem
+from dlt.extract.pipe import Pipe
 from dlt.pipeline.exceptions import PipelineStepFailed
 from phlo.errors import ConfigurationError
 
-from phlo_dlt.dlt_private import resource_pipe
+from phlo_dlt.addresses import explain_nothing
+from phlo_dlt.cursor import CountStep, CursorReport, CursorWatch
+from phlo_dlt.dlt_private import resource_pipe, watch_absent_selectors
+from phlo_dlt.routing import RouteStep
 from phlo_dlt.rows.conformer import Conformer, are_dicts, batches_of
 from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from phlo.contract import Contract
@@ -51,6 +56,10 @@ class Extraction:
         load_id: dlt's id of this load.
         state: dlt's state after it, as text; ``None`` where the source keeps none.
         ignored_hints: Hints of the dlt resource that phlo's own arguments overrule.
+        cursor: What the resource's cursor did; ``None`` where it follows none.
+        routed_elsewhere: Rows that the resource routes to other tables, by table; left out.
+        nothing_found: Why no row was delivered, with the address; ``None`` where the source has
+            rows, or looked in the right place and has none.
     """
 
     files: tuple[Path, ...]
@@ -60,6 +69,9 @@ class Extraction:
     load_id: str
     state: str | None
     ignored_hints: tuple[str, ...]
+    cursor: CursorReport | None = None
+    routed_elsewhere: Mapping[str, int] = field(default_factory=dict)
+    nothing_found: str | None = None
 
 
 def extract(
@@ -88,12 +100,15 @@ def extract(
     source, resource = as_resource(returned, name)
     conformer = Conformer(contract)
     ignored = _ignored_hints(resource)
+    watch, listed, route = CursorWatch(resource), _count_listed(resource), _route(resource, name)
     _prepare(resource, name, conformer)
     pipeline = dlt.pipeline(pipeline_name=f"phlo_{name}", pipelines_dir=str(folder / "dlt"))
     _seed(pipeline, state)
-    load_id = _run(pipeline, source if source is not None else resource, name)
+    with watch_absent_selectors() as absent:
+        load_id, locations = _run(pipeline, source if source is not None else resource, name)
     files = tuple(sorted((folder / "dlt").glob("*/normalize/extracted/*/*/*.parquet")))
     logger.info("Extracted %d rows into %d files.", conformer.extracted, len(files))
+    elsewhere = dict(route.elsewhere) if route else {}
     return Extraction(
         files=files,
         row_count=conformer.extracted,
@@ -102,7 +117,31 @@ def extract(
         load_id=load_id,
         state=_state(pipeline),
         ignored_hints=ignored,
+        cursor=watch.report(),
+        routed_elsewhere=elsewhere,
+        nothing_found=None
+        if conformer.extracted
+        else explain_nothing(locations, listed.row_count, absent, elsewhere),
     )
+
+
+def _count_listed(resource: DltResource) -> CountStep:
+    """Count what the head of the pipe yields; for ``filesystem`` these are listed files."""
+    head, step = resource_pipe(resource), CountStep()
+    while isinstance(head.parent, Pipe):
+        head = head.parent
+    head.insert_step(step, 1)
+    return step
+
+
+def _route(resource: DltResource, name: str) -> RouteStep | None:
+    """Add a step that lets rows of this table pass, where the resource names tables by row."""
+    table_of = resource.table_name
+    if not callable(table_of):
+        return None
+    step = RouteStep(name, table_of)
+    resource_pipe(resource).append_step(step)
+    return step
 
 
 def as_resource(returned: Any, name: str) -> tuple[DltSource | None, DltResource]:
@@ -244,9 +283,13 @@ def _state(pipeline: dlt.Pipeline) -> str | None:
     return json.typed_dumps(sources) if sources else None
 
 
-def _run(pipeline: dlt.Pipeline, data: DltSource | DltResource, name: str) -> str:
+def _run(
+    pipeline: dlt.Pipeline, data: DltSource | DltResource, name: str
+) -> tuple[str, Sequence[Mapping[str, Any]]]:
+    """Extract; returns dlt's load id, and the places that the source reads from."""
     try:
         info = pipeline.extract(data)
     except PipelineStepFailed as exc:
         raise_source_error(exc, name)
-    return str(info.loads_ids[0]) if info.loads_ids else ""
+    locations = [place for steps in info.metrics.values() for s in steps for place in s["inputs"]]
+    return (str(info.loads_ids[0]) if info.loads_ids else ""), locations

@@ -19,6 +19,7 @@ from phlo.config import get_settings
 from phlo.contract.types import TIMESTAMP
 from phlo.errors import (
     AuditError,
+    ConfigurationError,
     ContractError,
     MovedCursorError,
     MovedHeadError,
@@ -46,6 +47,7 @@ from phlo_dlt.kept.quarantine import (
     stage_quarantine,
 )
 from phlo_dlt.kept.replay import write_manifest
+from phlo_dlt.notes import extraction_notes, extraction_warnings
 from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.rows.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
@@ -121,7 +123,8 @@ class Account:
         checks: Results of the audit.
         published: What the table became; ``None`` when nothing was published.
         dropped: Values dropped by source column.
-        ignored_hints: Hints of a dlt resource that phlo's own arguments overrule.
+        warnings: What may mean that rows are missing, or come late; sentences for the log.
+        notes: What is as it should be, and yet worth a line of the log.
         kept_branch: Branch of a stage that failed its audit.
         is_kept: Whether what a failed attempt extracted can be loaded again.
         from_run: The earlier run whose rows were loaded; ``None``: the source was asked.
@@ -134,7 +137,8 @@ class Account:
     checks: list[CheckResult] = field(default_factory=list)
     published: Published | None = None
     dropped: dict[str, int] = field(default_factory=dict)
-    ignored_hints: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     kept_branch: str | None = None
     is_kept: bool = False
     from_run: str | None = None
@@ -177,7 +181,8 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
         account: Filled on the way, whether the load succeeds or not.
 
     Returns:
-        ``False`` when the function returned ``None``: there is nothing to load.
+        ``False`` when there is nothing to load: the function returned ``None``, or its source
+        found nothing.
 
     Raises:
         ContractError: Rows break the contract, and ``invalid_rows`` is ``fail``.
@@ -224,7 +229,10 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
     account.rows = LoadAccount(extracted=extraction.row_count)
     account.byte_count = sum(file.stat().st_size for file in extraction.files)
     account.dropped = extraction.dropped
-    account.ignored_hints = extraction.ignored_hints
+    account.warnings += extraction_warnings(extraction, is_past=_is_past(attempt))
+    account.notes += extraction_notes(extraction)
+    if extraction.nothing_found is not None:
+        return None
     work = _workspace(attempt, extraction)
     try:
         with account.timed("judge"):
@@ -245,9 +253,10 @@ def _call(attempt: Attempt, call: Callable[[], Any]) -> Any:
 
 
 def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:
-    """What a function returned, and dlt's state that it went on from."""
+    """Extract what a function returned; returns dlt's state that it went on from as well."""
     spec, kept = attempt.spec, attempt.kept
-    seed = _published_state(attempt)
+    # What replaces the whole table is read from where the cursor begins.
+    seed = None if spec.merge_strategy == "replace" else _published_state(attempt)
     if kept is not None and kept.state is not None and kept.seed != seed:
         raise ReplayError(
             f"Loads of {spec.table} moved its source's cursor since run {kept.run_id} extracted "
@@ -266,7 +275,37 @@ def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:
         extraction = replace(extraction, state=kept.state, dropped=dropped)
     if kept is None or kept.left is None:
         _keep(attempt, extraction, seed)
+    if extraction.state is not None:
+        _check_cursor_fits(attempt)
+    if spec.merge_strategy == "replace":
+        extraction = replace(extraction, state=None)
     return extraction, seed
+
+
+def _check_cursor_fits(attempt: Attempt) -> None:
+    """Raise where a load replaces its partition, whose rows a cursor never hands over again.
+
+    Raises:
+        ConfigurationError: It does.
+    """
+    spec = attempt.spec
+    is_append = spec.merge_strategy == "append" and spec.on_rerun(has_cursor=True) == "append"
+    if attempt.partition is None or spec.merge_strategy == "merge" or is_append:
+        return
+    raise ConfigurationError(
+        f"The source of {spec.table} keeps a cursor, so it hands over each row once; "
+        "a load that replaces its partition would take those rows away for good.",
+        got=f"merge_strategy={spec.merge_strategy!r}"
+        + (', "on_rerun": "replace"' if spec.merge_strategy == "append" else ""),
+        expected="a merge, or an append that leaves what its partition wrote before",
+        hint='Set merge_strategy="append" without on_rerun, or bound the cursor to the partition '
+        "(initial_value and end_value), so that it delivers all of it each time.",
+    )
+
+
+def _is_past(attempt: Attempt) -> bool:
+    """Return whether the partition had ended when the extraction began."""
+    return attempt.partition is not None and attempt.partition.end <= attempt.began_at.date()
 
 
 def _keep(attempt: Attempt, extraction: Extraction, seed: str | None) -> None:
@@ -285,7 +324,14 @@ def _published_state(attempt: Attempt) -> str | None:
     store, table = attempt.lake.store, attempt.spec.table
     if not store.exists(table):
         return None
-    return store.load(table).properties.get(STATE_PROPERTY)
+    return store.load(table).properties.get(STATE_PROPERTY) or None
+
+
+def _state_properties(attempt: Attempt, state: str | None) -> dict[str, str]:
+    """Return the table properties that keep dlt's state; a replaced table keeps none."""
+    if attempt.spec.merge_strategy == "replace":
+        return {} if _published_state(attempt) is None else {STATE_PROPERTY: ""}
+    return {} if state is None else {STATE_PROPERTY: state}
 
 
 def _workspace(attempt: Attempt, extraction: Extraction) -> Workspace:
@@ -321,7 +367,8 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     if account.verdict.row_count:
         broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
     keys = None
-    if extraction.state is not None or attempt.spec.merge_config.on_rerun == "append":
+    has_cursor = extraction.state is not None
+    if has_cursor or attempt.spec.on_rerun(has_cursor=False) == "append":
         keys = _dataset(work, attempt, "keys", select_keys(attempt))
     found = Found(broken, keys)
     if broken is not None and attempt.spec.invalid_rows == "fail":
@@ -474,11 +521,11 @@ def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
     return attempt.lake.store.stage(
         spec.table,
         prepared.rows,
-        spec.how(attempt.partition),
+        spec.how(attempt.partition, has_cursor=prepared.state is not None),
         schema=table_schema(spec),
         partition_by=default_spec if spec.partition_spec is None else spec.partition_spec,
         account=rows,
-        properties={STATE_PROPERTY: prepared.state} if prepared.state is not None else {},
+        properties=_state_properties(attempt, prepared.state),
         summary={
             "phlo.run-id": attempt.run_id,
             "phlo.attempt": str(attempt.number),

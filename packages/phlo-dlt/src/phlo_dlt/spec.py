@@ -29,14 +29,15 @@ class MergeConfig:
         order_by: Column by which rows of a key compete.
         delete_column: Boolean column; rows true there delete their key.
         key_scope: ``partition``: a key never changes its partition.
-        on_rerun: What an append does to what the same partition wrote before.
+        on_rerun: What an append does to what the same partition wrote before; ``None``:
+            ``replace``, and ``append`` where the load carries a dlt cursor.
     """
 
     deduplication_method: DeduplicationMethod = "last"
     order_by: str | None = None
     delete_column: str | None = None
     key_scope: Literal["table", "partition"] = "table"
-    on_rerun: Literal["replace", "append"] = "replace"
+    on_rerun: Literal["replace", "append"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +84,21 @@ class IngestionSpec:
         """Where invalid rows go."""
         return TableName("quarantine", f"{self.table.namespace}__{self.table.name}")
 
-    def how(self, partition: Partition | None) -> How:
-        """How a load of a partition is written."""
+    def on_rerun(self, *, has_cursor: bool) -> Literal["replace", "append"]:
+        """Return what an append does to what its partition wrote before."""
+        return self.merge_config.on_rerun or ("append" if has_cursor else "replace")
+
+    def how(self, partition: Partition | None, *, has_cursor: bool = False) -> How:
+        """Return how a load of a partition is written.
+
+        Args:
+            partition: The partition; ``None`` for unpartitioned assets.
+            has_cursor: Whether the load hands over only what is new, so that an append takes
+                nothing away.
+        """
         config = self.merge_config
         if self.merge_strategy == "append":
-            return Append(partition, on_rerun=config.on_rerun)
+            return Append(partition, on_rerun=self.on_rerun(has_cursor=has_cursor))
         if self.merge_strategy == "replace":
             return Replace(partition)
         return Merge(

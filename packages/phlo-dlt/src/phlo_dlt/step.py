@@ -100,7 +100,7 @@ class LoadStep:
         if error is not None:
             self._raise(error)
         if not has_data:
-            yield AssetObservation(self.key, metadata={"status": "no_data"})
+            yield AssetObservation(self.key, metadata=_no_data(self.account))
             return
         yield MaterializeResult(self.key, metadata=_metadata(self.account, seconds))
         # FreshnessCheck and the like judge what is published, and block only what is downstream.
@@ -110,7 +110,8 @@ class LoadStep:
         """Run this attempt; its folder is kept where it fails.
 
         Returns:
-            ``False`` when the function returned ``None``.
+            ``False`` when there is nothing to load: the function returned ``None``, or its source
+            found nothing.
         """
         settings, run, lake = get_settings(), self.context.run, open_lake()
         number = self.context.op_execution_context.retry_number
@@ -191,11 +192,8 @@ class LoadStep:
         """Log what a user should know of a load, failed or not."""
         for line in _warnings(self.spec, self.account):
             self.context.log.warning(line)
-        if self.account.ignored_hints:
-            self.context.log.info(
-                f"Hints of the dlt resource are ignored ({', '.join(self.account.ignored_hints)}): "
-                "merge_strategy and unique_key of @phlo_ingestion decide."
-            )
+        for line in self.account.notes:
+            self.context.log.info(line)
         if self.account.is_kept:
             self.context.log.info(
                 f"What was extracted is kept for {get_settings().staging_keep_days} days; "
@@ -250,6 +248,7 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _warnings(spec: IngestionSpec, account: Account) -> Iterator[str]:
+    yield from account.warnings
     verdict = account.verdict
     if verdict is not None and verdict.row_count:
         yield describe(verdict, spec)
@@ -267,6 +266,11 @@ def _warnings(spec: IngestionSpec, account: Account) -> Iterator[str]:
             "overwritten. Name the column by which rows compete: "
             'merge_config={"order_by": ...}.'
         )
+
+
+def _no_data(account: Account) -> dict[str, Any]:
+    warnings = {"warnings": MetadataValue.json(account.warnings)} if account.warnings else {}
+    return {"status": "no_data", **warnings}
 
 
 def _metadata(account: Account, seconds: float) -> dict[str, Any]:
@@ -287,6 +291,8 @@ def _metadata(account: Account, seconds: float) -> dict[str, Any]:
         metadata["snapshot_id"] = str(published.snapshot_id)
     if account.from_run is not None:
         metadata["from_run"] = account.from_run
+    if account.warnings:
+        metadata["warnings"] = MetadataValue.json(account.warnings)
     if account.dropped:
         metadata["dropped_values"] = MetadataValue.json(account.dropped)
     if account.verdict is not None and account.verdict.row_count:

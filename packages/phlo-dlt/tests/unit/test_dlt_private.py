@@ -1,8 +1,15 @@
 """What the private parts of dlt must do, each by name."""
 
 import dlt
+import requests
+from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.rest_api import rest_api
-from phlo_dlt.dlt_private import resource_pipe, set_source_function, source_function
+from phlo_dlt.dlt_private import (
+    resource_pipe,
+    set_source_function,
+    source_function,
+    watch_absent_selectors,
+)
 
 
 def test_source_function_is_called_with_the_arguments_as_they_came():
@@ -31,3 +38,21 @@ def test_resource_pipe_lets_the_head_be_replaced_and_steps_be_added():
     resource.add_map(lambda item: item * 10)
 
     assert list(resource) == [30, 40]
+
+
+def answered(body: bytes) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.url, response._content = 200, "http://127.0.0.1/x", body
+    return response
+
+
+def test_watch_absent_selectors_collects_what_an_answer_lacks_within_its_context():
+    client = RESTClient("http://127.0.0.1")
+    answer = answered(b'{"data": {"rows": []}, "none": null}')
+
+    with watch_absent_selectors() as absent:
+        for selector in ("data.rows", "data.rows[*]", "none", "data.items", "$.items[*]"):
+            assert client.extract_response(answer, selector) == []
+    client.extract_response(answer, "items")
+
+    assert absent == [("http://127.0.0.1/x", "data.items"), ("http://127.0.0.1/x", "$.items[*]")]
