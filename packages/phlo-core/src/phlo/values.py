@@ -90,6 +90,9 @@ class Merge:
         delete_column: Boolean column; rows true there delete their key and are not stored.
         key_scope: ``partition`` promises that a key never changes its partition, which saves
             the probe of the other partitions.
+        compares_metadata: Whether ``_dlt_*`` and ``_phlo_*`` columns are columns like any other:
+            a row is equal only where they are equal too, and no stored row is of a later
+            extraction. True for rows that a query made, such as a dbt model's.
     """
 
     key: tuple[str, ...]
@@ -98,6 +101,7 @@ class Merge:
     order_by: str | None = None
     delete_column: str | None = None
     key_scope: Literal["table", "partition"] = "table"
+    compares_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,12 @@ class Replace:
         revises: Snapshot of the table whose rows were read, changed and handed over again; where
             the head is another one, they are refused. ``None``: the rows are a load of their own,
             refused where stored ones were extracted later.
+        compares_metadata: As of :class:`Merge`.
     """
 
     partition: Partition | None = None
     revises: int | None = None
+    compares_metadata: bool = False
 
 
 How = Merge | Append | Replace

@@ -39,7 +39,11 @@ class Plugin(BasePlugin):
         cursor = self._connection.cursor()
         try:
             self._session.land(
-                cursor, name, config["unique_id"], full_refresh=bool(config["full_refresh"])
+                cursor,
+                name,
+                config["unique_id"],
+                full_refresh=bool(config["full_refresh"]),
+                is_built=bool(config["is_built"]),
             )
         except (PhloError, duckdb.Error) as exc:
             raise DbtRuntimeError(str(exc)) from exc

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 from phlo.errors import DataQualityError, InvalidArgumentError, SchemaChangeError
-from phlo.names import TableName, is_metadata_column
+from phlo.names import TableName
 from phlo.sql import Identifier, Sql, all_of, identifiers, literal, sql
 from phlo.values import Append, Merge, Replace
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
+    from phlo.protocols import StoredTable
     from phlo.values import How
 
     Node = Mapping[str, Any]
 
-_STRATEGIES = ("append", "merge", "delete+insert")
 _KINDS = (
     pa.types.is_integer,
     pa.types.is_floating,
@@ -29,7 +29,15 @@ _KINDS = (
     lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
     lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind),
 )
-_UNSUPPORTED = ("incremental_predicates", "merge_update_columns", "merge_exclude_columns")
+# Settings of dbt-duckdb's merge by which a stored row of the same key may stay beside a new one.
+_CONDITIONS = (
+    "incremental_predicates",
+    "predicates",
+    "merge_clauses",
+    "merge_insert_condition",
+    "merge_on_using_columns",
+)
+_REPLACE = Replace(compares_metadata=True)
 
 
 @dataclass(frozen=True)
@@ -67,13 +75,71 @@ class Landing:
     on_schema_change: str = "add_columns"
 
 
-def plan_landing(incoming: Incoming, node: Node, current: pa.Schema | None) -> Landing:
-    """What to stage for a model.
+def plan_built(incoming: Incoming, node: Node, current: StoredTable | None) -> Landing:
+    """Plan the stage of a relation that dbt built as it shall be, and that replaces the table.
+
+    A snapshot's rows are merged by dbt's own key, so that the history is not written anew.
+
+    Args:
+        incoming: All rows.
+        node: The model or snapshot.
+        current: The table that dbt's copy was made of; ``None``: it did not read one.
+
+    Raises:
+        DataQualityError: A row of a model that merges has no key, or two rows have the same one.
+    """
+    rows = incoming.rows
+    if current is None:
+        return Landing(rows, rows.schema, _REPLACE, "sync")
+    if node["resource_type"] == "snapshot":
+        key = _snapshot_key(node)
+        if _only_adds(incoming, key, node):
+            return Landing(rows, rows.schema, Merge((key,), compares_metadata=True))
+    elif _promises_unique_key(node):
+        key_columns = [n for n in _written_key(node) if n in rows.schema.names]
+        if key_columns:
+            _refuse_bad_keys(incoming, key_columns, node)
+    how = Replace(revises=current.snapshot_id, compares_metadata=True)
+    return Landing(rows, rows.schema, how, "sync")
+
+
+def _promises_unique_key(node: Node) -> bool:
+    config = node["config"]
+    by_key = (config.get("incremental_strategy") or "default") in ("default", "merge")
+    return by_key and not any(config.get(name) for name in _CONDITIONS)
+
+
+def _snapshot_key(node: Node) -> str:
+    names = node["config"].get("snapshot_meta_column_names") or {}
+    return names.get("dbt_scd_id") or "dbt_scd_id"
+
+
+def _only_adds(incoming: Incoming, key: str, node: Node) -> bool:
+    """Whether every published row is among the new ones by its key, which none has twice."""
+    counts = incoming.connection.execute(
+        sql(
+            "SELECT count(*) - count(DISTINCT {k}), (SELECT count(*) FROM {published} AS t "
+            "WHERE NOT EXISTS (SELECT 1 FROM {new} AS n WHERE n.{k} = t.{k})) FROM {new}",
+            k=Identifier(key),
+            published=_published_copy(node),
+            new=sql("read_parquet({f})", f=str(incoming.file)),
+        )
+    ).fetchone()
+    return counts == (0, 0)
+
+
+def _published_copy(node: Node) -> TableName:
+    """The view over the published rows that ``phlo_copy_published`` put aside."""
+    return TableName(node["schema"], f"{node['alias']}__published")
+
+
+def plan_landing(incoming: Incoming, node: Node, current: StoredTable | None) -> Landing:
+    """Plan the stage of the rows of one query.
 
     Args:
         incoming: Its rows.
         node: The model.
-        current: Columns of the table it adds to; ``None``: the table becomes these rows.
+        current: The table it adds to; ``None``: the table becomes these rows.
 
     Raises:
         InvalidArgumentError: The model's configuration cannot be carried out.
@@ -82,24 +148,24 @@ def plan_landing(incoming: Incoming, node: Node, current: pa.Schema | None) -> L
     """
     rows = incoming.rows
     if node["config"]["materialized"] != "incremental":
-        return Landing(rows, rows.schema, Replace(), "sync")
-    key, strategy = _key(node, rows.schema), _strategy(node)
+        return Landing(rows, rows.schema, _REPLACE, "sync")
+    key, strategy = _key(node, rows.schema), node["config"].get("incremental_strategy")
     is_merge = bool(key) and strategy not in ("append", "delete+insert")
     if is_merge:
         _refuse_bad_keys(incoming, key, node)
     if current is None:
-        return Landing(rows, rows.schema, Replace(), "sync")
+        return Landing(rows, rows.schema, _REPLACE, "sync")
     mode = node["config"].get("on_schema_change") or "ignore"
-    schema = _merged_schema(rows.schema, current, mode, node)
+    schema = _merged_schema(rows.schema, current.schema, mode, node)
     change = "sync" if mode == "sync_all_columns" else "add_columns"
     if key and strategy == "delete+insert":
-        return Landing(_delete_and_insert(incoming, key, node, schema), schema, Replace(), change)
+        return Landing(_delete_and_insert(incoming, key, node, schema), schema, _REPLACE, change)
     if not is_merge:
         return Landing(rows, schema, Append(on_rerun="append"), change)
     kept = [name for name in schema.names if name not in rows.schema.names]
     if kept:
         rows = _with_stored_values(incoming, key, node, kept)
-    return Landing(rows, schema, Merge(key), change)
+    return Landing(rows, schema, Merge(key, compares_metadata=True), change)
 
 
 def _with_stored_values(
@@ -150,10 +216,15 @@ def _same_key(key: Sequence[str]) -> Sql:
     return all_of([sql("n.{c} = t.{c}", c=Identifier(column)) for column in key])
 
 
+def _written_key(node: Node) -> tuple[str, ...]:
+    key = node["config"].get("unique_key") or ()
+    return (key,) if isinstance(key, str) else tuple(key)
+
+
 def _key(node: Node, schema: pa.Schema) -> tuple[str, ...]:
-    given = node["config"].get("unique_key") or ()
-    key = (given,) if isinstance(given, str) else tuple(given)
-    unknown = [column for column in key if column not in schema.names]
+    """The columns of ``unique_key``; SQL names have no case."""
+    columns = {name.lower(): name for name in schema.names}
+    unknown = [column for column in _written_key(node) if column.lower() not in columns]
     if unknown:
         raise InvalidArgumentError(
             f"unique_key {unknown[0]!r} is no column of the model {node['name']} "
@@ -162,23 +233,8 @@ def _key(node: Node, schema: pa.Schema) -> tuple[str, ...]:
             expected=f"one of {schema.names}",
             hint="Name a column, or a list of columns.",
         )
-    return key
-
-
-def _strategy(node: Node) -> str | None:
-    config = node["config"]
-    strategy = config.get("incremental_strategy")
-    wrong = [name for name in _UNSUPPORTED if config.get(name)]
-    if wrong or strategy not in (None, "default", *_STRATEGIES):
-        what = wrong[0] if wrong else "incremental_strategy"
-        raise InvalidArgumentError(
-            f"{what} of the model {node['name']} ({node['original_file_path']}) is not "
-            "supported on the embedded engine.",
-            got=repr(config.get(what)),
-            expected="nothing" if wrong else f"one of {list(_STRATEGIES)}",
-            hint=f"Leave {what} out: rows are replaced by unique_key, others are kept.",
-        )
-    return strategy
+    exact = set(schema.names)
+    return tuple(c if c in exact else columns[c.lower()] for c in _written_key(node))
 
 
 def _refuse_bad_keys(incoming: Incoming, key: Sequence[str], node: Node) -> None:
@@ -203,7 +259,7 @@ def _refuse_bad_keys(incoming: Incoming, key: Sequence[str], node: Node) -> None
 def _merged_schema(new: pa.Schema, current: pa.Schema, mode: str, node: Node) -> pa.Schema:
     """The table's columns after the run, by dbt's ``on_schema_change``."""
     added = [f for f in new if f.name not in current.names]
-    missing = [n for n in current.names if n not in new.names and not is_metadata_column(n)]
+    missing = [n for n in current.names if n not in new.names]
     if (mode == "fail" and (added or missing)) or (mode == "ignore" and missing):
         raise SchemaChangeError(
             f"The columns of the model {node['name']} ({node['original_file_path']}) changed, "

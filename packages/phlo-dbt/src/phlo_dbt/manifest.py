@@ -31,7 +31,8 @@ _CONFIG_OF_THE_DAY = re.compile(
     r"\{\{\s*config\((?:(?!\}\}).)*?\bvar\(\s*['\"](partition_date|min_date|max_date)\b", re.DOTALL
 )
 _THIS = re.compile(r"\bthis\b")
-_TABLE_KINDS = ("model", "seed")
+_ADDING = ("incremental", "snapshot")
+_TABLE_KINDS = ("model", "seed", "snapshot")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class DbtProject:
         running = set(nodes) if chosen is None else set(chosen)
         above = {parent for uid in running for parent in _parents(uid, nodes)} - running
         own = {uid for uid in running if _THIS.search(nodes[uid].get("raw_code") or "")}
-        own |= {u for u in running if nodes[u]["config"].get("materialized") == "incremental"}
+        own |= {u for u in running if nodes[u]["config"].get("materialized") in _ADDING}
         return {tables[uid] for uid in above | own if uid in tables}
 
 
@@ -161,7 +162,7 @@ def table_of(node: Mapping[str, Any]) -> TableName:
 
 
 def table_nodes(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The nodes that make a table: models and seeds, ephemeral ones apart."""
+    """The nodes that make a table: models, seeds and snapshots, ephemeral ones apart."""
     return [
         node
         for node in manifest["nodes"].values()
@@ -182,11 +183,16 @@ def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
             table=table_of(node),
             asset_key=tuple(translator.get_asset_key(node).path),
             audits=audits,
-            names=(node["name"],),
+            names=(node["name"],) if _is_latest(node) else (),
             defined_at=relative_path(workspace.source_dir / node["original_file_path"]),
         )
         for node in table_nodes(manifest_json(workspace))
     ]
+
+
+def _is_latest(node: Mapping[str, Any]) -> bool:
+    """Whether the model's bare name means this node: the latest version does, as in ``ref``."""
+    return node.get("version") is None or node["version"] == node.get("latest_version")
 
 
 def resolve_sources(

@@ -9,14 +9,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from dbt_common.events.functions import msg_to_dict
 from phlo.audit import audit_branch
-from phlo.errors import MovedHeadError
+from phlo.errors import MovedHeadError, PhloError
 from phlo.locks import locked
 from phlo.retry import retry_on_moved_head
 
+from phlo_dbt.dbt_private import copy_manifest
 from phlo_dbt.manifest import held_manifest, point_sources
 from phlo_dbt.session import DbtSession, open_session
 from phlo_dbt.withholding import withheld_models
@@ -60,6 +62,7 @@ class DbtOutcome:
         kept: Branches on which withheld models stand, by unique id.
         failures: One line for each node that failed, and for dbt itself.
         audits: What the blocking suites said of the stages, by unique id.
+        vetoes: Why what reads a node may not be published, by unique id: the node is in no stage.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +71,7 @@ class DbtOutcome:
     kept: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     audits: dict[str, Audit] = field(default_factory=dict)
+    vetoes: dict[str, str] = field(default_factory=dict)
 
     def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """One sentence for each model that was withheld."""
@@ -138,7 +142,8 @@ def run_dbt(
             )
             project.workspace.write_profile(folder, folder)
             result = _invoke(project, [*options, *arguments, *folders], collect)
-        outcome.failures = _failures(result)
+            outcome.failures = _failures(result)
+            outcome.vetoes = _land_batched(session, outcome)
         _publish(session, outcome, judge)
     return outcome
 
@@ -166,7 +171,7 @@ def _invoke(
     project: DbtProject, arguments: Sequence[str], collect: Callable[[Any], None]
 ) -> dbtRunnerResult:
     workspace = project.workspace
-    manifest = held_manifest(workspace, workspace.fingerprint).deepcopy()
+    manifest = copy_manifest(held_manifest(workspace, workspace.fingerprint))
     point_sources(manifest, project.sources)
     result = dbtRunner(manifest=manifest, callbacks=[collect]).invoke(list(arguments))
     if result.exception is not None and not isinstance(result.exception, Exception):
@@ -185,8 +190,30 @@ def _failures(result: dbtRunnerResult) -> list[str]:
     ]
 
 
+def _land_batched(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
+    """Stage what dbt built batch by batch; gives a reason for each node that is in no stage."""
+    try:
+        session.land_batched()
+    except (PhloError, duckdb.Error) as exc:
+        outcome.failures.append(str(exc))
+    unstaged = _unstaged(session, outcome)
+    outcome.failures += [f"{session.nodes[uid]['name']}: {why}" for uid, why in unstaged.items()]
+    return dict.fromkeys(unstaged, "it is in no stage")
+
+
+def _unstaged(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
+    """What dbt built by a way that does not land: it would be gone with the scratch database."""
+    built = [uid for uid, status in outcome.statuses.items() if status == "success"]
+    nodes = [session.nodes[uid] for uid in built if uid in session.nodes]
+    return {
+        node["unique_id"]: f"the materialization {node['config']['materialized']!r} does not land "
+        "in Iceberg; use table, view, incremental or snapshot."
+        for node in nodes
+        if node["resource_type"] in _BUILT and node["unique_id"] not in session.staged
+    }
+
+
 def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
-    outcome.failures += _lost(session, outcome)
     store = session.lake.store
     try:
         if session.moved is not None:
@@ -221,7 +248,7 @@ def _audit(
         The snapshots of published tables that the audits read, to be asserted by the publish.
     """
     while True:
-        vetoes = {
+        vetoes = outcome.vetoes | {
             uid: f"the check {audited.blocking[0].check} failed"
             for uid, audited in outcome.audits.items()
             if audited.blocking
@@ -256,18 +283,6 @@ def _has_moved(session: DbtSession) -> bool:
         != (store.load(stage.table).snapshot_id if store.exists(stage.table) else None)
         for stage in session.staged.values()
     )
-
-
-def _lost(session: DbtSession, outcome: DbtOutcome) -> list[str]:
-    """What dbt built by a way that does not land: it would be gone with the scratch database."""
-    built = [uid for uid, status in outcome.statuses.items() if status == "success"]
-    nodes = [session.nodes[uid] for uid in built if uid in session.nodes]
-    return [
-        f"{node['name']}: the materialization {node['config']['materialized']!r} does not land in "
-        "Iceberg; use table, view or incremental."
-        for node in nodes
-        if node["resource_type"] in _BUILT and node["unique_id"] not in session.staged
-    ]
 
 
 def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 from phlo.errors import MissingProviderError, MovedHeadError
-from phlo.names import TableName
 from phlo.sql import Identifier, Sql, literal, quote_identifier, quote_table, sql
 from phlo.values import LoadAccount
 
 from phlo_dbt.column_metadata import select_list
-from phlo_dbt.incremental import Incoming, Landing, plan_landing
+from phlo_dbt.incremental import Incoming, Landing, plan_built, plan_landing
+from phlo_dbt.manifest import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     import duckdb
     from phlo.lake import Lake
-    from phlo.protocols import Staged
+    from phlo.names import TableName
+    from phlo.protocols import Staged, StoredTable
 
 NEW_ROWS_SCHEMA = "phlo_new"
 _MACROS = (
@@ -64,6 +65,8 @@ class DbtSession:
         reads: Tables to make readable, if they exist.
         staged: What the run staged so far, by unique id, in the order built.
         heads: Snapshots of the published tables that the run reads.
+        batched: Models that dbt builds batch by batch, not staged yet; whether from scratch.
+        connection: To the scratch database, once dbt has opened it.
         moved: Why a model's own rows, as it read them, are no longer those of its table.
     """
 
@@ -73,6 +76,8 @@ class DbtSession:
     reads: Iterable[TableName]
     staged: dict[str, Staged] = field(default_factory=dict)
     heads: dict[TableName, int | None] = field(default_factory=dict)
+    batched: dict[str, bool] = field(default_factory=dict)
+    connection: duckdb.DuckDBPyConnection | None = None
     moved: MovedHeadError | None = None
 
     @property
@@ -92,6 +97,8 @@ class DbtSession:
 
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make a new scratch database read the lake."""
+        self.close()
+        self.connection = connection.cursor()
         for statement in _MACROS:
             connection.execute(statement)
         connection.execute(sql("CREATE SCHEMA IF NOT EXISTS {s}", s=Identifier(NEW_ROWS_SCHEMA)))
@@ -109,34 +116,70 @@ class DbtSession:
         unique_id: str,
         *,
         full_refresh: bool,
+        is_built: bool,
     ) -> None:
         """Stage a model's rows, and let what is built later read the stage.
 
         Args:
             connection: Of the scratch database.
-            relation: View of the model's rows, quoted.
+            relation: Relation of the model's rows, quoted.
             unique_id: The model.
             full_refresh: Whether an incremental model is built from scratch.
+            is_built: Whether ``relation`` is the model as dbt built it, which replaces the table;
+                otherwise it holds the new rows of an incremental model.
         """
+        if self.nodes[unique_id]["config"].get("incremental_strategy") == "microbatch":
+            self.batched[unique_id] = full_refresh  # more batches may follow
+            return
+        table = table_of(self.nodes[unique_id])
+        self._land(connection, relation, unique_id, full_refresh=full_refresh, is_built=is_built)
+        if is_built:
+            _drop(connection, table)
+        self.engine.register(connection, {table: self.staged[unique_id]})
+
+    def land_batched(self) -> None:
+        """Stage the models that dbt built batch by batch, once all batches are there."""
+        for unique_id, full_refresh in self.batched.items():
+            relation = quote_table(table_of(self.nodes[unique_id]))
+            assert self.connection is not None
+            self._land(
+                self.connection, relation, unique_id, full_refresh=full_refresh, is_built=True
+            )
+        self.batched.clear()
+
+    def close(self) -> None:
+        """Let go of the scratch database."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def _land(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        relation: Sql,
+        unique_id: str,
+        *,
+        full_refresh: bool,
+        is_built: bool,
+    ) -> None:
         node = self.nodes[unique_id]
-        table = TableName(node["schema"], node["alias"])
+        table = table_of(node)
         select = sql("SELECT {c} FROM {r}", c=select_list(connection, relation), r=relation)
         incoming = Incoming(connection, self._copy(connection, select, unique_id))
         current = self._current(table, node, full_refresh=full_refresh)
-        landing = plan_landing(incoming, node, current)
+        plan = plan_built if is_built else plan_landing
+        landing = plan(incoming, node, current)
         self.staged[unique_id] = self._stage(unique_id, table, landing)
         if current is not None:
             self._refuse_moved(table, self.staged[unique_id])
-        if relation != quote_table(table):  # a seed is a table of the scratch database already
-            self.engine.register(connection, {table: self.staged[unique_id]})
 
     def _current(
         self, table: TableName, node: Mapping[str, Any], *, full_refresh: bool
-    ) -> pa.Schema | None:
-        """Columns of the table that a model adds to; ``None`` where it replaces or is new."""
-        adds = node["config"]["materialized"] == "incremental" and not full_refresh
-        store = self.lake.store
-        return store.load(table).schema if adds and store.exists(table) else None
+    ) -> StoredTable | None:
+        """The table that a model adds to; ``None`` where it replaces or is new."""
+        materialized, store = node["config"]["materialized"], self.lake.store
+        adds = materialized == "snapshot" or (materialized == "incremental" and not full_refresh)
+        return store.load(table) if adds and store.exists(table) else None
 
     def _refuse_moved(self, table: TableName, staged: Staged) -> None:
         """Rows that a model made from its own table hold for the snapshot that it read."""
@@ -163,6 +206,17 @@ class DbtSession:
         )
 
 
+def _drop(connection: duckdb.DuckDBPyConnection, table: TableName) -> None:
+    """Take away what dbt built, so that a view of the stage can have its name."""
+    found = connection.execute(
+        "SELECT table_type FROM information_schema.tables "
+        "WHERE table_schema = $schema AND table_name = $name",
+        {"schema": table.namespace, "name": table.name},
+    ).fetchone()
+    kind = "VIEW" if found is not None and found[0] == "VIEW" else "TABLE"
+    connection.execute(sql("DROP {k} {t} CASCADE", k=Sql(kind), t=table))
+
+
 def _with_docs(schema: pa.Schema, node: Mapping[str, Any]) -> pa.Schema:
     """The columns' descriptions go into the table."""
     described = {n: c.get("description") for n, c in (node.get("columns") or {}).items()}
@@ -185,6 +239,7 @@ def open_session(session: DbtSession) -> Iterator[DbtSession]:
         yield session
     finally:
         _current.pop()
+        session.close()
 
 
 def current_session() -> DbtSession | None:

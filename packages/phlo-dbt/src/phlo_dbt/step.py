@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -37,6 +38,19 @@ if TYPE_CHECKING:
     from phlo_dbt.run import DbtOutcome
 
     Suites = Mapping[str, Sequence[CheckSuite]]
+
+
+def selector(node: Mapping[str, Any]) -> str:
+    """Select one node in dbt's syntax.
+
+    ``fqn:`` alone means a folder too: that of the same name beside the model.
+
+    Example:
+        >>> selector({"fqn": ["shop", "a"], "original_file_path": "models/a.sql"})
+        'fqn:shop.a,file:a.sql'
+    """
+    return f"fqn:{'.'.join(node['fqn'])},file:{PurePath(node['original_file_path']).name}"
+
 
 TRANSLATOR = CustomDbtTranslator()
 
@@ -126,7 +140,7 @@ class DbtStep:
         nodes = self.models.dbt.manifest["nodes"]
         if self._is_everything(chosen):
             return []
-        names = sorted(f"fqn:{'.'.join(nodes[uid]['fqn'])}" for uid in chosen)
+        names = sorted(selector(nodes[uid]) for uid in chosen)
         return ["--indirect-selection", "empty", "--select", *names]
 
     def _is_everything(self, chosen: Sequence[str]) -> bool:

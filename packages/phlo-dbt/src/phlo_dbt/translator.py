@@ -31,9 +31,9 @@ DEFAULT_LAYER = "transform"
 class CustomDbtTranslator(DagsterDbtTranslator):
     """Asset keys, groups and tags of dbt resources, by phlo's conventions.
 
-    A model's key is its name. A source's key is ``meta.dagster_asset_key``, else dagster-dbt's
-    own ``meta.dagster.asset_key``, else ``dlt_<table>``. A group is ``meta.group`` or the
-    configured one, else the layer.
+    A model's key is its name, a version's its alias (``m_v1``). A source's key is
+    ``meta.dagster_asset_key``, else dagster-dbt's own ``meta.dagster.asset_key``, else
+    ``dlt_<table>``. A group is ``meta.group`` or the configured one, else the layer.
     """
 
     def get_asset_key(self, dbt_resource_props: Props) -> AssetKey:
@@ -44,8 +44,11 @@ class CustomDbtTranslator(DagsterDbtTranslator):
             return _parse_key(meta["dagster_asset_key"])
         if (meta.get("dagster") or {}).get("asset_key"):
             return AssetKey(meta["dagster"]["asset_key"])
-        name = dbt_resource_props["name"]
-        return AssetKey(f"dlt_{name}" if is_source else name)
+        if is_source:
+            return AssetKey(f"dlt_{dbt_resource_props['name']}")
+        # Versions of a model differ by alias alone.
+        is_version = dbt_resource_props.get("version") is not None
+        return AssetKey(dbt_resource_props["alias" if is_version else "name"])
 
     def get_group_name(self, dbt_resource_props: Props) -> str | None:
         """``meta.group`` or the configured group, else the layer."""

@@ -13,31 +13,33 @@ _BROKEN = ("error", "fail", "runtime error")
 
 
 def withheld_models(
-    built: Sequence[str], nodes: Nodes, outcomes: Mapping[str, str], vetoes: Mapping[str, str]
+    built: Sequence[str], nodes: Nodes, statuses: Mapping[str, str], vetoes: Mapping[str, str]
 ) -> dict[str, str]:
-    """The models that may not be published, each with its reason.
+    """Say which of the staged models may not be published, each with its reason.
 
     A model is withheld when it failed itself, when a test of severity error failed or could not
-    run on it, when somebody else vetoes it, and when a model above it is withheld.
+    run on it, when somebody else vetoes it, and when a model that it reads, at whatever distance,
+    is withheld or vetoed.
 
     Args:
-        built: Unique ids of staged models, each after the models it reads.
+        built: Unique ids of staged models.
         nodes: The manifest's nodes.
-        outcomes: How each node ended, by unique id: dbt's statuses.
-        vetoes: Reasons from elsewhere, by unique id.
+        statuses: How each node ended, by unique id: dbt's statuses.
+        vetoes: Reasons from elsewhere, by unique id, also of nodes that were not staged.
 
     Example:
         >>> nodes = {"a": {"depends_on": {}}, "b": {"depends_on": {"nodes": ["a"]}}}
         >>> withheld_models(["a", "b"], nodes, {}, {"a": "its check failed"})
         {'a': 'its check failed', 'b': 'a, which it reads, is withheld'}
     """
-    found = {**_failed_tests(nodes, outcomes), **vetoes}
-    found |= {uid: "it failed" for uid in built if outcomes.get(uid) in _BROKEN}
+    reasons = {u: why for u, why in _failed_tests(nodes, statuses).items() if u in built}
+    reasons |= dict(vetoes)
+    reasons |= {uid: "it failed" for uid in built if statuses.get(uid) in _BROKEN}
     withheld: dict[str, str] = {}
     for unique_id in built:
-        above = next((u for u in _ancestors(unique_id, nodes) if u in withheld), None)
-        if unique_id in found:
-            withheld[unique_id] = found[unique_id]
+        above = next((u for u in _ancestors(unique_id, nodes) if u in reasons), None)
+        if unique_id in reasons:
+            withheld[unique_id] = reasons[unique_id]
         elif above is not None:
             name = nodes[above].get("name", above)
             withheld[unique_id] = f"{name}, which it reads, is withheld"
@@ -56,14 +58,15 @@ def judged_models(test: Mapping[str, Any]) -> list[str]:
     return [attached] if attached else list(test["depends_on"].get("nodes", []))
 
 
-def _failed_tests(nodes: Nodes, outcomes: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for unique_id, status in outcomes.items():
+def _failed_tests(nodes: Nodes, statuses: Mapping[str, str]) -> dict[str, str]:
+    """The models on which a blocking test failed, each with the first such test."""
+    reasons: dict[str, str] = {}
+    for unique_id, status in statuses.items():
         node = nodes.get(unique_id)
         if node is not None and node.get("resource_type") == "test" and blocks(node, status):
             for model in judged_models(node):
-                found.setdefault(model, f"the test {node['name']} failed")
-    return found
+                reasons.setdefault(model, f"the test {node['name']} failed")
+    return reasons
 
 
 def _ancestors(unique_id: str, nodes: Nodes) -> Iterable[str]:

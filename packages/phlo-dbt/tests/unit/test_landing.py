@@ -150,9 +150,19 @@ def test_a_key_that_is_no_column_names_the_columns(days):
     assert "one of ['day', 'n']" in message
 
 
-def test_a_configuration_that_cannot_be_carried_out_is_refused(days):
-    write_days(days, unique_key="day", incremental_strategy="microbatch_of_mine")
-    assert "incremental_strategy" in failure_of(days.materialize())
+def test_a_strategy_that_nobody_knows_is_refused_by_name(days):
+    write_days(days, unique_key="day", incremental_strategy="of_mine")
+    assert days.materialize().success  # as dbt: a new table needs no strategy
+    assert "of_mine" in failure_of(days.materialize())
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 2)]
+
+
+def test_a_key_is_found_whatever_its_letters(days):
+    write_days(days, unique_key="DAY")
+    assert days.materialize().success
+    put_days(days, ("tue", 20))
+    assert days.materialize().success
+    assert days.rows("silver.days") == [("mon", 1), ("tue", 20)]
 
 
 @pytest.mark.parametrize(
@@ -227,17 +237,43 @@ def test_seeds_land_too_and_models_read_them(dbt_project):
     assert dbt_project.rows("silver.names") == [("Anna",), ("Bert",)]
 
 
-def test_what_does_not_land_fails_instead_of_being_lost(days):
+LOST_MATERIALIZATION = """
+{% materialization lost, adapter='duckdb' %}
+  {%- set made = this.incorporate(type='table') -%}
+  {% call statement('main') %}create table {{ this }} as {{ sql }}{% endcall %}
+  {% do adapter.commit() %}
+  {{ return({'relations': [made]}) }}
+{% endmaterialization %}
+"""
+
+
+def test_what_reads_a_model_that_does_not_land_is_withheld(days):
+    days.write("macros/lost.sql", LOST_MATERIALIZATION)
     days.write("models/gold/one.sql", "select 1 as a")
-    days.write(
-        "snapshots/bronze/history.sql",
-        """
-        {% snapshot history %}
-        {{ config(unique_key='day', strategy='check', check_cols='all') }}
-        select * from {{ source('raw', 'events') }}
-        {% endsnapshot %}
-        """,
-    )
+    days.write("models/gold/far.sql", "{{ config(materialized='lost') }} select 1 as a")
+    days.write("models/gold/reader.sql", "select * from {{ ref('far') }}")
     message = failure_of(days.materialize())
-    assert "history: the materialization 'snapshot' does not land in Iceberg" in message
+    assert "far: the materialization 'lost' does not land in Iceberg" in message
+    assert "reader was not published: far, which it reads, is withheld." in message
     assert days.rows("gold.one") == [(1,)]
+    assert not days.project.lake.store.exists(TableName("gold", "reader"))
+
+
+METADATA = """
+select 1 as id, '{load}' as _dlt_load_id, timestamptz '{load}' as _phlo_ingested_at,
+    date '2025-01-01' as _phlo_partition_date
+"""
+
+
+@pytest.mark.parametrize(
+    "config", ["{{ config(materialized='table') }}", incremental("", unique_key="id")]
+)
+def test_metadata_columns_of_a_model_are_columns_like_any_other(dbt_project, config):
+    def build(load: str) -> list[tuple]:
+        dbt_project.write("models/silver/m.sql", config + METADATA.format(load=load))
+        assert dbt_project.materialize().success
+        return dbt_project.rows("silver.m", "id", "_dlt_load_id")
+
+    assert build("2025-01-03 00:00:00+00") == [(1, "2025-01-03 00:00:00+00")]
+    # Another load id, and an earlier extraction: the model's rows are the table's all the same.
+    assert build("2025-01-02 00:00:00+00") == [(1, "2025-01-02 00:00:00+00")]

@@ -513,3 +513,35 @@ def customers_quality():
 def orders_quality():
     pass
 """
+
+
+def test_a_model_is_selected_without_the_folder_of_its_name(dbt_project):
+    dbt_project.write("models/silver/a.sql", "select 1 as x")
+    dbt_project.write("models/silver/a/b.sql", "select 2 as x")
+    result = dbt_project.materialize("a")
+    assert result.success
+    assert [m.asset_key.to_user_string() for m in _materializations(result)] == ["a"]
+    assert not dbt_project.project.lake.store.exists(TableName("silver", "b"))
+
+
+def test_disabled_nodes_and_versions_of_a_model_run(dbt_project):
+    dbt_project.write(
+        "models/silver/s.yml",
+        """
+        models:
+          - {name: m, latest_version: 2, versions: [{v: 1}, {v: 2}],
+             columns: [{name: id, data_tests: [not_null: {config: {enabled: false}}]}]}
+        """,
+    )
+    for version in (1, 2):
+        dbt_project.write(f"models/silver/m_v{version}.sql", f"select {version} as id")
+    dbt_project.write("models/silver/off.sql", "{{ config(enabled=false) }} select 1 as id")
+    dbt_project.write(
+        "models/gold/both.sql",
+        "select * from {{ ref('m') }} union all select * from {{ ref('m', v=1) }}",
+    )
+    result = dbt_project.materialize()
+    assert result.success
+    keys = {m.asset_key.to_user_string() for m in _materializations(result)}
+    assert keys == {"m_v1", "m_v2", "both"}
+    assert dbt_project.rows("gold.both") == [(1,), (2,)]

@@ -89,7 +89,6 @@ class Planner:
         self._db, self._state, self._account = connection, state, account
         self._names = [f.name for f in state.schema.fields]
         self._given = set(rows.schema.names)
-        self._content = [n for n in self._names if not is_metadata_column(n) and n in self._given]
         # DuckDB guesses a thousand rows a file, and would hash the table instead of the load.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         connection.register(LOAD, rows)
@@ -102,11 +101,11 @@ class Planner:
             case Merge():
                 return self._plan_merge(how)
             case Append(partition=partition, on_rerun="replace") if partition is not None:
-                return self._plan_replace(partition)
+                return self._plan_replace(Replace(partition))
             case Append():
                 return self._plan_insert()
-            case Replace(partition=partition, revises=revises):
-                return self._plan_replace(partition, revises)
+            case Replace():
+                return self._plan_replace(how)
 
     def _incoming(self, rows: ds.Dataset) -> Sql:
         """The load with exactly the table's columns and types; extra columns stay for the plan."""
@@ -126,7 +125,8 @@ class Planner:
         account = self._account.plus(inserted=self._load_count)
         return Plan(self._select_rows(), self._load_count, {}, [], account)
 
-    def _plan_replace(self, partition: Partition | None, revises: int | None = None) -> Plan:
+    def _plan_replace(self, how: Replace) -> Plan:
+        partition = how.partition
         tasks = self._state.tasks(_partition_filter(self._state, partition))
         condition = (
             in_partition(partition) if self._has_partition_column and partition else Sql("TRUE")
@@ -146,12 +146,12 @@ class Planner:
                 c=condition,
             )
         )
-        if revises is None:
+        if how.revises is None and not how.compares_metadata:
             self._refuse_overtaken(condition)
-        elif revises != self._state.snapshot_id:
+        elif how.revises not in (None, self._state.snapshot_id):
             raise MovedHeadError(f"{self._state.name} was changed since its rows were read.")
         removed = self._count(Identifier("removed"))
-        if removed == self._load_count and self._same_contents(condition):
+        if removed == self._load_count and self._same_contents(condition, how):
             return Plan(
                 self._select_rows(), 0, {}, [], self._account.plus(unchanged=self._load_count)
             )
@@ -173,10 +173,15 @@ class Planner:
                 hint="Nothing is lost: the table has the later rows. Run the partition again.",
             )
 
-    def _same_contents(self, condition: Sql) -> bool:
+    def _compared(self, how: Merge | Replace) -> list[str]:
+        """The columns by which a row of the load equals a stored one."""
+        columns = [n for n in self._names if n in self._given]
+        return [n for n in columns if how.compares_metadata or not is_metadata_column(n)]
+
+    def _same_contents(self, condition: Sql, how: Replace) -> bool:
         difference = sql(
             "SELECT {c} FROM {l} EXCEPT ALL SELECT {c} FROM stored WHERE {w} LIMIT 1",
-            c=identifiers(self._content) or Sql("1"),
+            c=identifiers(self._compared(how)) or Sql("1"),
             l=INCOMING,
             w=condition,
         )
@@ -190,7 +195,12 @@ class Planner:
         bounds = self._key_bounds(how)
         self._check_keys(how, bounds)
         matcher = Matcher(
-            self._db, self._state, how.key, self._content, self._stored_wins(how), _is_delete(how)
+            self._db,
+            self._state,
+            how.key,
+            self._compared(how),
+            self._stored_wins(how),
+            _is_delete(how),
         )
         tasks = matcher.match(self._candidates(how, bounds))
         counts = self._judge(how)
@@ -275,7 +285,7 @@ class Planner:
 
     def _stored_wins(self, how: Merge) -> Sql:
         """Whether the stored row ``s`` stands against the loaded row ``l``."""
-        later = self._stored_is_later()
+        later = Sql("FALSE") if how.compares_metadata else self._stored_is_later()
         base = sql("NOT ({later})", later=later) if how.method == "first" else later
         if how.order_by is None:
             return base

@@ -1,0 +1,19 @@
+"""What is used of dbt's and dagster-dbt's private parts does what phlo-dbt needs of it."""
+
+from phlo.config import get_settings
+from phlo_dbt.dbt_private import copy_manifest
+from phlo_dbt.folders import DbtWorkspace
+from phlo_dbt.manifest import parse_manifest
+
+
+def test_copy_manifest_keeps_disabled_nodes_and_leaves_the_original_alone(dbt_project):
+    dbt_project.write("models/gold/one.sql", "select 1 as a")
+    dbt_project.write("models/gold/off.sql", "{{ config(enabled=false) }} select 1 as a")
+    manifest = parse_manifest(DbtWorkspace.of(get_settings()))
+
+    copy = copy_manifest(manifest)
+    copy.nodes["model.shop.one"].compiled_code = "written by a run"
+
+    assert list(copy.disabled) == ["model.shop.off"]
+    assert copy.flat_graph["nodes"].keys() == {"model.shop.one"}
+    assert manifest.nodes["model.shop.one"].compiled_code is None
