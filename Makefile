@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-slow test-trino lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-slow test-trino mutants lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,10 @@ test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads on
 	@command -v mvn >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m trino --timeout 900
+
+mutants: $(READY)  ## Mutate the modules that decide about data: SAMPLE a module, SEED, CHANGED=commit
+	$(BIN)/python scripts/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(CHANGED),--changed $(CHANGED))
 
 lint: $(READY)  ## Style, import contracts
 	$(BIN)/ruff check .
