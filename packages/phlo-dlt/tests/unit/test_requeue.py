@@ -28,7 +28,10 @@ RELAXED = STRICT.replace("le=100", "le=1000")
 EVERY_TYPE = """
     from datetime import date, datetime
     from decimal import Decimal
+    import pandas as pd
     import pandera.pandas as pa
+    import pyarrow as arrow
+    from pandera.typing import Series
 
     class EventSchema(pa.DataFrameModel):
         id: str
@@ -39,6 +42,7 @@ EVERY_TYPE = """
         day: date = pa.Field(nullable=True)
         moment: datetime = pa.Field(nullable=True)
         price: Decimal = pa.Field(nullable=True)
+        exact: Series[pd.ArrowDtype(arrow.decimal128(38, 18))] = pa.Field(nullable=True)
         flag: bool = pa.Field(nullable=True)
         nested: dict = pa.Field(nullable=True)
 """
@@ -146,6 +150,7 @@ def test_values_of_every_type_come_back_as_they_were(events):
         "day": date(1950, 1, 15),
         "moment": datetime(1950, 1, 15, 10, 0, 0, 123456),
         "price": Decimal("12345678901234567890"),
+        "exact": Decimal("12345678901234567.123456789012345678"),
         "flag": True,
         "nested": {"a": [1, None, "é"]},
     }

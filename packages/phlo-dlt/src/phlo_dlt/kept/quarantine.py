@@ -10,16 +10,15 @@ import pyarrow.dataset as ds
 from phlo.contract.types import TIMESTAMP
 from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN
 from phlo.retry import retry_on_moved_head
-from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, sql
+from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, qualified, sql
 from phlo.values import Replace
 
+from phlo_dlt.kept.json_rows import json_object
 from phlo_dlt.rows.conformer import ORIGINAL
 from phlo_dlt.rows.judge import BROKEN, EXCLUDED
 from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from phlo.lake import Lake
     from phlo.names import Partition
     from phlo.protocols import Staged
@@ -80,16 +79,14 @@ def select_broken(attempt: Attempt) -> Sql:
     """
     spec = attempt.spec
     return sql(
-        "SELECT to_json({key}) AS key, to_json(b._phlo_rules) AS rules, "
-        "json_merge_patch(to_json({row}), coalesce(r.{original}, '{{}}')) AS \"row\", "
+        'SELECT {key} AS key, to_json(b._phlo_rules) AS rules, {row} AS "row", '
         "r.{n} NOT IN (SELECT {n} FROM {excluded}) AND {is_kept} AS is_loaded, "
         "CAST({attempt} AS INTEGER) AS attempt, {began} AS {began_name}, "
         "CAST({partition} AS DATE) AS {partition_name}, {run} AS run_id "
         "FROM {rows} r JOIN (SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {broken} "
         "GROUP BY {n}) b ON r.{n} = b.{n}",
-        key=_struct(spec.unique_key),
-        row=_struct(spec.contract.column_names),
-        original=Identifier(ORIGINAL),
+        key=_key(spec),
+        row=json_object(spec.contract.columns, "r", refused=qualified("r", ORIGINAL)),
         n=Identifier(ROW_NUMBER),
         excluded=EXCLUDED,
         is_kept=spec.invalid_rows == "keep",
@@ -104,8 +101,9 @@ def select_broken(attempt: Attempt) -> Sql:
     )
 
 
-def _struct(columns: Sequence[str]) -> Sql:
-    return sql("struct_pack({f})", f=[sql("{c} := r.{c}", c=name) for name in identifiers(columns)])
+def _key(spec: IngestionSpec) -> Sql:
+    columns = [column for name in spec.unique_key if (column := spec.contract.column(name))]
+    return json_object(columns, "r")
 
 
 def select_keys(attempt: Attempt) -> Sql:
@@ -113,8 +111,8 @@ def select_keys(attempt: Attempt) -> Sql:
     keys = attempt.spec.unique_key
     present = [sql("r.{c} IS NOT NULL", c=name) for name in identifiers(keys)]
     return sql(
-        "SELECT DISTINCT to_json({key}) AS key FROM {rows} r WHERE {p}",
-        key=_struct(keys),
+        "SELECT DISTINCT {key} AS key FROM {rows} r WHERE {p}",
+        key=_key(attempt.spec),
         rows=ROWS,
         p=all_of(present),
     )

@@ -132,8 +132,15 @@ def _row(text: str, rules: str, contract: Contract) -> dict[str, Any]:
 
 
 def _value(value: Any, contract: Contract, name: str) -> Any:
-    """A value of the contract's own type, from its JSON, where bytes stand as DuckDB has them."""
+    """Return a value of the contract's own type from its JSON.
+
+    Bytes stand there as DuckDB writes them, NaN and infinity as text.
+    """
     column = contract.column(name)
-    if isinstance(value, str) and column is not None and pa.types.is_binary(column.type):
+    if value is None or column is None:
+        return value
+    if isinstance(value, str) and pa.types.is_binary(column.type):
         return re.sub(rb"\\x([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), value.encode())
+    if isinstance(value, str | Decimal) and pa.types.is_floating(column.type):
+        return float(value)
     return value
