@@ -23,7 +23,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 COLUMNS = [
-    ContractColumn('we"ird; -- \'name', pa.decimal128(38, 18)),
+    ContractColumn("we\"ird; -- 'name", pa.decimal128(38, 18)),
     ContractColumn("ratio", pa.float64()),
     ContractColumn("x", pa.string()),
 ]

@@ -204,7 +204,7 @@ def evolve(update: UpdateSchema, current: Schema, wanted: pa.Schema, table: Tabl
     """
     target = arrow_to_iceberg(wanted, str(table))
     existing = {field.name: field for field in current.fields}
-    renamed = _renames(wanted, existing)
+    renamed = _renames(wanted, existing, table)
     for field in target.fields:
         old = existing.get(renamed.get(field.name, field.name))
         if old is None:
@@ -238,7 +238,8 @@ def drop_unwanted(
         The schema of the columns that stay.
     """
     target = {field.name: field for field in arrow_to_iceberg(wanted, str(table)).fields}
-    renamed = set(_renames(wanted, {field.name: field for field in current.fields}).values())
+    existing = {field.name: field for field in current.fields}
+    renamed = set(_renames(wanted, existing, table).values())
     kept = [f for f in current.fields if f.name in renamed or _can_stay(f, target.get(f.name))]
     for field in current.fields:
         if field not in kept:
@@ -273,14 +274,52 @@ def _can_become(old: IcebergType, new: IcebergType) -> bool:
     return old == new or _fits(old, new) or _fits(new, old)
 
 
-def _renames(wanted: pa.Schema, existing: dict[str, NestedField]) -> dict[str, str]:
-    """Old name by new name, for fields whose old column is there and whose new one is not."""
-    found: dict[str, str] = {}
-    for field in wanted:
-        old = (field.metadata or {}).get(b"renamed_from")
-        if old and field.name not in existing and old.decode() in existing:
-            found[field.name] = old.decode()
-    return found
+def _renames(
+    wanted: pa.Schema, existing: dict[str, NestedField], table: TableName
+) -> dict[str, str]:
+    """Choose the renames to be done: those whose old column is there and whose new name is free.
+
+    A name is free where no column has it, or where its column is renamed as well.
+
+    Returns:
+        Old name by new name.
+
+    Raises:
+        SchemaChangeError: Columns take one another's names.
+    """
+    sources = {f.name: old for f in wanted if (old := _old_name(f)) in existing}
+    _refuse_swaps(sources, table)
+    chosen: dict[str, str] = {}
+    while free := {
+        new: old
+        for new, old in sources.items()
+        if new not in chosen and (new not in existing or new in chosen.values())
+    }:
+        chosen |= free
+    return chosen
+
+
+def _old_name(field: pa.Field) -> str:
+    return (field.metadata or {}).get(b"renamed_from", b"").decode()
+
+
+def _refuse_swaps(sources: dict[str, str], table: TableName) -> None:
+    """Raise where columns take one another's names: a table does not tell whether it has."""
+    for start in sources:
+        name, names = sources[start], [start]
+        while name in sources and name not in names:
+            names.append(name)
+            name = sources[name]
+        if name == start:
+            raise SchemaChangeError(
+                f"Columns of {table} are each renamed from another one of them, so nothing tells "
+                "whether the table has been changed already.",
+                got=", ".join(f"{new!r} renamed_from {sources[new]!r}" for new in names),
+                expected="names that the table does not have",
+                hint="Rename in two loads: first one of them to a name of its own, then to the "
+                "other's.",
+                columns=tuple(names),
+            )
 
 
 def _refuse_other_type(old: NestedField, new: NestedField, table: TableName) -> None:

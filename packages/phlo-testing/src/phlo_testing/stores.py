@@ -365,6 +365,33 @@ class TableStoreConformance:
         rows = {r["id"]: r["remark"] for r in self.read_rows(store, EVENTS)}
         assert rows == {"a": "x", "b": "y"}
 
+    def test_columns_that_pass_their_names_on_keep_their_values(self, store: TableStore) -> None:
+        publish_rows(store, [{"id": "a", "value": 1, "note": "x"}], merge(DAY_1))
+        passed_on = pa.schema(
+            [
+                SCHEMA.field("id"),
+                pa.field("note", pa.int64(), metadata={"renamed_from": "value"}),
+                pa.field("remark", pa.string(), metadata={"renamed_from": "note"}),
+            ]
+        )
+        for key in "bc":  # the second load finds them renamed
+            row = {"id": key, "note": 2, "remark": "y"}
+            publish_rows(store, [row], merge(DAY_1), schema=passed_on)
+        rows = {r["id"]: (r["note"], r["remark"]) for r in self.read_rows(store, EVENTS)}
+        assert rows == {"a": (1, "x"), "b": (2, "y"), "c": (2, "y")}
+
+    def test_columns_that_swap_names_are_refused(self, store: TableStore) -> None:
+        publish_rows(store, [{"id": "a", "value": 1, "note": "x"}], merge(DAY_1))
+        swapped = pa.schema(
+            [
+                SCHEMA.field("id"),
+                pa.field("value", pa.string(), metadata={"renamed_from": "note"}),
+                pa.field("note", pa.int64(), metadata={"renamed_from": "value"}),
+            ]
+        )
+        with pytest.raises(SchemaChangeError, match="each renamed from another"):
+            stage_rows(store, [{"id": "a", "value": "x"}], merge(DAY_1), schema=swapped)
+
     def test_types_are_widened_and_never_narrowed(self, store: TableStore) -> None:
         narrow = SCHEMA.set(1, pa.field("value", pa.int32()))
         publish_rows(store, [{"id": "a", "value": 1}], merge(DAY_1), schema=narrow)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import Identifier, Sql, identifiers, sql
 
-from phlo_dlt.rows.judge import EXCLUDED, may_repeat
+from phlo_dlt.rows.judge import EXCLUDED, is_delete, may_repeat
 from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from phlo_dlt.spec import IngestionSpec
 
 PASSED_OVER, SURVIVORS = Identifier("passed_over"), Identifier("survivors")
-_N = Identifier(ROW_NUMBER)
+_N, _RANK = Identifier(ROW_NUMBER), Identifier("_phlo_rank")
 
 
 def deduplicate(work: Workspace, spec: IngestionSpec) -> int:
@@ -45,19 +45,43 @@ def deduplicate(work: Workspace, spec: IngestionSpec) -> int:
 def _passed_over(spec: IngestionSpec) -> Sql:
     """Only rows of repeated keys are sorted, so that memory goes with their number."""
     return sql(
-        "SELECT {n} FROM {rows} WHERE {n} NOT IN (SELECT {n} FROM {e}) AND {candidate} "
+        "SELECT {n} FROM (SELECT {n}, {keys}, {rank} FROM {rows} "
+        "WHERE {n} NOT IN (SELECT {n} FROM {e}) AND {candidate}) "
         "QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) > 1",
         n=_N,
         rows=ROWS,
         e=EXCLUDED,
         candidate=may_repeat(spec.unique_key, ROWS),
         keys=identifiers(spec.unique_key),
+        rank=_rank(spec),
         order=_order(spec),
+    )
+
+
+def _rank(spec: IngestionSpec) -> Sql:
+    """Select what rows of a key compete by, before their arrival.
+
+    A delete that carries its key alone has no value there: it comes right after the rows of its
+    key that arrived before it.
+    """
+    config = spec.merge_config
+    if config.order_by is None:
+        return sql("NULL AS {r}", r=_RANK)
+    column = Identifier(config.order_by)
+    if config.delete_column is None or config.deduplication_method == "first":
+        return sql("{c} AS {r}", c=column, r=_RANK)
+    return sql(
+        "CASE WHEN {c} IS NULL AND {delete} THEN max({c}) OVER ("
+        "PARTITION BY {keys} ORDER BY {n} ROWS UNBOUNDED PRECEDING) ELSE {c} END AS {r}",
+        c=column,
+        delete=is_delete(spec),
+        keys=identifiers(spec.unique_key),
+        n=_N,
+        r=_RANK,
     )
 
 
 def _order(spec: IngestionSpec) -> Sql:
     is_first = spec.merge_config.deduplication_method == "first"
     direction = Sql("ASC NULLS FIRST" if is_first else "DESC NULLS LAST")
-    columns = [name for name in (spec.merge_config.order_by, ROW_NUMBER) if name is not None]
-    return sql("{c}", c=[sql("{c} {d}", c=Identifier(name), d=direction) for name in columns])
+    return sql("{r} {d}, {n} {d}", r=_RANK, n=_N, d=direction)

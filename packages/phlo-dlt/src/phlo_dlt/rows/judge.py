@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from phlo.contract.rules import FrameRule, Rule, is_null
-from phlo.sql import Identifier, Sql, any_of, identifiers, sql
+from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
 
 from phlo_dlt.rows.conformer import PROBLEMS
 from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS, to_duckdb
@@ -62,15 +62,15 @@ def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> No
     """
     for relation in (BROKEN, WARNED):
         work.run("CREATE TABLE {r} ({n} BIGINT, rule VARCHAR)", r=relation, n=_N)
-    _note_casts(work)
+    _note_casts(work, spec)
     contract = spec.contract
     _note_rules(work, [*_null_keys(spec), *_rules(contract.rules, spec, delivered)], BROKEN)
     if spec.validate:
         for rule in contract.frame_rules:
-            _note_frame_rule(work, rule, contract, BROKEN)
+            _note_frame_rule(work, rule, spec, BROKEN)
         _note_warnings(work, spec, delivered)
         for columns in _unique_sets(spec, within_key=False):
-            note_duplicates(work, columns, spec.contract, ROWS)
+            note_duplicates(work, columns, spec, ROWS)
     _forget_consequences(work, contract)
 
 
@@ -80,14 +80,14 @@ def _note_warnings(work: Workspace, spec: IngestionSpec, delivered: frozenset[st
     _note_rules(work, _rules(in_sql, spec, delivered), WARNED)
     for rule in warnings:
         if isinstance(rule, FrameRule):
-            _note_frame_rule(work, rule, spec.contract, WARNED)
+            _note_frame_rule(work, rule, spec, WARNED)
 
 
 def judge_key_uniqueness(work: Workspace, spec: IngestionSpec, survivors: Identifier) -> None:
     """Judge uniqueness of the key's own columns, after deduplication."""
     if spec.validate:
         for columns in _unique_sets(spec, within_key=True):
-            note_duplicates(work, columns, spec.contract, survivors)
+            note_duplicates(work, columns, spec, survivors)
 
 
 def exclude(work: Workspace, spec: IngestionSpec) -> None:
@@ -98,9 +98,41 @@ def exclude(work: Workspace, spec: IngestionSpec) -> None:
 def _excluded(spec: IngestionSpec, mode: InvalidRows) -> Sql:
     if mode != "keep":
         return sql("SELECT DISTINCT {n} FROM {b}", n=_N, b=BROKEN)
-    must_be = [c for c in spec.contract.columns if _is_required(c) or c.name in spec.unique_key]
-    nulls = any_of([sql("{c} IS NULL", c=Identifier(c.name)) for c in must_be])
-    return sql("SELECT {n} FROM {rows} WHERE {p}", n=_N, rows=ROWS, p=nulls)
+    required = _is_null_in([c for c in spec.contract.columns if _is_required(c)])
+    keys = _is_null_in([c for c in spec.contract.columns if c.name in spec.unique_key])
+    return sql(
+        "SELECT {n} FROM {rows} WHERE ({keys}) OR (({required}) AND NOT {delete})",
+        n=_N,
+        rows=ROWS,
+        keys=keys,
+        required=required,
+        delete=is_delete(spec),
+    )
+
+
+def _is_null_in(columns: Sequence[ContractColumn]) -> Sql:
+    return any_of([sql("{c} IS NULL", c=Identifier(c.name)) for c in columns])
+
+
+def is_delete(spec: IngestionSpec) -> Sql:
+    """Return the condition that a row deletes its key.
+
+    Such a row is judged on its key and the delete column alone, since change feeds send nothing
+    else of a row that is gone.
+    """
+    column = spec.merge_config.delete_column
+    if column is None or spec.merge_strategy != "merge":
+        return Sql("FALSE")
+    return sql("coalesce({c}, FALSE)", c=Identifier(column))
+
+
+def _judges(spec: IngestionSpec, columns: Iterable[str]) -> Sql:
+    """Return the condition that a rule over these columns judges a row."""
+    telling = {*spec.unique_key, spec.merge_config.delete_column}
+    delete = is_delete(spec)
+    if set(columns) <= telling or delete == "FALSE":
+        return Sql("TRUE")
+    return sql("NOT {d}", d=delete)
 
 
 def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
@@ -134,14 +166,19 @@ def _sample(work: Workspace, spec: IngestionSpec) -> Iterable[dict[str, Any]]:
         yield {"row": number, "key": dict(zip(keys, values, strict=True)), "rules": rules}
 
 
-def _note_casts(work: Workspace) -> None:
+def _note_casts(work: Workspace, spec: IngestionSpec) -> None:
+    telling = [f"{name}: cannot be cast" for name in spec.unique_key]
     work.run(
-        "INSERT INTO {b} SELECT {n}, unnest(from_json({p}, '[\"VARCHAR\"]')) FROM {rows} "
-        "WHERE {p} IS NOT NULL",
+        "INSERT INTO {b} SELECT {n}, rule FROM ("
+        "SELECT {n}, unnest(from_json({p}, '[\"VARCHAR\"]')) AS rule, {delete} AS is_delete "
+        "FROM {rows} WHERE {p} IS NOT NULL"
+        ") WHERE NOT is_delete OR {telling}",
         b=BROKEN,
         n=_N,
         p=Identifier(PROBLEMS),
         rows=ROWS,
+        delete=is_delete(spec),
+        telling=any_of([sql("starts_with(rule, {t})", t=text) for text in telling]),
     )
 
 
@@ -172,7 +209,9 @@ def _rules(
     rules: Iterable[Rule], spec: IngestionSpec, delivered: frozenset[str]
 ) -> list[tuple[str, Sql]]:
     return [
-        (rule.name, to_duckdb(rule.predicate)) for rule in rules if _applies(rule, spec, delivered)
+        (rule.name, all_of([to_duckdb(rule.predicate), _judges(spec, rule.columns)]))
+        for rule in rules
+        if _applies(rule, spec, delivered)
     ]
 
 
@@ -201,20 +240,21 @@ def _unique_sets(spec: IngestionSpec, *, within_key: bool) -> list[tuple[str, ..
 
 
 def note_duplicates(
-    work: Workspace, columns: tuple[str, ...], contract: Contract, relation: Identifier
+    work: Workspace, columns: tuple[str, ...], spec: IngestionSpec, relation: Identifier
 ) -> None:
     """Note every row of a repeated combination; rows with a null in it are no duplicates."""
     names = identifiers(columns)
-    chosen = [c for c in contract.columns if c.name in columns]
+    chosen = [c for c in spec.contract.columns if c.name in columns]
     present = to_duckdb(sql("NOT ({p})", p=any_of([is_null(c) for c in chosen])))
     work.run(
         "INSERT INTO {b} SELECT {n}, {rule} FROM {rel} WHERE {present} "
-        "AND {candidate} QUALIFY count(*) OVER (PARTITION BY {names}) > 1",
+        "AND {judged} AND {candidate} QUALIFY count(*) OVER (PARTITION BY {names}) > 1",
         b=BROKEN,
         n=_N,
         rule=f"{', '.join(columns)}: unique",
         rel=relation,
         present=present,
+        judged=_judges(spec, columns),
         candidate=may_repeat(columns, relation),
         names=names,
     )
@@ -234,18 +274,19 @@ def may_repeat(columns: Sequence[str], relation: Identifier) -> Sql:
 
 
 def _note_frame_rule(
-    work: Workspace, rule: FrameRule, contract: Contract, into: Identifier
+    work: Workspace, rule: FrameRule, spec: IngestionSpec, into: Identifier
 ) -> None:
     batches = work.batches(
-        "SELECT {n}, {names} FROM {rows} ORDER BY {n}",
+        "SELECT {n}, {names} FROM {rows} WHERE {judged} ORDER BY {n}",
         FRAME_ROWS,
         n=_N,
         names=identifiers(rule.columns),
         rows=ROWS,
+        judged=_judges(spec, rule.columns),
     )
     for batch in batches:
         rows = pa.Table.from_batches([batch])
-        conformed = _conformed(rows, rule.columns, contract)
+        conformed = _conformed(rows, rule.columns, spec.contract)
         failing = rows.column(ROW_NUMBER).take(pa.array(rule.failing(conformed), pa.int64()))
         _note(work, failing, rule.name, into)
 

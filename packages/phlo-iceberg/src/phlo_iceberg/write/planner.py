@@ -290,7 +290,14 @@ class Planner:
         if how.order_by is None:
             return base
         stored, loaded = qualified("s", how.order_by), qualified("l", how.order_by)
-        above = sql("coalesce({s} > {l}, {s} IS NOT NULL AND {l} IS NULL)", s=stored, l=loaded)
+        # A delete that carries its key alone has no value to compete by: partition and extraction
+        # decide.
+        above = sql(
+            "coalesce({s} > {l}, {s} IS NOT NULL AND {l} IS NULL AND NOT ({delete}))",
+            s=stored,
+            l=loaded,
+            delete=_is_delete(how),
+        )
         below = sql("coalesce({s} < {l}, {s} IS NULL AND {l} IS NOT NULL)", s=stored, l=loaded)
         wins, ties = (below, above) if how.method == "first" else (above, below)
         return sql("({wins}) OR (NOT ({loses}) AND ({base}))", wins=wins, loses=ties, base=base)
