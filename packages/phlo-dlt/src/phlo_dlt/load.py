@@ -38,6 +38,7 @@ from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import LoadAccount
 
+from phlo_dlt.clock import EXTRACTED_AT_ENTRY, clock_warning, latest_extraction
 from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.kept.quarantine import (
     Found,
@@ -87,7 +88,9 @@ class Attempt:
         number: 0 for the first attempt.
         deadline: When it is given up.
         context: Dagster's context, handed to custom checks.
-        began_at: When extraction began.
+        began_at: When extraction began, by the clock that all machines agree on (see
+            :mod:`phlo_dlt.clock`).
+        latest: The latest extraction that the catalog knew then.
         kept: Rows of an earlier run, loaded in place of the function's; ``None``: it is called.
     """
 
@@ -102,7 +105,13 @@ class Attempt:
     deadline: Deadline
     context: Any = None
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    latest: datetime | None = None
     kept: KeptRows | None = None
+
+    @property
+    def extraction_entry(self) -> dict[str, str]:
+        """Entry of a snapshot's summary that tells of this extraction, and of those before it."""
+        return {EXTRACTED_AT_ENTRY: max(self.began_at, self.latest or self.began_at).isoformat()}
 
     @property
     def audit_branch(self) -> str:
@@ -473,6 +482,8 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
     _refuse_moved_cursor(attempt, prepared)
     with account.timed("stage"):
         staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows))
+    if staged.account.deduplicated > account.rows.deduplicated:
+        _warn_of_clocks(attempt, account)
     try:
         with account.timed("audit"):
             audited = attempt.deadline.run(lambda: _audit(attempt, staged))
@@ -496,6 +507,15 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
             attempt.lake.store.discard(one)
         raise
     account.rows = account.published.account
+
+
+def _warn_of_clocks(attempt: Attempt, account: Account) -> None:
+    """Note where rows were passed over for an extraction that lies in the future."""
+    table = attempt.spec.table
+    latest = latest_extraction(attempt.lake, [table])
+    warning = clock_warning(table, latest, datetime.now(UTC))
+    if warning is not None and latest != attempt.latest:
+        account.warnings.append(warning)
 
 
 def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
@@ -531,6 +551,7 @@ def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
             "phlo.attempt": str(attempt.number),
             "phlo.partition": partition,
             "phlo.asset": spec.asset_name,
+            **attempt.extraction_entry,
         },
         on_schema_change=spec.on_schema_change,
     )

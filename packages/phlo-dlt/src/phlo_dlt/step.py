@@ -30,6 +30,7 @@ from phlo.orchestration.partitions import partition_of_asset, require_partition
 from phlo.plugins import notify
 from phlo.transient import is_transient
 
+from phlo_dlt.clock import clock_warning, latest_extraction, next_extraction
 from phlo_dlt.deadline import Deadline
 from phlo_dlt.kept.replay import MANIFEST, staged_run
 from phlo_dlt.kept.requeue import as_requeue, quarantined_rows
@@ -120,6 +121,9 @@ class LoadStep:
             self._kept_rows(spec, lake) as kept,
             staging_folder(settings, run.run_id, spec.asset_name, number) as folder,
         ):
+            now = datetime.now(UTC)
+            latest = latest_extraction(lake, (spec.table, spec.quarantine))
+            self.account.warnings += filter(None, [clock_warning(spec.table, latest, now)])
             attempt = Attempt(
                 spec=spec,
                 lake=lake,
@@ -132,7 +136,8 @@ class LoadStep:
                 deadline=Deadline(spec.max_runtime_seconds, f"The load of {spec.table}"),
                 context=self.context,
                 kept=kept,
-                began_at=kept.began_at if kept else datetime.now(UTC),
+                began_at=kept.began_at if kept else next_extraction(latest, now),
+                latest=latest,
             )
             self.account.from_run = kept.run_id if kept else None
             try:

@@ -179,6 +179,7 @@ def stage_quarantine(attempt: Attempt, rows: ds.Dataset | None, left: Left | Non
         Replace(attempt.partition, revises=left.snapshot_id if left else None),
         schema=SCHEMA,
         partition_by=((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else (),
+        summary=attempt.extraction_entry,
     )
 
 
