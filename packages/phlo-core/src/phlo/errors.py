@@ -161,6 +161,13 @@ class MovedHeadError(RetriableError):
     """The table moved since the stage was planned; plan and audit anew."""
 
 
+class UnknownCommitError(RetriableError):
+    """The catalog did not say whether a commit landed; every file of it is kept.
+
+    ``error.snapshot_ids`` has the snapshot of each table: whether a table has it tells the outcome.
+    """
+
+
 class MovedCursorError(RetriableError):
     """Another load moved the source's cursor since this one was extracted; extract anew."""
 

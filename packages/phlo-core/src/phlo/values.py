@@ -5,10 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from phlo.checks import CheckResult, CheckStatus, Severity
+from phlo.names import Partition, TableName
+
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from phlo.names import Partition, TableName
+__all__ = [
+    "Append",
+    "CheckResult",
+    "CheckStatus",
+    "ColumnStatistics",
+    "DeduplicationMethod",
+    "How",
+    "LoadAccount",
+    "MaintenanceReport",
+    "Merge",
+    "Partition",
+    "ProjectTemplate",
+    "Published",
+    "Repair",
+    "Replace",
+    "Severity",
+    "Snapshot",
+    "TableAsset",
+    "TableName",
+    "TableStatistics",
+]
 
 
 @dataclass(frozen=True, slots=True)

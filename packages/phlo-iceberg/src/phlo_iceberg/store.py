@@ -27,13 +27,14 @@ from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.commit import Commit, commit_all, commit_of
 from phlo_iceberg.commit.rebase import MustPlanAnewError, attempts
 from phlo_iceberg.commit.rebase import rebase as rebase_stage
+from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates, table_of
 from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
 from phlo_iceberg.upkeep.maintenance import Policy, maintain_table
 from phlo_iceberg.upkeep.repair import repair
-from phlo_iceberg.write.metadata_updates import SchemaTransaction, with_updates
+from phlo_iceberg.write.metadata_updates import SchemaTransaction
 from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 
@@ -210,14 +211,15 @@ class IcebergStore:
             if on_schema_change == "sync":
                 current = drop_unwanted(update, current, schema, table)
             evolve(update, current, schema, table)
-        if transaction._updates and on_schema_change == "fail":
+        updates = collected_updates(transaction)
+        if updates and on_schema_change == "fail":
             raise SchemaChangeError(
                 f"The schema of {table} differs from its contract, and on_schema_change is 'fail'.",
                 hint='Set on_schema_change="add_columns", or change the table by hand.',
                 table=table,
             )
-        metadata = with_updates(handle.metadata, transaction._updates)
-        return Target(table, handle, handle.metadata, transaction._updates, metadata)
+        metadata = apply_updates(handle.metadata, updates)
+        return Target(table, handle, handle.metadata, updates, metadata)
 
     def _new_target(
         self, table: TableName, schema: pa.Schema, partition_by: Sequence[tuple[str, str]]
@@ -232,9 +234,9 @@ class IcebergStore:
         )
         return Target(
             table,
-            transaction._table,
+            table_of(transaction),
             None,
-            transaction._updates,
+            collected_updates(transaction),
             transaction.table_metadata,
         )
 
@@ -248,31 +250,35 @@ class IcebergStore:
         """Make stages visible, all or none (see the protocol)."""
         loads = [s for s in staged if isinstance(s, StagedLoad)]
         if rebase:
-            loads = self._publish_rebasing(loads, reads or {})
-        else:
-            self._commit(loads, reads or {})
-        return [_published(load, self._row_count(load)) for load in loads]
+            return self._publish_rebasing(loads, reads or {})
+        return self._commit(loads, reads or {})
+
+    def _commit(
+        self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]
+    ) -> list[Published]:
+        # Counted before the commit: once it has landed, nothing may fail any more.
+        published = [_published(load, self._row_count(load)) for load in loads]
+        commits = [commit_of(load) for load in loads if load.changes_table]
+        if commits:
+            commit_all(self.catalog, commits, reads)
+        return published
 
     def _row_count(self, load: StagedLoad) -> int:
         # What a load found unchanged may be changed by others, and expired, by now.
         unchanged = load.base is not None and load.snapshot is None
         return count_rows(self.state(load.table) if unchanged else load.state)
 
-    def _commit(self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]) -> None:
-        commits = [commit_of(load) for load in loads if load.changes_table]
-        if commits:
-            commit_all(self.catalog, commits, reads)
-
     def _publish_rebasing(
         self, loads: Sequence[StagedLoad], reads: Mapping[TableName, int | None]
-    ) -> list[StagedLoad]:
+    ) -> list[Published]:
         """Commit; where a head moved, move the stages onto it as often as it takes."""
+        published: list[Published] = []
         for attempt in attempts():
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     loads = [self._rebased(load) for load in loads]
-                self._commit(loads, reads)
-        return list(loads)
+                published = self._commit(loads, reads)
+        return published
 
     def _rebased(self, load: StagedLoad) -> StagedLoad:
         handle = self._load(load.table)

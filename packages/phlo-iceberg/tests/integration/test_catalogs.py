@@ -27,7 +27,6 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.catalog.sql import IcebergTables
 from pyiceberg.exceptions import ServerError
 from sqlalchemy import event
-from tenacity import retry, stop_after_delay, wait_fixed
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("servers")]
 
@@ -98,7 +97,6 @@ class TestSqliteCatalogOnS3(Conformance):
 @pytest.fixture
 def rest_store(object_store):
     catalog = load_catalog("lake", **object_store.rest_properties)
-    wait_for_table_bucket(catalog)
     store = IcebergStore(catalog)
     for table in store.list_tables():
         store.drop(table)
@@ -120,18 +118,18 @@ class TestRestCatalog(Conformance):
             stage_rows(store, [{"id": "b", "value": 2}], merge(DAY_1)),
             stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
-        create = commit._create_empty
+        create = rest._create_empty
 
-        def create_late(commit):
+        def create_late(catalog, commit):
             publish_rows(store, [{"id": "c", "value": 3}], merge(DAY_1))
-            create(commit)
+            create(catalog, commit)
 
-        monkeypatch.setattr(commit, "_create_empty", create_late)
+        monkeypatch.setattr(rest, "_create_empty", create_late)
         with pytest.raises(MovedHeadError):
             store.publish(stages)
         assert self.contents(store) == [("a", 1, 1), ("c", 3, 1)]
         assert self.contents(store, OTHER) == []
-        monkeypatch.setattr(commit, "_create_empty", create)
+        monkeypatch.setattr(rest, "_create_empty", create)
         publish_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
         assert self.contents(store, OTHER) == [("z", 9, 1)]
 
@@ -142,7 +140,7 @@ class TestRestCatalog(Conformance):
             stage_rows(store, [{"id": "b", "value": 2}], merge(DAY_1)),
             stage_rows(store, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER),
         ]
-        commit_transaction = commit.commit_transaction
+        commit_transaction = rest.commit_transaction
 
         def commit_and_fail(catalog, changes):
             commit_transaction(catalog, changes)
@@ -151,7 +149,7 @@ class TestRestCatalog(Conformance):
         def fail(name):
             raise ServerError("no answer")
 
-        monkeypatch.setattr(commit, "commit_transaction", commit_and_fail)
+        monkeypatch.setattr(rest, "commit_transaction", commit_and_fail)
         commit.commit_all(store.catalog, [commit.commit_of(stage) for stage in stages], {})
         monkeypatch.undo()
         assert self.contents(store) == [("a", 1, 1), ("b", 2, 1)]
@@ -190,7 +188,7 @@ def test_a_server_without_transactions_refuses_several_tables(poor_server, name)
 
 
 def test_that_a_server_does_not_hold_what_was_read_is_said_once(poor_server, caplog):
-    commit._warn_of_reads.cache_clear()
+    rest._warn_of_reads.cache_clear()
     suite = Conformance()
     read = publish_rows(poor_server, [{"id": "z", "value": 9}], merge(DAY_1), table=OTHER)
     for day in (DAY_1, DAY_2):
@@ -198,9 +196,3 @@ def test_that_a_server_does_not_hold_what_was_read_is_said_once(poor_server, cap
         poor_server.publish([staged], reads={OTHER: read.snapshot_id})
     assert suite.contents(poor_server) == [(str(DAY_1), 1, 1), (str(DAY_2), 1, 2)]
     assert caplog.text.count("commits one table at a time") == 1
-
-
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.2))
-def wait_for_table_bucket(catalog):
-    """The service answers a moment before its table bucket is there."""
-    catalog.list_namespaces()

@@ -92,10 +92,26 @@ def run_object_store(folder: Path) -> Iterator[ObjectStore]:
         try:
             _wait_for(f"{store.s3_endpoint}/healthz", process)
             _wait_for(f"{store.catalog_uri}/v1/config", process)
+            _wait_for_table_bucket(store)
             yield store
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+def _wait_for_table_bucket(store: ObjectStore) -> None:
+    """Wait for the catalog's bucket: the service answers a moment before it is there."""
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.exceptions import NoSuchNamespaceError, RESTError
+
+    for _ in range(150):
+        try:
+            load_catalog("lake", **store.rest_properties).list_namespaces()
+        except (NoSuchNamespaceError, RESTError):
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(f"{store.catalog_uri} has no table bucket")
 
 
 def _command(folder: Path, ports: Mapping[str, int]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
+
+
+@dataclass(frozen=True)
+class _Loss:
+    request: str
+    status: int | None
+    is_handed_on: bool
 
 
 class FaultyProxy(ThreadingHTTPServer):
@@ -25,6 +33,7 @@ class FaultyProxy(ThreadingHTTPServer):
         url: Where it listens.
         requests: The requests seen, such as ``GET /bucket/key``.
         fail_from: Number of the first request that is refused, counted from 1; ``None``: none is.
+        lost: The requests whose answers were lost (see :meth:`lose_next`).
     """
 
     daemon_threads = True
@@ -41,6 +50,29 @@ class FaultyProxy(ThreadingHTTPServer):
         with self._lock:
             self.requests: list[str] = []
             self.fail_from = fail_from
+            self.lost: list[str] = []
+            self._loss: _Loss | None = None
+
+    def lose_next(self, request: str, *, status: int | None, is_handed_on: bool) -> None:
+        """Lose the answer of the next request that begins so.
+
+        Args:
+            request: Such as ``POST /iceberg/v1/transactions``.
+            status: What the client gets in its place; ``None`` cuts it off.
+            is_handed_on: Whether the service gets the request.
+        """
+        with self._lock:
+            self._loss = _Loss(request, status, is_handed_on)
+
+    def loss_of(self, request: str) -> _Loss | None:
+        """Return how the answer to this request is lost, ``None`` where it is not."""
+        with self._lock:
+            loss = self._loss
+            if loss is None or not request.startswith(loss.request):
+                return None
+            self._loss = None
+            self.lost.append(request)
+            return loss
 
     def admits(self, request: str) -> bool:
         """Note a request; whether it is to be handed on."""
@@ -69,7 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self._body()
-        if self.server.admits(f"{self.command} {self.path}"):
+        loss = self.server.loss_of(f"{self.command} {self.path}")
+        if loss is not None:
+            self._lose(loss, body)
+        elif self.server.admits(f"{self.command} {self.path}"):
             self._hand_on(body)
         else:
             # Clients do not try a refusal again, as they would a failure of the server.
@@ -88,15 +123,28 @@ class _Handler(BaseHTTPRequestHandler):
             pass  # trailers
         return b"".join(chunks)
 
+    def _lose(self, loss: _Loss, body: bytes) -> None:
+        if loss.is_handed_on:
+            self._ask(body)
+        if loss.status is None:
+            self.close_connection = True
+            self.connection.close()
+        else:
+            self._answer(loss.status, {}, b"")
+
     def _hand_on(self, body: bytes) -> None:
+        status, headers, content = self._ask(body)
+        self._answer(status, headers, content)
+
+    def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         upstream = self.server.upstream
         connection = http.client.HTTPConnection(str(upstream.hostname), upstream.port, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
-        self._answer(answer.status, dict(answer.getheaders()), content)
         connection.close()
+        return answer.status, dict(answer.getheaders()), content
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
         lengths = {k.lower(): v for k, v in headers.items()}

@@ -17,8 +17,8 @@ from phlo.sql import Identifier, Sql, partition_predicate, same_values, sql
 from phlo.values import Append, Merge, Replace
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from phlo_iceberg.pyiceberg_private import apply_updates
 from phlo_iceberg.read.state import TableState, connect, use_object_store
-from phlo_iceberg.write.metadata_updates import with_updates
 from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import own_entries, row_count_entry
 
@@ -141,7 +141,7 @@ def _on_head(staged: StagedLoad, handle: Table, now: TableState) -> StagedLoad:
     snapshot = builder.build(entries)
     staged.delete_written(superseded)
     moved = replace(staged, handle=handle, base=metadata, snapshot=snapshot)
-    return replace(moved, metadata=with_updates(metadata, moved.snapshot_updates()))
+    return replace(moved, metadata=apply_updates(metadata, moved.snapshot_updates()))
 
 
 def _manifests(staged: StagedLoad) -> list[str]:

@@ -11,7 +11,6 @@ snapshot that is kept, and takes effect when the catalog names it.
 from __future__ import annotations
 
 import uuid
-from copy import copy
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,6 +25,7 @@ from pyiceberg.manifest import (
     write_manifest_list,
 )
 
+from phlo_iceberg.pyiceberg_private import MANIFEST_PATH_POSITION, with_path
 from phlo_iceberg.write.data_files import DELETE_SCHEMA, write_delete_file
 from phlo_iceberg.write.snapshot import manifest_writer
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
-_MANIFEST_PATH, _MANIFEST_LENGTH = 0, 1
+_MANIFEST_LENGTH = 1
 _FILE_PATH = 1
 
 
@@ -110,9 +110,7 @@ class Relocation:
         return self._manifests[manifest.manifest_path]
 
     def _write_manifest(self, manifest: ManifestFile) -> ManifestFile:
-        there = copy(manifest)
-        there._data = [*manifest._data]
-        there[_MANIFEST_PATH] = self.moved(manifest.manifest_path)
+        there = with_path(manifest, self.moved(manifest.manifest_path))
         entries = there.fetch_manifest_entry(self._io, discard_deleted=False)
         writer = manifest_writer(
             self._now,
@@ -126,7 +124,7 @@ class Relocation:
                 writer.add_entry(self._entry(entry))
         written = writer.to_manifest_file()
         # Counts, bounds and sequence numbers stay: the entries are the same.
-        there[_MANIFEST_PATH] = written.manifest_path
+        there[MANIFEST_PATH_POSITION] = written.manifest_path
         there[_MANIFEST_LENGTH] = written.manifest_length
         return there
 

@@ -22,6 +22,7 @@ from pyiceberg.table.locations import load_location_provider
 
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.commit import metadata_location, point_at
+from phlo_iceberg.pyiceberg_private import open_file_io, write_metadata
 from phlo_iceberg.upkeep.relocate import Relocation
 from phlo_iceberg.write.data_files import list_files
 
@@ -54,7 +55,7 @@ def repair(catalog: Catalog, *, dry_run: bool) -> list[Repair]:
     if not isinstance(catalog, SqlCatalog):
         return []
     warehouse = catalog.properties["warehouse"].rstrip("/")
-    io = catalog._load_file_io(location=warehouse)
+    io = open_file_io(catalog, warehouse)
     listed = [
         TableName(namespace[0], identifier[-1])
         for namespace in catalog.list_namespaces()
@@ -133,5 +134,5 @@ def _settle(catalog: SqlCatalog, io: FileIO, found: _Found) -> str:
     settled = Relocation(metadata, io, found.folder).metadata()
     provider = load_location_provider(settled.location, settled.properties)
     path = provider.new_table_metadata_file_location(found.version + 1)
-    catalog._write_metadata(settled, io, path)
+    write_metadata(catalog, settled, io, path)
     return path

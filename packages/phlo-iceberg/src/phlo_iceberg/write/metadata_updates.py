@@ -10,12 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyiceberg.table import Transaction
-from pyiceberg.table.update import (
-    _apply_table_update,
-    _TableMetadataUpdateContext,
-    _update_table_metadata_log,
-)
 from pyiceberg.utils.datetime import datetime_to_millis
+
+from phlo_iceberg.pyiceberg_private import apply_updates, log_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,18 +22,10 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableUpdate
 
 
-def with_updates(metadata: TableMetadata, updates: Iterable[TableUpdate]) -> TableMetadata:
-    """The metadata as a commit of these updates would make it."""
-    context = _TableMetadataUpdateContext()
-    for update in updates:
-        metadata = _apply_table_update(update, metadata, context)
-    return metadata
-
-
 def next_metadata(current: Table, updates: Iterable[TableUpdate]) -> TableMetadata:
-    """The metadata to write in place of a table's present one, which enters its log."""
-    before, changed = current.metadata, with_updates(current.metadata, updates)
-    changed = _update_table_metadata_log(changed, current.metadata_location, before.last_updated_ms)
+    """Build the metadata to write in place of a table's present one, which enters its log."""
+    before, changed = current.metadata, apply_updates(current.metadata, updates)
+    changed = log_metadata(changed, current.metadata_location, before.last_updated_ms)
     if changed.last_updated_ms > before.last_updated_ms:
         return changed
     now = datetime_to_millis(datetime.now(UTC))
@@ -49,4 +38,4 @@ class SchemaTransaction(Transaction):
     @property
     def table_metadata(self) -> TableMetadata:
         """The metadata as changed so far."""
-        return with_updates(self._table.metadata, self._updates)
+        return apply_updates(self._table.metadata, self._updates)

@@ -21,6 +21,7 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
+from phlo_iceberg.pyiceberg_private import apply_updates
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.state import (
@@ -33,7 +34,6 @@ from phlo_iceberg.read.state import (
 )
 from phlo_iceberg.write.data_files import DataFileWriter, delete_files, write_position_deletes
 from phlo_iceberg.write.matching import INCOMING
-from phlo_iceberg.write.metadata_updates import with_updates
 from phlo_iceberg.write.planner import Plan, Planner
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 
@@ -205,7 +205,7 @@ def stage_load(
         strategy=strategy,
         handle=target.handle,
         base=target.base,
-        metadata=with_updates(target.metadata, added),
+        metadata=apply_updates(target.metadata, added),
         updates=(*target.updates, *_changed_properties(target, properties)),
         change=change,
         snapshot=snapshot,
