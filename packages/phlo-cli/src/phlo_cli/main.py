@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from phlo.errors import PhloError, PluginError, nearest
 from phlo.plugins import plugin_manager
+from phlo.redaction import install_redaction, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,20 +132,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # takes a tenth of a short command's time, and once more at its end half a second.
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     atexit.register(gc.freeze)
+    install_redaction()
     verbose = bool({"--verbose", "-v"} & set(sys.argv[1:] if arguments is None else arguments))
     try:
         build_cli()(arguments, prog_name="phlo")
     except PhloError as error:
         if verbose:
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(redact(f"Error: {error}"), err=True)
         sys.exit(exit_code(error))
     except Exception as error:
         if verbose:
             raise
-        click.echo(
-            f"Error: {type(error).__name__}: {error}\n\nHint: --verbose shows where.", err=True
-        )
+        message = redact(f"{type(error).__name__}: {error}")
+        click.echo(f"Error: {message}\n\nHint: --verbose shows where.", err=True)
         sys.exit(FAILED)
 
 

@@ -105,3 +105,31 @@ def test_plugin_list_shows_what_is_switched_off(phlo, monkeypatch):
     assert rows["quality"]["is_enabled"] is False
     assert rows["quality"]["hooks"] == []
     assert rows["quality"]["checks"] == []
+
+
+LEAKS = """
+    import logging, os
+    import dagster as dg
+
+    @dg.asset
+    def leaks(context) -> None:
+        context.log.info(f"asking with {os.environ['SHOP_TOKEN']}")
+        logging.getLogger("phlo_dlt.shop").warning("asking with %s", os.environ["SHOP_TOKEN"])
+        try:
+            raise ValueError(f"{os.environ['SHOP_TOKEN']} is refused")
+        except ValueError as error:
+            raise RuntimeError("no answer") from error
+"""
+
+
+def test_no_secret_of_a_plain_asset_is_printed_or_kept(phlo_project, phlo_process, monkeypatch):
+    monkeypatch.setenv("SHOP_TOKEN", "caNARY-of-env")
+    phlo_project.write("workflows/leaks.py", LEAKS)
+    failed = phlo_process("--verbose", "materialize", "leaks")
+    logs = phlo_process("logs", "--full")
+    assert failed.code == 1
+    assert "ValueError: *** is refused" in logs.out
+    for answer in (failed, logs):
+        assert "caNARY-of-env" not in answer.out + answer.err
+    files = [f for f in phlo_project.root.joinpath(".phlo").rglob("*") if f.is_file()]
+    assert not [str(file) for file in files if b"caNARY-of-env" in file.read_bytes()]

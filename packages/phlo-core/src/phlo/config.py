@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phlo.errors import ConfigurationError
 from phlo.folders import STAGING, STATE_DIR
-from pydantic import Field, ValidationError, field_validator
+from phlo.redaction import remember_secrets
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
@@ -112,6 +113,13 @@ def load_settings(kind: type[S]) -> S:
 
 @cache
 def _read_settings(kind: type[BaseSettings]) -> BaseSettings:
+    settings = _read_validated(kind)
+    secrets = [v for _, v in settings if isinstance(v, SecretStr)]
+    remember_secrets(secret.get_secret_value() for secret in secrets)
+    return settings
+
+
+def _read_validated(kind: type[BaseSettings]) -> BaseSettings:
     try:
         return kind(_env_file=find_project_dir() / ".env")  # pyright: ignore[reportCallIssue]
     except ValidationError as exc:

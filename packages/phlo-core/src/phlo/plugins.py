@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pluggy
 from phlo import hookspecs
 from phlo.errors import PluginError
+from phlo.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def notify(hook: str, event: object) -> None:
         hook: Name of a ``phlo_on_*`` hook.
         event: Its event.
     """
+    event = _without_secrets(event)
     for implementation in getattr(plugin_manager().hook, hook).get_hookimpls():
         try:
             implementation.function(event)
@@ -99,6 +101,13 @@ def notify(hook: str, event: object) -> None:
                 implementation.plugin_name,
                 exc_info=True,
             )
+
+
+def _without_secrets(event: object) -> object:
+    error = getattr(event, "error", None)
+    if not isinstance(error, str):
+        return event
+    return replace(event, error=redact(error))  # pyright: ignore[reportArgumentType] - a dataclass
 
 
 def _enabled_entries() -> list[EntryPoint]:

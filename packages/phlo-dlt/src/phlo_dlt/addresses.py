@@ -8,8 +8,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from phlo.errors import BrokenSourceError
-
-from phlo_dlt.redact import redact
+from phlo.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,12 +7,16 @@ Each function says what it does, why no public way will do, and the version it w
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from dlt.common import jsonpath
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.doc import BaseDocProvider
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.sources.helpers.rest_client.client import RESTClient
 
 if TYPE_CHECKING:
@@ -45,7 +49,29 @@ def resource_pipe(resource: DltResource) -> Pipe:
     return resource._pipe
 
 
+def configured_secrets() -> Iterator[str]:
+    """Yield the values of ``secrets.toml`` and what was fetched from vaults.
+
+    Those of ordinary keys, such as ``host``, are left out. dlt looks secrets up by name and lists
+    none (dlt 1.31).
+    """
+    for provider in Container()[PluggableRunContext].providers.providers:
+        if provider.supports_secrets and isinstance(provider, BaseDocProvider):
+            yield from _secret_leaves(provider._config_doc)
+
+
+def _secret_leaves(values: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _secret_leaves(value)
+        elif isinstance(value, str) and not _ORDINARY_KEY.search(key):
+            yield value
+
+
 _absent_selectors: ContextVar[list[tuple[str, str]] | None] = ContextVar("absent", default=None)
+_ORDINARY_KEY = re.compile(
+    r"host|port|database|user|drivername|schema|url|uri|region|bucket|name|path|type", re.IGNORECASE
+)
 _PLAIN_PATH = re.compile(r"(\$\.)?[\w-]+(\.[\w-]+)*")
 
 

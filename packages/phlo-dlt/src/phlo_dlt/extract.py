@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dlt
@@ -20,18 +22,19 @@ from dlt.extract.items import TableNameMeta
 from dlt.extract.items_transform import ItemTransform, LimitItem
 from dlt.extract.pipe import Pipe
 from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.pipeline.trace import TRACE_FILE_NAME
 from phlo.errors import ConfigurationError
+from phlo.redaction import remember_secrets
 
 from phlo_dlt.addresses import explain_nothing
 from phlo_dlt.cursor import CountStep, CursorReport, CursorWatch
-from phlo_dlt.dlt_private import resource_pipe, watch_absent_selectors
+from phlo_dlt.dlt_private import configured_secrets, resource_pipe, watch_absent_selectors
 from phlo_dlt.routing import RouteStep
 from phlo_dlt.rows.conformer import Conformer, are_dicts, batches_of
 from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from phlo.contract import Contract
 
@@ -283,12 +286,23 @@ def _state(pipeline: dlt.Pipeline) -> str | None:
     return json.typed_dumps(sources) if sources else None
 
 
+@contextmanager
+def _remembering_secrets(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Remember what dlt fetches from vaults in a block; remove the trace of its raw errors."""
+    try:
+        yield
+    finally:
+        remember_secrets(configured_secrets())
+        Path(pipeline.working_dir, TRACE_FILE_NAME).unlink(missing_ok=True)
+
+
 def _run(
     pipeline: dlt.Pipeline, data: DltSource | DltResource, name: str
 ) -> tuple[str, Sequence[Mapping[str, Any]]]:
     """Extract; returns dlt's load id, and the places that the source reads from."""
     try:
-        info = pipeline.extract(data)
+        with _remembering_secrets(pipeline):
+            info = pipeline.extract(data)
     except PipelineStepFailed as exc:
         raise_source_error(exc, name)
     locations = [place for steps in info.metrics.values() for s in steps for place in s["inputs"]]

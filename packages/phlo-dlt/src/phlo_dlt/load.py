@@ -34,11 +34,13 @@ from phlo.names import (
     ROW_ID_COLUMN,
     RUN_ID_COLUMN,
 )
+from phlo.redaction import remember_secrets
 from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import LoadAccount
 
 from phlo_dlt.clock import EXTRACTED_AT_ENTRY, clock_warning, latest_extraction
+from phlo_dlt.dlt_private import configured_secrets
 from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.kept.quarantine import (
     Found,
@@ -255,6 +257,7 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Pre
 
 def _call(attempt: Attempt, call: Callable[[], Any]) -> Any:
     """Call the ingestion function."""
+    remember_secrets(configured_secrets())
     try:
         return call()
     except Exception as exc:  # noqa: BLE001 - raised again as one of phlo's

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dagster import Failure, RetryRequested
 from phlo.errors import BrokenSourceError, PhloError, SourceError
+from phlo.redaction import redact
 from phlo.specs import relative_path
 from phlo.transient import error_chain, is_transient
-
-from phlo_dlt.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ def raise_source_error(error: Exception, name: str) -> NoReturn:
     """Raise what a source failed with as a SourceError or a BrokenSourceError.
 
     An error that phlo raised, or a ``Failure`` or ``RetryRequested`` of Dagster, is raised as it
-    is. Where a message holds a secret, the errors behind it are cut off.
+    is.
 
     Args:
         error: What was raised.
@@ -32,10 +31,10 @@ def raise_source_error(error: Exception, name: str) -> NoReturn:
     purposeful = next((e for e in errors if isinstance(e, _RAISED_ON_PURPOSE)), None)
     if purposeful is not None:
         raise purposeful
-    text = f"{type(errors[-1]).__name__}: {errors[-1]}"
-    message = f"The source of {name!r} failed: {redact(text)}{_place(errors)}"
-    has_secret = any(redact(str(e)) != str(e) for e in errors)
-    raise _classified(error, message) from (None if has_secret else error)
+    told = next((e for e in errors if not type(e).__module__.startswith("dlt.")), errors[-1])
+    text = f"{type(told).__name__}: {told}"
+    message = redact(f"The source of {name!r} failed: {text}{_place(errors)}")
+    raise _classified(error, message) from error
 
 
 def _classified(error: Exception, message: str) -> PhloError:

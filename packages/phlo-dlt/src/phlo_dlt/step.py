@@ -36,7 +36,6 @@ from phlo_dlt.kept.replay import MANIFEST, staged_run
 from phlo_dlt.kept.requeue import as_requeue, quarantined_rows
 from phlo_dlt.kept.staging import staging_folder
 from phlo_dlt.load import Account, Attempt, describe, run_load
-from phlo_dlt.redact import redact
 from phlo_dlt.settings import get_dlt_settings
 
 if TYPE_CHECKING:
@@ -239,9 +238,7 @@ class LoadStep:
 
 
 def _describe_error(error: Exception) -> str:
-    if isinstance(error, PhloError):
-        return str(error)
-    return redact(f"{type(error).__name__}: {error}")
+    return str(error) if isinstance(error, PhloError) else f"{type(error).__name__}: {error}"
 
 
 def type_hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -53,3 +53,13 @@ class PostgresSettings(BaseSettings):
         False,
         description="Whether the embedded server runs on when the last phlo process ends.",
     )
+
+    @field_validator("host")
+    @classmethod
+    def _is_host_name(cls, host: str | None) -> str | None:
+        if host and ("://" in host or "@" in host):
+            raise ValueError(
+                "this is an address, not a host; write host, port, user and password each into "
+                "its own PHLO_POSTGRES_ variable"
+            )
+        return host

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.checks import CheckResult, CheckStatus, Severity
 from phlo.errors import InvalidArgumentError
+from phlo.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ class QualityCheckResult:
         """The result of a check that could not be judged: neither passed nor failed."""
         if isinstance(reason, BaseException):
             reason = f"{type(reason).__name__}: {reason}"
-        return cls(False, None, reason, status=CheckStatus.COULD_NOT_RUN)
+        return cls(False, None, redact(reason), status=CheckStatus.COULD_NOT_RUN)
 
     def metadata(self) -> dict[str, Any]:
         """The guide's keys: verdict, check, table, columns, counts, seconds."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 from phlo.errors import PhloError
+from phlo.redaction import redact
 
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
@@ -69,9 +70,9 @@ def _examine(subject: str, look: Callable[[], Finding | str]) -> Finding:
     try:
         found = look()
     except PhloError as error:
-        return Finding(subject, "failed", error.message, error.hint or "")
+        return Finding(subject, "failed", redact(error.message), error.hint or "")
     except Exception as error:  # noqa: BLE001 - whatever hinders a project is to be reported
-        return Finding(subject, "failed", f"{type(error).__name__}: {error}")
+        return Finding(subject, "failed", redact(f"{type(error).__name__}: {error}"))
     return found if isinstance(found, Finding) else Finding(subject, "ok", found)
 
 

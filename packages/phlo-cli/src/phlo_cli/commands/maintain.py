@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from phlo.redaction import redact
 
 from phlo_cli.output import output_options
 
@@ -45,7 +46,7 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
         for path in (path for report in reports for path in report.removed_files):
             output.line(f"would remove {path}")
     for error in errors[:-1]:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(redact(f"Error: {error}"), err=True)
     if errors:  # told, and made an exit code, as any other command's
         raise errors[-1]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from phlo.errors import PhloError
+from phlo.redaction import redact
 
 from phlo_cli.output import cell, counted, is_terminal, output_options, plain
 
@@ -57,7 +58,7 @@ def _converse(as_csv: bool, limit: int, output: Output) -> None:
         try:
             _answer(statement, as_csv, limit, output)
         except PhloError as error:
-            output.line(f"Error: {error}", style="red")
+            output.line(redact(f"Error: {error}"), style="red")
 
 
 def _statements() -> Iterator[str]:

@@ -25,6 +25,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 )
 from phlo.errors import DuplicateAssetError, InvalidArgumentError
 from phlo.names import TableName
+from phlo.orchestration.dagster_private import redact_recorded_errors
 from phlo.plugins import plugin_manager
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def build_definitions(project: Project) -> Definitions:
         DuplicateAssetError: Two assets have one key, or two resources one name.
         InvalidArgumentError: A plain asset takes a resource as if it were an asset.
     """
+    redact_recorded_errors()
     parts = list(plugin_manager().hook.phlo_register_definitions(project=project))
     resources = build_resources(project)
     parts.extend(_own_definitions(project, resources))

@@ -11,6 +11,7 @@ from dagster._core.instance.ref import InstanceRef
 from phlo.errors import ConfigurationError
 from phlo.folders import DAGSTER, make_folder
 from phlo.locks import locked, write_whole
+from phlo.orchestration.dagster_private import redact_recorded_errors
 
 if TYPE_CHECKING:
     from phlo.config import Settings
@@ -59,6 +60,7 @@ def open_instance(settings: Settings) -> DagsterInstance:
     Raises:
         ConfigurationError: ``DAGSTER_HOME`` names a folder that is not there.
     """
+    redact_recorded_errors()
     home = prepare_home(settings)
     with locked(home / ".lock"):
         return DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
