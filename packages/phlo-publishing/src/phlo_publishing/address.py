@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+# What is no part of a host's name, an address or the folder of a socket.
+_NO_HOST = re.compile(r"://|[@=?#\s]")
 
 # A failed connection has no SQLSTATE, so its message has to tell.
 _REFUSALS = ("authentication", "does not exist", "pg_hba.conf", "no password", "permission denied")
@@ -42,6 +46,22 @@ class PostgresAddress:
     password: SecretStr | None = None
     sslmode: str | None = None
     connect_timeout_seconds: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse a URL as host, without showing it: it may hold a password.
+
+        Raises:
+            ConfigurationError: The host, or the database, is a URL or a connection string.
+        """
+        for setting, value in (("HOST", self.host), ("DATABASE", self.database)):
+            if _NO_HOST.search(value) if setting == "HOST" else "://" in value:
+                raise ConfigurationError(
+                    f"PHLO_POSTGRES_{setting} is no name, but a URL or a connection string, "
+                    "which is not shown because it may hold a password.",
+                    expected="the name alone",
+                    hint="Set PHLO_POSTGRES_HOST, PHLO_POSTGRES_PORT, PHLO_POSTGRES_DATABASE, "
+                    "PHLO_POSTGRES_USER and PHLO_POSTGRES_PASSWORD apart.",
+                )
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}/{self.database}"
@@ -94,7 +114,7 @@ class PostgresAddress:
         return text.replace(secret, "***") if secret else text
 
     def _failure(self, exc: psycopg.Error) -> ConfigurationError | ServiceError:
-        reason = self.scrub(str(exc)).strip().splitlines()[-1]
+        reason = " ".join(self.scrub(str(exc)).split()).rstrip(".")
         if any(refusal in reason for refusal in _REFUSALS):
             return ConfigurationError(
                 f"PostgreSQL refuses {self}: {reason}.",

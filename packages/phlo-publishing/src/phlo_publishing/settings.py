@@ -47,7 +47,7 @@ class PostgresSettings(BaseSettings):
         10, ge=2, description="Seconds to wait for the server to answer."
     )
     lock_timeout_seconds: float = Field(
-        60, gt=0, description="Seconds to wait for readers to leave a table that is swapped."
+        60, gt=0, description="Seconds that a publish waits for readers and other publishes."
     )
     keep_running: bool = Field(
         False,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 is_type = pa.types
 MAX_NAME_BYTES = 63  # PostgreSQL cuts longer names off in silence
 _MAX_DIGITS = 38
+_MAX_COLUMNS = 1600
+_SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ def published_columns(schema: pa.Schema, source: TableName) -> list[PublishedCol
         raise ColumnNotFoundError(
             f"The mart {str(source)!r} has no columns.", hint="Give its model at least one."
         )
+    if len(schema) > _MAX_COLUMNS:
+        raise UnsupportedTypeError(
+            f"The mart {str(source)!r} has more columns than a table in PostgreSQL can have.",
+            got=f"{len(schema)} columns",
+            expected=f"at most {_MAX_COLUMNS}",
+            hint="Publish a model that selects fewer of them.",
+        )
     return [_column(field, source) for field in schema]
 
 
@@ -74,6 +83,13 @@ def check_name(name: str, what: str) -> str:
 
 def _column(field: pa.Field, source: TableName) -> PublishedColumn:
     name = check_name(field.name, f"The column of {str(source)!r}")
+    if name in _SYSTEM_COLUMNS:
+        raise InvalidNameError(
+            f"The column {name!r} of {str(source)!r} has the name of a system column.",
+            expected=f"a name other than {', '.join(_SYSTEM_COLUMNS)}",
+            hint="Give it another name in the mart.",
+            name=name,
+        )
     found = _postgres_type(field.type)
     if found is None:
         raise UnsupportedTypeError(

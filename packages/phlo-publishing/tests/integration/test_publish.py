@@ -114,7 +114,7 @@ def test_the_record_says_what_was_published_from_where(write_mart, publish, data
     publish({"m": "marts.m"}, data_source="sales", target_schema="bi")
     found = database.execute(
         "SELECT table_name, source, snapshot_id, data_source, row_count, "
-        "now() - published_at < interval '1 minute' FROM bi._phlo_published"
+        "now() - published_at < interval '1 minute' FROM phlo.published"
     ).fetchall()
     assert found == [("m", "marts.m", snapshot, "sales", 2, True)]
 
@@ -170,7 +170,7 @@ def test_a_failure_in_one_table_leaves_all_old_tables(write_mart, publish, datab
     tables = database.execute(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'marts'::regnamespace"
     ).fetchall()
-    assert sorted(tables) == [("_phlo_published",), ("a",), ("b",)]
+    assert sorted(tables) == [("a",), ("b",)]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,11 @@ def test_a_name_too_long_for_postgresql_is_refused(write_mart, publish):
         publish({"é" * 32: "marts.m"})
 
 
-def test_the_table_of_records_is_not_published_over(write_mart, publish):
+@pytest.mark.parametrize("schema", ["phlo", "phlo_new", "pg_mine"])
+def test_schemas_of_phlo_and_postgresql_are_not_published_to(schema, write_mart, publish):
     write_mart("marts.m", numbers(1))
-    with pytest.raises(InvalidNameError, match="notes what it published"):
-        publish({"_phlo_published": "marts.m"})
+    with pytest.raises(InvalidNameError, match="keeps for itself"):
+        publish({"published": "marts.m"}, target_schema=schema)
 
 
 def test_an_unknown_mart_names_the_nearest(write_mart, publish):

@@ -1,0 +1,115 @@
+"""Values of a publish: what is asked for, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from phlo.names import TableName
+
+Mode = Literal["replace", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mart:
+    """A mart to publish, at one snapshot.
+
+    Attributes:
+        source: The mart's table in the lake.
+        snapshot_id: The snapshot that is published; ``None`` for a mart never written.
+        schema: Schema of the published table.
+        target: Name of the published table.
+        source_schema: The mart's columns, with nullability and ``doc`` in their metadata.
+    """
+
+    source: TableName
+    snapshot_id: int | None
+    schema: str
+    target: str
+    source_schema: pa.Schema
+
+    @property
+    def published_name(self) -> str:
+        """The published table with its schema."""
+        return f"{self.schema}.{self.target}"
+
+    @property
+    def source_columns(self) -> list[list[str]]:
+        """Name, type and comment of each of the mart's columns, as they are recorded."""
+        return [[f.name, str(f.type), self.docs.get(f.name, "")] for f in self.source_schema]
+
+    @property
+    def docs(self) -> dict[str, str]:
+        """The comments of the mart's columns, of those that have one."""
+        docs = {f.name: (f.metadata or {}).get(b"doc", b"").decode() for f in self.source_schema}
+        return {name: doc for name, doc in docs.items() if doc}
+
+    @property
+    def required_columns(self) -> list[str]:
+        """The mart's columns that never hold a null."""
+        return [f.name for f in self.source_schema if not f.nullable]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMart:
+    """One table of a publish.
+
+    Attributes:
+        source: The mart read, ``namespace.table``.
+        target: The published table, with its schema.
+        row_count: Its rows.
+        column_count: Its columns.
+        bytes: Its size in PostgreSQL, indexes included.
+        seconds: Wall time it took to fill; 0.0 when skipped.
+        snapshot_id: The mart's snapshot; ``None`` for a mart never written.
+        is_skipped: Whether that snapshot was published already.
+        mode: ``replace`` for a whole new table, ``merge`` where only changed rows were written.
+        changed_rows: Rows written or deleted; all of them for ``replace``, 0 when skipped.
+    """
+
+    source: str
+    target: str
+    row_count: int
+    column_count: int
+    bytes: int
+    seconds: float
+    snapshot_id: int | None
+    is_skipped: bool = False
+    mode: Mode = "replace"
+    changed_rows: int = 0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows written or deleted per second; 0.0 when skipped."""
+        return self.changed_rows / self.seconds if self.seconds else 0.0
+
+    def as_skipped(self) -> PublishedMart:
+        """Return the numbers of a publish that found this one done already."""
+        return replace(self, seconds=0.0, is_skipped=True, changed_rows=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOptions:
+    """How marts are published.
+
+    Attributes:
+        data_source: The domain that the marts belong to.
+        run_id: Dagster's run id.
+        batch_size: Rows sent at a time.
+        force: Whether to publish a snapshot that is published already, and let a table shrink.
+        max_shrink: Share of its rows (0 to 1) that a table may lose.
+        mode: ``replace`` or ``merge``.
+        key: Columns by which ``merge`` finds rows, of each published table.
+        primary_key: Columns of the primary key of each published table that has none yet.
+    """
+
+    data_source: str
+    run_id: str
+    batch_size: int
+    force: bool
+    max_shrink: float
+    mode: Mode = "replace"
+    key: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    primary_key: dict[str, tuple[str, ...]] = field(default_factory=dict)

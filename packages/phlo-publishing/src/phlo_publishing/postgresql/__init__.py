@@ -1,0 +1,1 @@
+"""Write published tables to PostgreSQL: load new ones, carry over, swap."""

@@ -1,0 +1,173 @@
+"""Everything that PostgreSQL keeps about a table is as it was after the next publish."""
+
+import os
+import subprocess
+
+import pyarrow as pa
+import pytest
+from phlo.errors import DataQualityError
+from phlo_publishing.server import program
+
+pytestmark = pytest.mark.integration
+
+FEATURES = """
+    CREATE SCHEMA bi;
+    CREATE ROLE {role}; GRANT USAGE, CREATE ON SCHEMA marts TO {role};
+    ALTER TABLE marts.people ALTER id SET NOT NULL,
+        ADD CONSTRAINT people_key PRIMARY KEY (id) WITH (fillfactor = 71),
+        ADD CONSTRAINT people_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED,
+        ADD CONSTRAINT boss FOREIGN KEY (boss) REFERENCES marts.people (id) ON DELETE SET NULL,
+        ADD CONSTRAINT unchecked CHECK (id > 100) NOT VALID;
+    COMMENT ON CONSTRAINT boss ON marts.people IS 'who leads';
+    COMMENT ON CONSTRAINT people_key ON marts.people IS 'the key';
+    ALTER TABLE marts.people SET (fillfactor = 70, autovacuum_enabled = off,
+        toast.autovacuum_vacuum_threshold = 7);
+    ALTER TABLE marts.people ALTER name SET STATISTICS 321, ALTER name SET STORAGE EXTERNAL,
+        ALTER name SET COMPRESSION pglz, ALTER boss SET (n_distinct = 5),
+        ALTER name SET DEFAULT 'nobody', ALTER name TYPE text COLLATE "C";
+    ALTER TABLE marts.people ADD COLUMN twice bigint GENERATED ALWAYS AS (id * 2) STORED,
+        ADD COLUMN thrice bigint GENERATED ALWAYS AS (id * 3) VIRTUAL;
+    CREATE INDEX by_boss ON marts.people (boss, (lower(name))) WITH (fillfactor = 60);
+    ALTER INDEX marts.by_boss ALTER COLUMN 2 SET STATISTICS 99;
+    COMMENT ON INDEX marts.by_boss IS 'index';
+    CREATE INDEX by_twice ON marts.people (twice);
+    ALTER TABLE marts.people CLUSTER ON by_boss;
+    CREATE UNIQUE INDEX identity ON marts.people (id) INCLUDE (name);
+    ALTER TABLE marts.people REPLICA IDENTITY USING INDEX identity;
+    CREATE STATISTICS bi.both (ndistinct, mcv) ON name, boss FROM marts.people;
+    ALTER STATISTICS bi.both SET STATISTICS 55;
+    COMMENT ON STATISTICS bi.both IS 'stats';
+    CREATE STATISTICS marts.lower ON (lower(name)) FROM marts.people;
+    CREATE SEQUENCE marts.numbers OWNED BY marts.people.boss;
+    ALTER TABLE marts.people ALTER boss SET DEFAULT nextval('marts.numbers');
+    ALTER TABLE marts.people ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY mine ON marts.people TO {role} USING
+        (id IN (SELECT p.id FROM marts.people p WHERE p.boss IS NULL));
+    COMMENT ON POLICY mine ON marts.people IS 'policy';
+    CREATE TRIGGER same BEFORE UPDATE ON marts.people FOR EACH ROW
+        WHEN (old.id = new.id) EXECUTE FUNCTION suppress_redundant_updates_trigger();
+    ALTER TABLE marts.people DISABLE TRIGGER same;
+    COMMENT ON TRIGGER same ON marts.people IS 'trigger';
+    CREATE RULE quiet AS ON DELETE TO marts.people WHERE old.id = 1 DO INSTEAD NOTHING;
+    COMMENT ON RULE quiet ON marts.people IS 'rule';
+    CREATE VIEW bi.names AS SELECT id, name FROM marts.people;
+    CREATE RULE written AS ON INSERT TO bi.names DO INSTEAD
+        INSERT INTO marts.people (id, name) VALUES (new.id, new.name);
+    CREATE TABLE bi.orders (id int, person bigint CONSTRAINT buyer REFERENCES marts.people (id)
+        ON UPDATE CASCADE DEFERRABLE);
+    INSERT INTO bi.orders VALUES (1, 1);
+    COMMENT ON CONSTRAINT buyer ON bi.orders IS 'who buys';
+    ALTER TABLE bi.orders ADD CONSTRAINT later FOREIGN KEY (person)
+        REFERENCES marts.people (id) NOT VALID;
+    CREATE MATERIALIZED VIEW marts.leaders WITH (fillfactor = 80) AS
+        SELECT id, name FROM marts.people WHERE boss IS NULL;
+    CREATE UNIQUE INDEX leaders_key ON marts.leaders (id);
+    ALTER MATERIALIZED VIEW marts.leaders ALTER name SET STATISTICS 12;
+    COMMENT ON MATERIALIZED VIEW marts.leaders IS 'on top';
+    GRANT SELECT ON marts.leaders TO {role};
+    CREATE MATERIALIZED VIEW bi.counted AS SELECT count(*) AS n FROM marts.leaders;
+    CREATE MATERIALIZED VIEW bi.empty AS SELECT name FROM marts.people WITH NO DATA;
+    CREATE VIEW bi.over AS SELECT n FROM bi.counted;
+    ALTER MATERIALIZED VIEW marts.leaders OWNER TO {role};
+    ALTER TABLE marts.people OWNER TO {role};
+"""
+
+
+def people(*rows):
+    ids, names, bosses = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.int64()),
+            "name": pa.array(names),
+            "boss": pa.array(bosses, pa.int64()),
+        }
+    )
+
+
+@pytest.fixture
+def dump(postgres_database):
+    """Return what ``pg_dump --schema-only`` says of the database."""
+
+    def call():
+        done = subprocess.run(
+            [program("pg_dump"), "--schema-only"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | postgres_database.libpq_environment(),
+        )
+        return [line for line in done.stdout.splitlines() if "restrict" not in line]
+
+    return call
+
+
+@pytest.fixture
+def published(publish, write_mart, database):
+    """Publish a table of people, and hang all that PostgreSQL has on it."""
+    write_mart("marts.people", people((1, "Ann", None), (2, "Bob", 1)))
+    publish({"people": "marts.people"})
+    for statement in FEATURES.format(role=f"owner_{os.urandom(4).hex()}").split(";\n"):
+        database.execute(statement)
+
+
+def test_the_schema_is_the_same_after_a_publish(published, publish, write_mart, database, dump):
+    before = dump()
+    write_mart("marts.people", people((1, "Ann", None), (2, "Bob", 1), (3, "Cid", None)))
+    publish({"people": "marts.people"})
+    assert dump() == before
+    rows = database.execute("SELECT id, name, boss, twice, thrice FROM marts.people ORDER BY id")
+    assert rows.fetchall() == [
+        (1, "Ann", None, 2, 3),
+        (2, "Bob", 1, 4, 6),
+        (3, "Cid", None, 6, 9),
+    ]
+    leaders = database.execute("SELECT name FROM marts.leaders ORDER BY 1").fetchall()
+    assert leaders == [("Ann",), ("Cid",)]
+    assert database.execute("SELECT n FROM bi.over").fetchall() == [(2,)]
+    database.execute("INSERT INTO bi.names VALUES (109, 'Ina')")
+    assert database.execute("SELECT boss FROM marts.people WHERE id = 109").fetchall() == [(1,)]
+    left = database.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'phlo_new'::regnamespace"
+    )
+    assert left.fetchall() == []
+
+
+def test_an_unlogged_table_stays_so(publish, write_mart, database):
+    write_mart("marts.people", people((1, "Ann", None)))
+    publish({"people": "marts.people"})
+    database.execute("ALTER TABLE marts.people SET UNLOGGED")
+    publish({"people": "marts.people"}, force=True)
+    query = "SELECT relpersistence::text FROM pg_class WHERE oid = 'marts.people'::regclass"
+    assert database.execute(query).fetchone() == ("u",)
+
+
+def test_rows_that_a_foreign_key_from_outside_needs_cannot_vanish(
+    published, publish, write_mart, database
+):
+    write_mart("marts.people", people((2, "Bob", None), (3, "Cid", None)))
+    with pytest.raises(DataQualityError, match=r"\(person\)=\(1\)"):
+        publish({"people": "marts.people"})
+    assert database.execute("SELECT min(id) FROM marts.people").fetchone() == (1,)
+
+
+def test_tables_that_refer_to_each_other_are_published_together(publish, write_mart, database):
+    tables = {"a": "marts.a", "b": "marts.b"}
+    for name in tables:
+        write_mart(f"marts.{name}", pa.table({"id": [1], "other": [1]}))
+    publish(tables)
+    database.execute(
+        """
+        ALTER TABLE marts.a ADD PRIMARY KEY (id); ALTER TABLE marts.b ADD PRIMARY KEY (id);
+        ALTER TABLE marts.a ADD FOREIGN KEY (other) REFERENCES marts.b;
+        ALTER TABLE marts.b ADD FOREIGN KEY (other) REFERENCES marts.a;
+        CREATE VIEW marts.both AS SELECT a.id FROM marts.a a JOIN marts.b b ON a.other = b.id;
+        """
+    )
+    for name in tables:
+        write_mart(f"marts.{name}", pa.table({"id": [2], "other": [2]}))
+    publish(tables)
+    assert database.execute("SELECT * FROM marts.both").fetchall() == [(2,)]
+    keys = database.execute("SELECT count(*) FROM pg_constraint WHERE contype = 'f'").fetchone()
+    assert keys == (2,)
+    publish({"a": "marts.a"}, force=True)
+    assert database.execute("SELECT * FROM marts.both").fetchall() == [(2,)]
