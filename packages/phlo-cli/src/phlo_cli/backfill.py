@@ -201,7 +201,11 @@ def run_backfill(
         )
     else:
         summaries = _run_here(location, backfill, tags, delay_seconds)
-    with store.running(backfill), contextlib.closing(summaries):
+    with (
+        store.running(backfill),
+        contextlib.closing(summaries),
+        contextlib.suppress(KeyboardInterrupt),  # between two runs; what ended is saved
+    ):
         for summary in summaries:
             if not summary.interrupted or summary.is_ok:
                 backfill = backfill.after(summary)

@@ -15,6 +15,8 @@ from phlo.errors import PhloError, PluginError, nearest
 from phlo.plugins import plugin_manager
 from phlo.redaction import install_redaction, redact
 
+from phlo_cli.signals import leave, watch_signals
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -124,7 +126,7 @@ def build_cli() -> click.Group:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `phlo` and leave the process with its exit code."""
+    """Run `phlo` and leave the process with its exit code: after a signal 128 and its number."""
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     # `import pandera as pa` is a supported way to write schemas, not worth a notice per run.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
@@ -133,6 +135,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     atexit.register(gc.freeze)
     install_redaction()
+    with watch_signals() as first_signal:
+        try:
+            _run(arguments)
+        except SystemExit as ended:
+            number = first_signal()
+            if number is None or ended.code in (None, DONE):
+                raise
+            leave(128 + number)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    """Run the command, and raise ``SystemExit`` with its code."""
     verbose = bool({"--verbose", "-v"} & set(sys.argv[1:] if arguments is None else arguments))
     try:
         build_cli()(arguments, prog_name="phlo")

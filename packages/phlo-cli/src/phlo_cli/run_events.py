@@ -6,11 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
-from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._utils.interrupts import check_captured_interrupt
 from phlo.checks import CheckStatus
+from phlo.orchestration.dagster_private import was_interrupted
 from phlo.plugins import hookimpl
 
+from phlo_cli.dagster_private import check_captured_interrupt
 from phlo_cli.step_errors import step_error
 from phlo_cli.summary import ACCOUNT_COUNTS, AssetOutcome, CheckOutcome, RunSummary
 
@@ -85,6 +85,7 @@ class EventCollector:
             DagsterEventType.STEP_FAILURE: self._failed,
             DagsterEventType.RUN_SUCCESS: self._run_ended,
             DagsterEventType.RUN_FAILURE: self._run_ended,
+            DagsterEventType.RUN_CANCELED: self._run_ended,
         }
 
     @hookimpl
@@ -137,6 +138,8 @@ class EventCollector:
         self._observer.check_ended(outcome)
 
     def _retried(self, event: DagsterEvent, at: float) -> None:
+        if was_interrupted(event):
+            return  # the run is about to end
         error = step_error(event, self._labels(event.step_key or ""))
         self._observer.step_retried(event.step_key or "", error.message)
 
@@ -160,10 +163,8 @@ class EventCollector:
 
     def _run_ended(self, event: DagsterEvent, at: float) -> None:
         """Note whether somebody wants to stop: Dagster forgets it when the run ends."""
-        data = event.event_specific_data
-        reason = data.failure_reason if isinstance(data, JobFailureData) else None
-        stopped = reason is RunFailureReason.UNEXPECTED_TERMINATION
-        self._interrupted = stopped or check_captured_interrupt()
+        is_canceled = event.event_type is DagsterEventType.RUN_CANCELED
+        self._interrupted = is_canceled or check_captured_interrupt()
 
     def _end(
         self,

@@ -66,7 +66,7 @@ def _ending(summary: RunSummary) -> str:
     parts += [f"{failed} failed"] if failed else []
     bad = sum(check.is_bad for check in summary.checks)
     parts += [f"{counted(bad, 'check')} failed"] if bad else []
-    wrong = "Interrupted" if summary.interrupted else _WORDS[summary.status]
+    wrong = _WORDS["canceled" if summary.interrupted else summary.status]
     word = "[green]Done[/]" if summary.is_ok else f"[red]{wrong}[/]"
     return f"{word} in {seconds_text(summary.seconds)}: {', '.join(parts)}."
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from dagster import DagsterRunStatus
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from phlo.errors import MissingProviderError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from phlo_cli.location import Location
 
 Freshness = Literal["fresh", "late", "stale"]
-RunState = Literal["ok", "failed", "running", "never"]
+RunState = Literal["ok", "failed", "canceled", "running", "never"]
 _BAD_CHECKS = ("failed", "could not run")
 
 
@@ -107,9 +108,11 @@ def _state(
 
 def _run_state(made: EventLogEntry | None, run: DagsterRun | None) -> RunState:
     """Return how the last run ended for an asset; one that was made in a failed run succeeded."""
-    if run is not None and (made is None or made.run_id != run.run_id):
-        return "failed" if run.is_finished and not run.is_success else "running"
-    return "ok" if made else "never"
+    if run is None or (made is not None and made.run_id == run.run_id):
+        return "ok" if made else "never"
+    if run.status is DagsterRunStatus.CANCELED:
+        return "canceled"
+    return "failed" if run.is_finished and not run.is_success else "running"
 
 
 def _partition(made: EventLogEntry | None) -> str | None:

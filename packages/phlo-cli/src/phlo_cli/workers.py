@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TYPE_CHECKING
 
 from dagster import AssetKey
@@ -22,8 +23,11 @@ from phlo_cli.run import materialize_assets
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
 
     from phlo_cli.summary import RunSummary
+
+_SECONDS_TO_CANCEL = 4.0
 
 
 def run_in_processes(
@@ -36,7 +40,8 @@ def run_in_processes(
 ) -> Generator[RunSummary]:
     """Run partitions side by side, and tell of each as it ends.
 
-    When the iterator is closed, runs that have not begun do not begin.
+    When the iterator is closed, or this process is interrupted, runs that are going on are
+    canceled, and the others do not begin.
 
     Args:
         assets: Keys of the assets of each run.
@@ -64,8 +69,24 @@ def run_in_processes(
             "A process of the backfill was killed.",
             hint="Was memory short? Try fewer with --parallel, then: phlo backfill --resume",
         ) from exc
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        _cancel(active_children())
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cancel(workers: Sequence[BaseProcess]) -> None:
+    """Let runs that are going on end as by Ctrl-C, and then end what is left of them."""
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid or 0, signal.SIGINT)
+    deadline = time.monotonic() + _SECONDS_TO_CANCEL
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+    for worker in workers:
+        worker.kill()
 
 
 def _begin(parent: int) -> None:
@@ -78,7 +99,7 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGINT)  # a run that is going on ends as by Ctrl-C
-    time.sleep(10)
+    time.sleep(_SECONDS_TO_CANCEL)
     os._exit(1)
 
 

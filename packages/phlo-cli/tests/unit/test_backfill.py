@@ -230,7 +230,7 @@ def test_processes_of_a_killed_parallel_backfill_end_too(phlo_project, phlo):
     process.communicate(timeout=60)
     gone, alive = psutil.wait_procs(workers, timeout=30)
     assert (len(gone), alive) == (2, [])
-    assert states(phlo) == {"failed"}
+    assert states(phlo) <= {"canceled", "failed"}
     pending = phlo("backfill", "--resume", "--dry-run", "--json").json["pending"]
     assert pending == ["2025-01-01", "2025-01-02"]
 

@@ -48,10 +48,10 @@ def test_an_interrupted_run_ends_at_once_and_says_so(phlo_project, phlo, number)
     os.kill(process.pid, number)
     out, _ = process.communicate(timeout=60)
     assert time.monotonic() - asked < 20
-    assert process.returncode == 1
-    assert "Interrupted in " in out
+    assert process.returncode == 128 + number
+    assert "Canceled in " in out
     assert "Traceback" not in out
-    assert {row["state"] for row in phlo("status", "--json").json} == {"failed"}
+    assert {row["state"] for row in phlo("status", "--json").json} == {"canceled"}
 
 
 def test_a_killed_run_is_recorded_as_failed_by_the_next_command(phlo_project, phlo):

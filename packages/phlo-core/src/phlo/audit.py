@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from phlo.events import ChecksEvent
+from phlo.interrupts import run_interruptible
 from phlo.plugins import notify
 
 if TYPE_CHECKING:
@@ -88,13 +89,17 @@ def audit(
     """
     at = {stage.table: stage for stage in beside} | {staged.table: staged}
     engine = PinningEngine(lake, staged.table)
-    results = [
-        result
-        for suite in suites
-        for result in suite.evaluate(
-            engine, lake.store, partition=partition, at=at, context=context
-        )
-    ]
+
+    def evaluate() -> list[CheckResult]:
+        return [
+            result
+            for suite in suites
+            for result in suite.evaluate(
+                engine, lake.store, partition=partition, at=at, context=context
+            )
+        ]
+
+    results = run_interruptible(evaluate)
     return Audit(
         tuple(results), dict(engine.reads), frozenset(engine.stages), holds_on_any_head(suites)
     )
@@ -130,13 +135,18 @@ def judge_published(
         partition: The partition to judge, if there is one.
         context: Handed to custom checks.
     """
-    results: list[CheckResult] = []
-    for suite in suites:
-        names = [check.name for check in suite.checks if is_wanted(check)]
-        if names:
-            results += suite.evaluate(
-                lake.engine, lake.store, partition=partition, only=names, context=context
-            )
+
+    def evaluate() -> list[CheckResult]:
+        results: list[CheckResult] = []
+        for suite in suites:
+            names = [check.name for check in suite.checks if is_wanted(check)]
+            if names:
+                results += suite.evaluate(
+                    lake.engine, lake.store, partition=partition, only=names, context=context
+                )
+        return results
+
+    results = run_interruptible(evaluate)
     notify_checks(results, run_id, staged=False)
     return results
 

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import AssetNotFoundError, ConfigurationError, nearest
+from phlo.interrupts import interrupts_as_keyboard_interrupt
 from phlo.names import TableName
 from phlo.specs import relative_path
 from phlo.sql import quote_identifier, quote_table
@@ -22,8 +23,9 @@ from phlo_dbt.folders import DATABASE, DbtWorkspace
 from phlo_dbt.translator import CustomDbtTranslator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
     from phlo.project import Project
 
@@ -112,14 +114,36 @@ def held_manifest(workspace: DbtWorkspace, fingerprint: str) -> Manifest:
         return parse_manifest(workspace)
 
 
-def parse_manifest(workspace: DbtWorkspace) -> Manifest:
-    """Have dbt parse the project; unchanged files come from its own partial parse."""
+def invoke_dbt(
+    arguments: Sequence[str],
+    *,
+    manifest: Manifest | None = None,
+    callbacks: Sequence[Callable[[Any], None]] = (),
+    stop: Callable[[], object] = lambda: None,
+) -> dbtRunnerResult:
+    """Run a dbt command in this process, so that a signal cancels it as it cancels dbt itself.
+
+    Args:
+        arguments: The command and its options.
+        manifest: The parsed project; ``None``: dbt parses it.
+        callbacks: Told every event of dbt.
+        stop: Called on a signal, to end queries that dbt does not know of.
+    """
     from dbt.cli.main import dbtRunner
 
+    with interrupts_as_keyboard_interrupt(stop):  # dbt cancels its queries on that alone
+        result = dbtRunner(manifest=manifest, callbacks=list(callbacks)).invoke(list(arguments))
+    if result.exception is not None and not isinstance(result.exception, Exception):
+        raise result.exception  # an interrupt is not dbt's to swallow
+    return result
+
+
+def parse_manifest(workspace: DbtWorkspace) -> Manifest:
+    """Have dbt parse the project; unchanged files come from its own partial parse."""
     workspace.prepare()
     folder = workspace.parse_dir
     options = workspace.arguments(profile_dir=folder, target_dir=folder)
-    result = dbtRunner().invoke(["--log-level", "none", "parse", *options])
+    result = invoke_dbt(["--log-level", "none", "parse", *options])
     if not result.success:
         reason = str(result.exception).replace(
             str(workspace.project_dir), str(workspace.source_dir)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
 from dbt_common.events.functions import msg_to_dict
 from phlo.audit import audit_branch
 from phlo.errors import MovedHeadError, PhloError
+from phlo.interrupts import run_interruptible, uninterrupted
 from phlo.locks import locked
 from phlo.retry import retry_on_moved_head
 
 from phlo_dbt.dbt_private import copy_manifest
-from phlo_dbt.manifest import held_manifest, point_sources
+from phlo_dbt.manifest import held_manifest, invoke_dbt, point_sources
 from phlo_dbt.session import DbtSession, open_session
 from phlo_dbt.withholding import withheld_models
 
@@ -105,6 +105,7 @@ def run_dbt(
     options: Sequence[str] = ("--log-level", "none", "--no-use-colors"),
     target_dir: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
+    outcome: DbtOutcome | None = None,
 ) -> DbtOutcome:
     """Run a dbt command and publish what it built and passed its tests.
 
@@ -120,11 +121,12 @@ def run_dbt(
         options: dbt's options before the command; by default it prints nothing.
         target_dir: Where dbt leaves its artifacts; ``None``: in the workspace.
         on_event: Told each node's result as it comes.
+        outcome: Filled on the way; whoever stops the run reads there what was published.
 
     Raises:
         MovedHeadError: Somebody else wrote a table meanwhile; nothing was published.
     """
-    outcome = DbtOutcome()
+    outcome = outcome or DbtOutcome()
 
     def collect(message: Any) -> None:
         if message.info.name in RESULT_EVENTS:
@@ -141,9 +143,11 @@ def run_dbt(
                 profile_dir=folder, target_dir=target_dir or project.workspace.target_dir
             )
             project.workspace.write_profile(folder, folder)
-            result = _invoke(project, [*options, *arguments, *folders], collect)
+            result = _invoke(project, session, [*options, *arguments, *folders], collect)
             outcome.failures = _failures(result)
-            outcome.vetoes = _land_batched(session, outcome)
+            outcome.vetoes = run_interruptible(
+                lambda: _land_batched(session, outcome), stop=session.interrupt
+            )
         _publish(session, outcome, judge)
     return outcome
 
@@ -168,15 +172,15 @@ def _remove_abandoned(runs_dir: Path) -> None:
 
 
 def _invoke(
-    project: DbtProject, arguments: Sequence[str], collect: Callable[[Any], None]
+    project: DbtProject,
+    session: DbtSession,
+    arguments: Sequence[str],
+    collect: Callable[[Any], None],
 ) -> dbtRunnerResult:
     workspace = project.workspace
     manifest = copy_manifest(held_manifest(workspace, workspace.fingerprint))
     point_sources(manifest, project.sources)
-    result = dbtRunner(manifest=manifest, callbacks=[collect]).invoke(list(arguments))
-    if result.exception is not None and not isinstance(result.exception, Exception):
-        raise result.exception  # an interrupt is not dbt's to swallow
-    return result
+    return invoke_dbt(arguments, manifest=manifest, callbacks=[collect], stop=session.interrupt)
 
 
 def _failures(result: dbtRunnerResult) -> list[str]:
@@ -235,8 +239,9 @@ def _audit_and_publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | 
     outcome.audits = {}
     reads = _audit(session, outcome, judge)
     ready = {uid: s for uid, s in session.staged.items() if uid not in outcome.withheld}
-    published = session.lake.store.publish(list(ready.values()), reads=reads)
-    outcome.published = dict(zip(ready, published, strict=True))
+    with uninterrupted():
+        published = session.lake.store.publish(list(ready.values()), reads=reads)
+        outcome.published = dict(zip(ready, published, strict=True))
 
 
 def _audit(

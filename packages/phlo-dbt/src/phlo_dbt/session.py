@@ -68,6 +68,7 @@ class DbtSession:
         batched: Models that dbt builds batch by batch, not staged yet; whether from scratch.
         connection: To the scratch database, once dbt has opened it.
         moved: Why a model's own rows, as it read them, are no longer those of its table.
+        landing: Connections that compute and stage a model's rows now.
     """
 
     lake: Lake
@@ -79,6 +80,12 @@ class DbtSession:
     batched: dict[str, bool] = field(default_factory=dict)
     connection: duckdb.DuckDBPyConnection | None = None
     moved: MovedHeadError | None = None
+    landing: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+
+    def interrupt(self) -> None:
+        """End the queries that compute models now; dbt knows only of its own."""
+        for connection in list(self.landing):
+            connection.interrupt()
 
     @property
     def engine(self) -> DuckDBTables:
@@ -137,6 +144,14 @@ class DbtSession:
             _drop(connection, table)
         self.engine.register(connection, {table: self.staged[unique_id]})
 
+    @contextmanager
+    def _interruptible(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        self.landing.append(connection)
+        try:
+            yield
+        finally:
+            self.landing.remove(connection)
+
     def land_batched(self) -> None:
         """Stage the models that dbt built batch by batch, once all batches are there."""
         for unique_id, full_refresh in self.batched.items():
@@ -165,7 +180,8 @@ class DbtSession:
         node = self.nodes[unique_id]
         table = table_of(node)
         select = sql("SELECT {c} FROM {r}", c=select_list(connection, relation), r=relation)
-        incoming = Incoming(connection, self._copy(connection, select, unique_id))
+        with self._interruptible(connection):
+            incoming = Incoming(connection, self._copy(connection, select, unique_id))
         current = self._current(table, node, full_refresh=full_refresh)
         plan = plan_built if is_built else plan_landing
         landing = plan(incoming, node, current)

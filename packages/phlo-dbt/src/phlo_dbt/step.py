@@ -93,9 +93,12 @@ class DbtStep:
 
     def run(self) -> Iterator[Any]:
         """Run what is selected of dbt in one process, then the suites selected alone."""
-        chosen = self.chosen()
-        outcome = self._run_dbt(chosen) if chosen else None
-        if outcome is not None:
+        chosen, outcome = self.chosen(), None
+        if chosen:
+            from phlo_dbt.run import DbtOutcome
+
+            outcome = DbtOutcome()
+            yield from self._run_or_cancel(chosen, outcome)
             self._record_audits(outcome)
         self._judge_published(outcome)
         if outcome is not None:
@@ -104,7 +107,20 @@ class DbtStep:
         if outcome is not None:
             self._raise_failures(outcome)
 
-    def _run_dbt(self, chosen: Sequence[str]) -> DbtOutcome:
+    def _run_or_cancel(self, chosen: Sequence[str], outcome: DbtOutcome) -> Iterator[Any]:
+        """Run dbt; of a run that is canceled say what was published, if anything was."""
+        try:
+            self._run_dbt(chosen, outcome)
+        except Exception:
+            raise
+        except BaseException:
+            names = ", ".join(str(one.table) for one in outcome.published.values())
+            what = f"while models were published: {names} are new" if names else "no model is new"
+            self.context.log.warning(f"Canceled: {what}.")
+            yield from self._results(outcome)
+            raise
+
+    def _run_dbt(self, chosen: Sequence[str], outcome: DbtOutcome) -> None:
         from phlo_dbt.run import run_dbt
 
         # Tests that are no checks, on sources and of several models, run where all is run.
@@ -112,7 +128,7 @@ class DbtStep:
         running = list(nodes) if self._is_everything(chosen) else chosen
         try:
             variables = self.variables(running)
-            return run_dbt(
+            run_dbt(
                 self.models.dbt,
                 self.lake,
                 ["build", *self.selection(chosen), "--vars", json.dumps(variables)],
@@ -120,6 +136,7 @@ class DbtStep:
                 run_name=f"{self.context.run.run_id[:8]}-{self._attempt}",
                 judge=self._audit,
                 on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
+                outcome=outcome,
             )
         except RetriableError:
             raise

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextvars
-import ctypes
-import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 from phlo.errors import LoadTimeoutError
+from phlo.interrupts import OutOfTimeError, run_interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,17 +14,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _StoppedError(BaseException):
-    """Raised inside work that is out of time; nothing of it is used."""
-
-
 class Deadline:
     """A moment after which work is given up.
 
     Work runs in a thread of its own, so that a source that hangs cannot hold the run, however the
-    run was started. Work out of time is told to stop at its next step of Python; one that waits in
-    the operating system is left behind, and ends with the process. Whatever it still does is not
-    used: publishing is never part of such work.
+    run was started. Whatever work that was given up still does is not used: publishing is never
+    part of it.
 
     Args:
         seconds: Time for all work run with this deadline.
@@ -38,33 +31,16 @@ class Deadline:
         self._ends_at = time.monotonic() + seconds
 
     def run(self, work: Callable[[], T]) -> T:
-        """The result of ``work``; its error, if it raises.
+        """Return the result of ``work``; raise its error, if it raises.
 
         Raises:
             LoadTimeoutError: The time is over.
         """
-        outcome: list[tuple[T | None, BaseException | None]] = []
-        context = contextvars.copy_context()
-
-        def call() -> None:
-            try:
-                outcome.append((context.run(work), None))
-            except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
-                outcome.append((None, exc))
-
-        thread = threading.Thread(target=call, name=self._what, daemon=True)
-        thread.start()
+        seconds_left = max(0.0, self._ends_at - time.monotonic())
         try:
-            thread.join(max(0.0, self._ends_at - time.monotonic()))
-        finally:
-            if thread.is_alive():
-                _stop(thread)
-        if not outcome:
-            raise self._too_late()
-        result, error = outcome[0]
-        if error is not None:
-            raise error
-        return result  # pyright: ignore[reportReturnType] - there is no error, so this is T
+            return run_interruptible(work, timeout_seconds=seconds_left)
+        except OutOfTimeError:
+            raise self._too_late() from None
 
     def _too_late(self) -> LoadTimeoutError:
         return LoadTimeoutError(
@@ -72,9 +48,3 @@ class Deadline:
             hint="Raise max_runtime_seconds in @phlo_ingestion, or load less at a time.",
             seconds=self._seconds,
         )
-
-
-def _stop(thread: threading.Thread) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_StoppedError)
-    )

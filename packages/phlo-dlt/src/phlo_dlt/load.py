@@ -26,6 +26,7 @@ from phlo.errors import (
     ReplayError,
 )
 from phlo.folders import LOCKS
+from phlo.interrupts import uninterrupted
 from phlo.locks import locked
 from phlo.names import (
     INGESTED_AT_COLUMN,
@@ -498,18 +499,18 @@ def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -
             attempt.lake.store.discard(staged)
         raise
     try:
-        with account.timed("publish"):
+        with account.timed("publish"), uninterrupted():
             account.published, *_ = attempt.lake.store.publish(
                 together,
                 reads=audited.reads,
                 rebase=prepared.state is None and len(together) == 1 and audited.holds_on_any_head,
             )
+            account.rows = account.published.account
     except MovedHeadError:
         # Only this error says that nothing landed; after any other the files may be in use.
         for one in together:
             attempt.lake.store.discard(one)
         raise
-    account.rows = account.published.account
 
 
 def _warn_of_clocks(attempt: Attempt, account: Account) -> None:

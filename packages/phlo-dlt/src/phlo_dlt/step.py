@@ -93,6 +93,9 @@ class LoadStep:
             has_data = self._load()
         except Exception as exc:  # noqa: BLE001 - reported below, then raised
             error = exc
+        except BaseException:
+            yield from self._report_cancel(time.perf_counter() - began)
+            raise
         seconds = time.perf_counter() - began
         self._notify(error, seconds)
         self._log_warnings()
@@ -105,6 +108,18 @@ class LoadStep:
         yield MaterializeResult(self.key, metadata=_metadata(self.account, seconds))
         # FreshnessCheck and the like judge what is published, and block only what is downstream.
         yield from self._judge_published(lambda check: not check.audits)
+
+    def _report_cancel(self, seconds: float) -> Iterator[Any]:
+        """Say whether a canceled load was published; one that was is a materialization."""
+        published, table = self.account.published, self.spec.table
+        if published is None:
+            self.context.log.warning(f"Canceled: nothing of this load of {table} was published.")
+            return
+        self.context.log.warning(
+            f"Canceled while {table} was being published: it holds the rows of this load "
+            f"(snapshot {published.snapshot_id})."
+        )
+        yield MaterializeResult(self.key, metadata=_metadata(self.account, seconds))
 
     def _load(self) -> bool:
         """Run this attempt; its folder is kept where it fails.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from phlo.config import load_settings
 from phlo.errors import InvalidArgumentError, InvalidNameError
 from phlo.events import PublishEvent
+from phlo.interrupts import run_interruptible, uninterrupted
 from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo.plugins import notify
@@ -92,23 +94,50 @@ def publish_marts_to_postgres(
         for target, source in _checked_tables(tables_to_publish).items()
     ]
     target = PostgresTarget(postgres, settings.lock_timeout_seconds, context.log.info)
-    results = publish_marts(target, trino, marts, options)
+    results: dict[str, PublishedMart] = {}
+    try:
+        run_interruptible(lambda: publish_marts(target, trino, marts, options, results))
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        _log_cancel(context, results)
+        raise
     _tell(context, marts, results)
     return results
 
 
+def _log_cancel(context: AssetExecutionContext, results: Mapping[str, PublishedMart]) -> None:
+    names = ", ".join(result.target for result in results.values())
+    context.log.warning(
+        f"Canceled while {names} were put in place: the new tables are published."
+        if results
+        else "Canceled: nothing was published, the old tables are in place."
+    )
+
+
 def publish_marts(
-    target: PublishTarget, engine: QueryEngine, marts: Sequence[Mart], options: PublishOptions
+    target: PublishTarget,
+    engine: QueryEngine,
+    marts: Sequence[Mart],
+    options: PublishOptions,
+    results: dict[str, PublishedMart] | None = None,
 ) -> dict[str, PublishedMart]:
-    """Publish marts to a database, all of them or none (:func:`publish_marts_to_postgres`)."""
-    with target.transaction(marts, options) as transaction:
-        results = {} if options.force else _find_current(transaction, marts)
-        stale = [mart for mart in marts if mart.target not in results]
+    """Publish marts to a database, all of them or none (:func:`publish_marts_to_postgres`).
+
+    From the swap to the commit a signal waits; ``results`` is filled as soon as it is committed.
+    """
+    results = {} if results is None else results
+    with ExitStack() as committing, target.transaction(marts, options) as transaction:
+        current = {} if options.force else _find_current(transaction, marts)
+        stale = [mart for mart in marts if mart.target not in current]
         loaded = [transaction.load(mart, _read(engine, mart)) for mart in stale]
         transaction.carry_over(loaded)
         published = transaction.swap(loaded)
-    results |= {mart.target: result for mart, result in zip(stale, published, strict=True)}
-    return {mart.target: results[mart.target] for mart in marts}
+        current |= {mart.target: result for mart, result in zip(stale, published, strict=True)}
+        committing.enter_context(uninterrupted())
+        in_order = {mart.target: current[mart.target] for mart in marts}
+        committing.push(lambda error, *_: None if error else results.update(in_order))
+    return results
 
 
 def _find_current(

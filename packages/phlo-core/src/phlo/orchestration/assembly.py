@@ -18,14 +18,14 @@ from dagster import (
     ScheduleDefinition,
     SensorDefinition,
     SourceAsset,
-    in_process_executor,
-)
-from dagster._core.definitions.unresolved_asset_job_definition import (
-    UnresolvedAssetJobDefinition,
 )
 from phlo.errors import DuplicateAssetError, InvalidArgumentError
 from phlo.names import TableName
-from phlo.orchestration.dagster_private import redact_recorded_errors
+from phlo.orchestration.dagster_private import (
+    AssetJob,
+    cancellable_executor,
+    redact_recorded_errors,
+)
 from phlo.plugins import plugin_manager
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def build_definitions(project: Project) -> Definitions:
     resources = build_resources(project)
     parts.extend(_own_definitions(project, resources))
     _refuse_duplicate_assets(parts)
-    shared = Definitions(resources=resources, executor=in_process_executor)
+    shared = Definitions(resources=resources, executor=cancellable_executor())
     return Definitions.merge(shared, *parts)
 
 
@@ -86,8 +86,7 @@ def _own_resources(project: Project) -> dict[str, Any]:
 def _own_definitions(project: Project, resources: Mapping[str, Any]) -> list[Definitions]:
     """The Dagster objects that stand in the project's modules, whole ``Definitions`` too."""
     values = [value for _, _, value in project.objects()]
-    # Dagster has no public name for what define_asset_job returns.
-    jobs = (JobDefinition, UnresolvedAssetJobDefinition)
+    jobs = (JobDefinition, AssetJob)
     checks = _of(values, AssetChecksDefinition)  # a kind of AssetsDefinition too
     assets = [value for value in _of(values, _ASSETS) if value not in checks]
     objects = Definitions(

@@ -1,29 +1,132 @@
-"""Parts of Dagster that it does not publish, all that phlo uses of them.
+"""Parts of Dagster that it does not publish, all that phlo-core uses of them.
 
 Each stands here with what it does, why no public way will do, and since which version of Dagster
-it is so; a test of its name holds what it must do, so that an upgrade that breaks it is seen.
+it is so; a test of its name says what it must do, so that an upgrade that breaks it is seen.
 """
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from dagster import DagsterEventType, ExecutorDefinition, executor, in_process_executor
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.errors import DagsterExecutionInterruptedError, raise_execution_interrupts
 from dagster._core.execution.plan import execute_plan
+from dagster._core.execution.plan.active import ActiveExecution
+from dagster._core.execution.retries import RetryMode
+from dagster._core.execution.step_dependency_config import StepDependencyConfig
+from dagster._core.executor.in_process import InProcessExecutor
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG as RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
 )
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_START_TAG as RANGE_START_TAG,
-)
-from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_TAG
 from dagster_shared.error import SerializableErrorInfo
 from phlo.redaction import install_redaction, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from traceback import TracebackException
 
-__all__ = ["PARTITION_TAG", "RANGE_END_TAG", "RANGE_START_TAG", "redact_recorded_errors"]
+    from dagster import DagsterEvent, DagsterInstance, InitExecutorContext
+
+# Dagster's tags of runs have no public names. Since 1.0.
+PARTITION_TAG = PARTITION_NAME_TAG
+RANGE_START_TAG = ASSET_PARTITION_RANGE_START_TAG
+RANGE_END_TAG = ASSET_PARTITION_RANGE_END_TAG
+
+# What define_asset_job returns has no public name. Since 1.0.
+AssetJob = UnresolvedAssetJobDefinition
+
+_INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+
+
+class CancellableExecutor(InProcessExecutor):
+    """Run all steps in one process; a signal cancels the run, whatever retries its steps have.
+
+    Dagster's own executor answers a signal to a step with a retry policy by trying the step
+    again, and records a run that a signal ended as failed unless its page asked for it. Executors
+    have no public base class. Since 1.0.
+    """
+
+    def execute(self, plan_context, execution_plan) -> Iterator[DagsterEvent]:  # noqa: ANN001 - Dagster's signature
+        """Run the steps of a plan, and yield their events."""
+        try:
+            for event in super().execute(plan_context, execution_plan):
+                yield event
+                if was_interrupted(event):
+                    raise DagsterExecutionInterruptedError  # noqa: TRY301 - ends as a signal does
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+            _record_cancel(plan_context.instance, plan_context.run_id)
+            raise
+
+
+def was_interrupted(event: DagsterEvent) -> bool:
+    """Return whether an event says that a step, ended by a signal alone, is to be tried again.
+
+    The class of an error is told by the error's private record. Since 1.0.
+    """
+    if event.event_type is not DagsterEventType.STEP_UP_FOR_RETRY:
+        return False
+    error = event.step_retry_data.error
+    cause = error.cause if error is not None else None
+    return cause is not None and cause.cls_name in _INTERRUPTS
+
+
+def _record_cancel(instance: DagsterInstance, run_id: str) -> None:
+    """Mark a run as being canceled, so that Dagster records it as canceled when it ends."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is DagsterRunStatus.STARTED:
+        instance.report_run_canceling(run, "A signal to the run's process canceled it.")
+
+
+def cancellable_executor() -> ExecutorDefinition:
+    """Build the executor of phlo's jobs, with the configuration of ``in_process_executor``.
+
+    The executor's class has to be Dagster's, and its configuration is read by private classes.
+    Since 1.0.
+    """
+    schema: Any = in_process_executor.config_schema
+
+    @executor(name="in_process", config_schema=schema)
+    def cancellable(context: InitExecutorContext) -> CancellableExecutor:
+        config = context.executor_config
+        let_signals_end_waits()
+        return CancellableExecutor(
+            retries=RetryMode.from_config(config["retries"]),  # pyright: ignore[reportArgumentType]
+            step_dependency_config=StepDependencyConfig.from_config(
+                config.get("step_dependency_config")  # pyright: ignore[reportArgumentType]
+            ),
+        )
+
+    return cancellable
+
+
+def let_signals_end_waits() -> None:
+    """Let a signal end the pause before a step is tried again, in this process.
+
+    Dagster sleeps through it, for as long as the delay of the retry policy says, and offers no
+    other way to wait. Since 1.0.
+    """
+    ActiveExecution.sleep_til_ready = _sleep_until_ready
+
+
+def _sleep_until_ready(self: ActiveExecution) -> None:
+    with raise_execution_interrupts():
+        time.sleep(max(0.0, self.sleep_interval()))
+
+
+def instance_reference(home: Path, overrides: Mapping[str, object]) -> InstanceRef:
+    """Read a folder's ``dagster.yaml``, with some of its settings replaced.
+
+    ``DagsterInstance.from_config`` takes no settings beside the file's. Since 1.0.
+    """
+    return InstanceRef.from_dir(str(home), overrides=dict(overrides))
 
 
 @cache

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from dagster._core.instance.ref import InstanceRef
 from phlo.errors import ConfigurationError
 from phlo.folders import DAGSTER, make_folder
 from phlo.locks import locked, write_whole
-from phlo.orchestration.dagster_private import redact_recorded_errors
+from phlo.orchestration.dagster_private import instance_reference, redact_recorded_errors
 
 if TYPE_CHECKING:
     from phlo.config import Settings
@@ -63,7 +62,7 @@ def open_instance(settings: Settings) -> DagsterInstance:
     redact_recorded_errors()
     home = prepare_home(settings)
     with locked(home / ".lock"):
-        return DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
+        return DagsterInstance.from_ref(instance_reference(home, _NO_CAPTURE))
 
 
 def prepare_home(settings: Settings) -> Path:

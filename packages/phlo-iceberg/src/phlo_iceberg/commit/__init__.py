@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phlo.errors import MovedHeadError
+from phlo.interrupts import uninterrupted
 from pyiceberg.catalog.sql import SqlCatalog
 
 from phlo_iceberg.commit.plan import Commit, commit_of
@@ -41,7 +42,8 @@ def commit_all(
     ordered = sorted(commits, key=lambda c: c.name)
     commit = commit_in_database if isinstance(catalog, SqlCatalog) else commit_over_rest
     try:
-        commit(catalog, ordered, reads)  # pyright: ignore[reportArgumentType] - chosen by its type
+        with uninterrupted():
+            commit(catalog, ordered, reads)  # pyright: ignore[reportArgumentType] - chosen by its type
     except REFUSALS as exc:
         raise MovedHeadError(
             f"{', '.join(str(c.name) for c in ordered)}: another writer was first. {exc}"

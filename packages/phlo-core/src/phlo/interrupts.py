@@ -1,0 +1,196 @@
+"""Ctrl-C and SIGTERM: work that ends when it is told to, and sections that end whole."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import contextvars
+import ctypes
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_TO_CLEAN_UP = 1.0
+_SECONDS_TO_LEAVE = 2.0
+_SECONDS_TO_INSIST = 1.5
+
+
+class StoppedError(KeyboardInterrupt):
+    """Raised inside work whose caller gave it up; nothing of it is used.
+
+    Libraries take it for a Ctrl-C, and cancel what they wait for.
+    """
+
+
+class OutOfTimeError(Exception):
+    """Work took longer than its caller waits."""
+
+
+class _Work:
+    """Work in a thread of its own: ``lock`` is held while it must not be stopped."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.is_stopped = False
+
+
+_work_of_thread: contextvars.ContextVar[_Work | None] = contextvars.ContextVar("work", default=None)
+
+
+def run_interruptible(
+    work: Callable[[], T],
+    *,
+    stop: Callable[[], object] = lambda: None,
+    timeout_seconds: float | None = None,
+) -> T:
+    """Run ``work`` in a thread of its own, so that a signal ends the wait for it at once.
+
+    A query, a download or a commit that waits inside a C library does not see signals; the thread
+    that waits here does. Given up, work is told to stop at its next step of Python. What waits in
+    the operating system is left behind, and ends with the process at the latest.
+
+    Args:
+        work: What to run; sections under :func:`uninterrupted` are waited for.
+        stop: Called when work is given up, to free it from a C library; its errors are ignored.
+        timeout_seconds: How long to wait; ``None`` waits as long as it takes.
+
+    Returns:
+        What ``work`` returns; its error is raised.
+
+    Raises:
+        OutOfTimeError: The time is over.
+    """
+    if timeout_seconds is None and threading.current_thread() is not threading.main_thread():
+        return work()  # signals reach the main thread alone, which waits for this one
+    outcome: list[tuple[T | None, BaseException | None]] = []
+    state, context = _Work(), contextvars.copy_context()
+
+    def call() -> None:
+        context.run(_work_of_thread.set, state)
+        try:
+            outcome.append((context.run(work), None))
+        except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
+            outcome.append((None, exc))
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    try:
+        thread.join(timeout_seconds)
+    except BaseException:
+        _give_up(thread, state, stop)
+        _leave_no_process_behind()
+        raise
+    if not outcome:
+        _give_up(thread, state, stop)
+        raise OutOfTimeError
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result  # pyright: ignore[reportReturnType] - there is no error, so this is T
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let the block end whole: a signal that comes meanwhile is raised after it.
+
+    Raises:
+        StoppedError: The caller gave up this work before the block began.
+    """
+    work = _work_of_thread.get()
+    if threading.current_thread() is threading.main_thread():
+        with _deferred_signals():
+            yield
+    elif work is None:
+        yield
+    else:
+        with work.lock:
+            if work.is_stopped:
+                raise StoppedError
+            yield
+
+
+@contextmanager
+def interrupts_as_keyboard_interrupt(stop: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` on a signal, for libraries that clean up on that alone.
+
+    A library that swallows it is interrupted again, until the block ends.
+
+    Args:
+        stop: Called before, to free threads that the library waits for.
+    """
+    insisting, is_over = threading.Event(), threading.Event()
+
+    def insist(number: int) -> None:
+        while not is_over.wait(_SECONDS_TO_INSIST):
+            os.kill(os.getpid(), number)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        stop()
+        if not insisting.is_set():
+            insisting.set()
+            threading.Thread(target=insist, args=(number,), daemon=True).start()
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        with _handlers(interrupt):
+            yield
+    finally:
+        is_over.set()
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[None]:
+    received: list[int] = []
+    try:
+        with _handlers(lambda number, _frame: received.append(number)):
+            yield
+    finally:
+        if received:
+            signal.raise_signal(received[0])
+
+
+@contextmanager
+def _handlers(handler: Callable[..., object]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+
+
+def _give_up(thread: threading.Thread, work: _Work, stop: Callable[[], object]) -> None:
+    """Tell work to stop, after the section that must end whole, and let it clean up shortly."""
+    with work.lock:
+        work.is_stopped = True
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StoppedError)
+        )
+    with contextlib.suppress(Exception):
+        stop()
+    thread.join(_SECONDS_TO_CLEAN_UP)
+
+
+def _leave_no_process_behind() -> None:
+    """End this process soon after its main thread, whatever threads of a source still wait."""
+
+    def leave() -> None:
+        threading.main_thread().join()
+        time.sleep(_SECONDS_TO_LEAVE)
+        atexit._run_exitfuncs()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()

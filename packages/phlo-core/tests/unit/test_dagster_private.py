@@ -1,0 +1,97 @@
+"""What phlo-core needs of Dagster's private parts, one test by the name of each."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from dagster import (
+    AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
+    Definitions,
+    RetryPolicy,
+    asset,
+    define_asset_job,
+)
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
+from phlo.orchestration import dagster_private
+
+
+def run(job, instance):
+    created = instance.create_run_for_job(job)
+    for _ in execute_run_iterator(InMemoryJob(job), created, instance):
+        pass
+    return instance.get_run_by_id(created.run_id).status
+
+
+def build_job(function):
+    return Definitions(
+        assets=[function], executor=dagster_private.cancellable_executor()
+    ).resolve_implicit_global_asset_job_def()
+
+
+@pytest.fixture
+def instance():
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cancellable_executor_ends_a_step_that_would_be_tried_again(instance, number):
+    attempts = []
+
+    @asset(retry_policy=RetryPolicy(max_retries=3))
+    def slow():
+        attempts.append(1)
+        os.kill(os.getpid(), number)
+        time.sleep(20)
+
+    assert run(build_job(slow), instance) is DagsterRunStatus.CANCELED
+    assert attempts == [1]
+
+
+def test_cancellable_executor_tries_a_step_that_fails_again(instance):
+    attempts = []
+
+    @asset(retry_policy=RetryPolicy(max_retries=1))
+    def failing():
+        attempts.append(1)
+        raise ValueError(attempts)
+
+    assert run(build_job(failing), instance) is DagsterRunStatus.FAILURE
+    assert attempts == [1, 1]
+
+
+def test_let_signals_end_waits_cancels_a_run_that_waits_to_try_again(instance):
+    @asset(retry_policy=RetryPolicy(max_retries=3, delay=30))
+    def failing():
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        raise ValueError
+
+    began = time.monotonic()
+    assert run(build_job(failing), instance) is DagsterRunStatus.CANCELED
+    assert time.monotonic() - began < 5
+
+
+def test_asset_job_is_what_define_asset_job_returns():
+    job = define_asset_job("job", AssetSelection.all())
+    assert isinstance(job, dagster_private.AssetJob)
+
+
+def test_tags_are_those_of_dagsters_runs(instance):
+    assert dagster_private.PARTITION_TAG == "dagster/partition"
+    assert dagster_private.RANGE_START_TAG == "dagster/asset_partition_range_start"
+    assert dagster_private.RANGE_END_TAG == "dagster/asset_partition_range_end"
+
+
+def test_instance_reference_replaces_settings_of_the_file(tmp_path):
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    manager = {"module": "dagster._core.storage.noop_compute_log_manager"}
+    overrides = {"compute_logs": {**manager, "class": "NoOpComputeLogManager"}}
+    reference = dagster_private.instance_reference(tmp_path, overrides)
+    with DagsterInstance.from_ref(reference) as opened:
+        assert type(opened.compute_log_manager).__name__ == "NoOpComputeLogManager"
+        assert not opened.telemetry_enabled

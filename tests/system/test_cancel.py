@@ -1,0 +1,151 @@
+"""A signal to `phlo` cancels what it does: loads, dbt, checks, publishing, backfill workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from phlo.locks import locked
+
+FLOWS = """
+import time
+
+import pandera.pandas as pa
+from phlo_dlt import phlo_ingestion
+from phlo_quality import CustomSQLCheck, phlo_quality
+
+
+class Rows(pa.DataFrameModel):
+    id: str
+
+
+@phlo_ingestion(table_name="numbers", unique_key="id", validation_schema=Rows, group="g")
+def numbers(partition_date: str):
+    return [{"id": str(number)} for number in range(2000)]
+
+
+@phlo_ingestion(table_name="hangs", unique_key="id", validation_schema=Rows, group="g")
+def hangs(partition_date: str):
+    yield {"id": "a"}
+    print("STARTED", flush=True)
+    time.sleep(120)
+
+
+@phlo_ingestion(table_name="fails", unique_key="id", validation_schema=Rows, group="g")
+def fails(partition_date: str):
+    print("STARTED", flush=True)
+    raise ConnectionError("The source is away.")
+
+
+HEAVY = "SELECT count(*) FROM {t} a, {t} b, {t} c, {t} d WHERE md5(a.id || b.id || c.id) = d.id"
+
+
+@phlo_quality(
+    table="bronze.numbers",
+    checks=[CustomSQLCheck(HEAVY.format(t="bronze.numbers"), expected_result=0)],
+    blocking=False,
+)
+def heavy(): ...
+"""
+MODEL = """
+SELECT count(*) AS n
+FROM range(10000000) a(x), range(10000000) b(y)
+WHERE md5(x::VARCHAR || y::VARCHAR) = ''
+"""
+
+
+def environment():
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
+    return own | {"PYTHONUNBUFFERED": "1"}
+
+
+def start(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "phlo_cli", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A test run in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def answer(folder, *arguments):
+    command = [sys.executable, "-m", "phlo_cli", *arguments, "--json"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was never printed")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cancel")
+    (folder / "workflows/transforms/dbt/models/gold").mkdir(parents=True)
+    (folder / "workflows/flows.py").write_text(FLOWS)
+    dbt = folder / "workflows/transforms/dbt"
+    (dbt / "dbt_project.yml").write_text("name: shop\nversion: '1.0'\nconfig-version: 2\n")
+    (dbt / "models/gold/endless.sql").write_text(MODEL)
+    loaded = start(folder, "materialize", "numbers", "--partition", "2025-01-01", "--dry-run")
+    assert loaded.communicate(timeout=120)
+    return folder
+
+
+CASES = {
+    "a load": (["materialize", "hangs"], "STARTED", signal.SIGINT),
+    "a load that waits to be tried again": (
+        ["materialize", "fails"],
+        "trying again",
+        signal.SIGTERM,
+    ),
+    "a check": (["materialize", "numbers"], "inserted", signal.SIGTERM),
+    "dbt": (["materialize", "endless"], "1 asset", signal.SIGINT),
+    "a closed terminal": (["materialize", "hangs"], "STARTED", signal.SIGHUP),
+    "a backfill in processes": (
+        ["backfill", "hangs", "--partitions", "2025-01-01,2025-01-02", "--parallel", "2"],
+        "STARTED",
+        signal.SIGINT,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_signal_ends_it_within_five_seconds_and_publishes_nothing(project, name):
+    arguments, text, number = CASES[name]
+    process = start(project, *arguments)
+    wait_for(process, text)
+    time.sleep(1)  # so that what is canceled waits inside a library
+    children = psutil.Process(process.pid).children(recursive=True)
+    asked = time.monotonic()
+    process.send_signal(number)
+    try:
+        out, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+
+    assert time.monotonic() - asked < 5, out
+    assert process.returncode == 128 + number, out
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+    assert "Traceback" not in out
+    for lock in (project / ".phlo/staging").rglob(".lock"):
+        with locked(lock, timeout_seconds=0):  # raises while a process holds it
+            pass
+    tables = {row["table"] for row in answer(project, "catalog", "tables")}
+    assert tables <= {"bronze.numbers"}
+    states = {row["table"]: row["state"] for row in answer(project, "status")}
+    assert set(states.values()) <= {"canceled", "never", "ok"}
