@@ -211,6 +211,48 @@ class TableStore(Protocol):
         ...
 
 
+class Changes(Protocol):
+    """The rows that differ between two snapshots of a table."""
+
+    @property
+    def row_bound(self) -> int:
+        """Number of rows that must be read at most."""
+        ...
+
+    def upserts(self, key: Sequence[str]) -> pa.RecordBatchReader:
+        """Read rows that are new or differ from the row of the same key before.
+
+        Args:
+            key: Columns that are unique in both snapshots.
+        """
+        ...
+
+    def deleted_keys(self, key: Sequence[str]) -> pa.RecordBatchReader:
+        """Read the keys of rows that are no longer there."""
+        ...
+
+
+@runtime_checkable
+class ReadsChanges(Protocol):
+    """A table store that finds changed rows by the files that changed; not every store does."""
+
+    def changes(self, table: TableName, since: int, until: int) -> Changes | None:
+        """Find the rows that differ between two snapshots.
+
+        Args:
+            table: The table.
+            since: The earlier snapshot.
+            until: The later snapshot.
+
+        Returns:
+            ``None`` where one of the snapshots is no longer kept.
+
+        Raises:
+            TableNotFoundError: The catalog does not have the table.
+        """
+        ...
+
+
 @runtime_checkable
 class QueryEngine(Protocol):
     """Answers SQL over the store's tables. SQL is written in Trino's dialect everywhere.

@@ -28,6 +28,7 @@ from phlo_iceberg.commit import Commit, commit_all, commit_of
 from phlo_iceberg.commit.rebase import MustPlanAnewError, attempts
 from phlo_iceberg.commit.rebase import rebase as rebase_stage
 from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates, table_of
+from phlo_iceberg.read.changes import SnapshotChanges
 from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
@@ -143,6 +144,14 @@ class IcebergStore:
         if at is None or at == "main":
             return TableState(table, metadata, handle.io, metadata.current_snapshot_id)
         return TableState(table, metadata, handle.io, _snapshot_of(metadata, table, str(at)))
+
+    def changes(self, table: TableName, since: int, until: int) -> SnapshotChanges | None:
+        """The rows that differ between two snapshots (see :class:`phlo.protocols.ReadsChanges`)."""
+        handle = self._load(table)
+        if not (handle.snapshot_by_id(since) and handle.snapshot_by_id(until)):
+            return None
+        old, new = (TableState(table, handle.metadata, handle.io, s) for s in (since, until))
+        return SnapshotChanges(old, new)
 
     def _open(self, table: TableName) -> Table:
         try:

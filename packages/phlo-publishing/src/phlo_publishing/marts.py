@@ -22,6 +22,7 @@ class Mart:
         schema: Schema of the published table.
         target: Name of the published table.
         source_schema: The mart's columns, with nullability and ``doc`` in their metadata.
+        row_count: The mart's rows.
     """
 
     source: TableName
@@ -29,6 +30,7 @@ class Mart:
     schema: str
     target: str
     source_schema: pa.Schema
+    row_count: int
 
     @property
     def published_name(self) -> str:
@@ -101,8 +103,7 @@ class PublishOptions:
         force: Whether to publish a snapshot that is published already, and let a table shrink.
         max_shrink: Share of its rows (0 to 1) that a table may lose.
         mode: ``replace`` or ``merge``.
-        key: Columns by which ``merge`` finds rows, of each published table.
-        primary_key: Columns of the primary key of each published table that has none yet.
+        key: Unique columns by published name: the primary key of a table that has none yet.
     """
 
     data_source: str
@@ -112,4 +113,3 @@ class PublishOptions:
     max_shrink: float
     mode: Mode = "replace"
     key: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    primary_key: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from phlo.config import load_settings
 from phlo.errors import InvalidArgumentError, InvalidNameError
@@ -13,9 +14,10 @@ from phlo.interrupts import run_interruptible, uninterrupted
 from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo.plugins import notify
+from phlo.protocols import ReadsChanges
 from phlo.sql import sql
 
-from phlo_publishing.marts import Mart, PublishedMart, PublishOptions
+from phlo_publishing.marts import Mart, Mode, PublishedMart, PublishOptions
 from phlo_publishing.metadata import report
 from phlo_publishing.postgresql.records import RECORDS
 from phlo_publishing.postgresql.relations import STAGING_SCHEMA
@@ -24,7 +26,7 @@ from phlo_publishing.settings import PostgresSettings
 from phlo_publishing.types import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from dagster import AssetExecutionContext
     from phlo.protocols import QueryEngine, TableStore
@@ -45,6 +47,8 @@ def publish_marts_to_postgres(
     *,
     force: bool = False,
     max_shrink: float | None = None,
+    mode: Mode = "replace",
+    key: str | Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     store: TableStore | None = None,
 ) -> dict[str, PublishedMart]:
     """Publish marts as PostgreSQL tables, all of them or none.
@@ -66,6 +70,11 @@ def publish_marts_to_postgres(
         force: Publish a snapshot that is published already, and let a table shrink.
         max_shrink: Share of its rows (0 to 1) that a table may lose; ``None`` takes
             ``PHLO_POSTGRES_MAX_SHRINK`` (0.5).
+        mode: ``replace`` writes a whole new table. ``merge`` writes only the rows that changed
+            since the last publish, in place; by itself it replaces the table where that costs less
+            or merging cannot lead to the mart's rows.
+        key: Columns that are unique in the mart, or such columns by published name; the published
+            table gets them as its primary key. ``merge`` needs them.
         store: The marts' table store; ``None`` is the project's.
 
     Returns:
@@ -86,6 +95,8 @@ def publish_marts_to_postgres(
         _checked_batch_size(batch_size),
         force,
         _checked_share(settings.max_shrink if max_shrink is None else max_shrink),
+        mode,
+        _checked_key(mode, key, tables_to_publish),
     )
     schema = _checked_schema(target_schema or settings.target_schema)
     lake_store = store or open_lake().store
@@ -96,7 +107,7 @@ def publish_marts_to_postgres(
     target = PostgresTarget(postgres, settings.lock_timeout_seconds, context.log.info)
     results: dict[str, PublishedMart] = {}
     try:
-        run_interruptible(lambda: publish_marts(target, trino, marts, options, results))
+        run_interruptible(lambda: publish_marts(target, trino, lake_store, marts, options, results))
     except (Exception, GeneratorExit):
         raise
     except BaseException:
@@ -118,6 +129,7 @@ def _log_cancel(context: AssetExecutionContext, results: Mapping[str, PublishedM
 def publish_marts(
     target: PublishTarget,
     engine: QueryEngine,
+    store: TableStore,
     marts: Sequence[Mart],
     options: PublishOptions,
     results: dict[str, PublishedMart] | None = None,
@@ -128,16 +140,30 @@ def publish_marts(
     """
     results = {} if results is None else results
     with ExitStack() as committing, target.transaction(marts, options) as transaction:
-        current = {} if options.force else _find_current(transaction, marts)
-        stale = [mart for mart in marts if mart.target not in current]
-        loaded = [transaction.load(mart, _read(engine, mart)) for mart in stale]
-        transaction.carry_over(loaded)
-        published = transaction.swap(loaded)
-        current |= {mart.target: result for mart, result in zip(stale, published, strict=True)}
+        current = _publish(transaction, engine, store, marts, options)
         committing.enter_context(uninterrupted())
         in_order = {mart.target: current[mart.target] for mart in marts}
         committing.push(lambda error, *_: None if error else results.update(in_order))
     return results
+
+
+def _publish(
+    transaction: PublishTransaction,
+    engine: QueryEngine,
+    store: TableStore,
+    marts: Sequence[Mart],
+    options: PublishOptions,
+) -> dict[str, PublishedMart]:
+    """Skip what is current, merge what can be merged, and replace the rest."""
+    results = {} if options.force else _find_current(transaction, marts)
+    stale = [mart for mart in marts if mart.target not in results]
+    merged = {mart.target: _merge(transaction, store, mart, options) for mart in stale}
+    results |= {target: result for target, result in merged.items() if result is not None}
+    rest = [mart for mart in stale if mart.target not in results]
+    loaded = [transaction.load(mart, _read(engine, mart)) for mart in rest]
+    transaction.carry_over(loaded)
+    published = transaction.swap(loaded)
+    return results | {mart.target: result for mart, result in zip(rest, published, strict=True)}
 
 
 def _find_current(
@@ -146,6 +172,18 @@ def _find_current(
     """Find the marts that their tables hold already, by published name."""
     current = {mart.target: transaction.find_current(mart) for mart in marts}
     return {target: result for target, result in current.items() if result is not None}
+
+
+def _merge(
+    transaction: PublishTransaction, store: TableStore, mart: Mart, options: PublishOptions
+) -> PublishedMart | None:
+    """Write only changed rows, if that is asked for and the store can tell which they are."""
+    until = mart.snapshot_id
+    if options.mode != "merge" or options.force or until is None:
+        return None
+    if not isinstance(store, ReadsChanges):
+        return None
+    return transaction.merge(mart, lambda since: store.changes(mart.source, since, until))
 
 
 def _read(engine: QueryEngine, mart: Mart) -> Any:
@@ -208,6 +246,23 @@ def _checked_tables(tables: Mapping[str, str]) -> Mapping[str, str]:
     return tables
 
 
+def _checked_key(
+    mode: Mode,
+    key: str | Sequence[str] | Mapping[str, Sequence[str]] | None,
+    tables: Mapping[str, str],
+) -> dict[str, tuple[str, ...]]:
+    """Return the key of each published table that has one."""
+    if mode not in get_args(Mode) or (mode == "merge" and not key):
+        raise InvalidArgumentError(
+            "publish_marts_to_postgres got a mode that it cannot publish by.",
+            got=f"mode={mode!r}, key={key!r}",
+            expected='"replace", or "merge" with a key',
+            hint='Write mode="merge", key="id" with the columns that are unique in the mart.',
+        )
+    keys = key if isinstance(key, Mapping) else dict.fromkeys(tables, key or ())
+    return {t: (k,) if isinstance(k, str) else tuple(k) for t, k in keys.items()}
+
+
 def _checked_schema(schema: str) -> str:
     if schema.startswith("pg_") or schema in (RECORDS.namespace, STAGING_SCHEMA):
         raise InvalidNameError(
@@ -222,7 +277,12 @@ def _mart(
 ) -> Mart:
     table = store.load(_find_source(store, TableName.parse(source), warn))
     return Mart(
-        table.name, table.snapshot_id, schema, check_name(target, "The table"), table.schema
+        table.name,
+        table.snapshot_id,
+        schema,
+        check_name(target, "The table"),
+        table.schema,
+        table.row_count,
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
+    from phlo.protocols import Changes
     from psycopg import Connection
 
     from phlo_publishing.marts import Mart, PublishedMart, PublishOptions
@@ -36,6 +37,21 @@ class PublishTransaction(Protocol):
 
         Raises:
             ConfigurationError: The table has what a publish would lose; names it.
+        """
+        ...
+
+    def merge(
+        self, mart: Mart, find_changes: Callable[[int], Changes | None]
+    ) -> PublishedMart | None:
+        """Write only the rows that changed since the last publish.
+
+        Args:
+            mart: The mart.
+            find_changes: Finds the rows that changed since a snapshot of the mart.
+
+        Returns:
+            ``None`` where that cannot be, would cost more than a whole new table, or would not
+            lead to the rows that one has.
         """
         ...
 

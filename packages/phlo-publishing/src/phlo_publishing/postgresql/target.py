@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from phlo.errors import DataQualityError
-from phlo.sql import Identifier, Sql, identifiers, sql
+from phlo.sql import Identifier, identifiers, sql
 
-from phlo_publishing.copy_format import HEADER, TRAILER, encode_batch
 from phlo_publishing.database_errors import database_errors
 from phlo_publishing.marts import PublishedMart
+from phlo_publishing.postgresql.copying import copy_rows
 from phlo_publishing.postgresql.dependents import (
     build_materialized_view,
     find_materialized_views,
@@ -24,6 +25,13 @@ from phlo_publishing.postgresql.locks import (
     lock_publish,
     retry_until_free,
     set_lock_timeout,
+)
+from phlo_publishing.postgresql.merge import (
+    MergedTable,
+    TooManyChangesError,
+    can_merge,
+    is_worth_reading,
+    merge_changes,
 )
 from phlo_publishing.postgresql.obstacles import find_obstacles, refuse_obstacles
 from phlo_publishing.postgresql.outcome import commit_or_find_out
@@ -58,13 +66,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
+    from phlo.protocols import Changes
     from psycopg import Connection
 
     from phlo_publishing.marts import Mart, PublishOptions
     from phlo_publishing.target import Connects
-    from phlo_publishing.types import PublishedColumn
-
-_BLOCK_BYTES = 32 * 2**20
 
 
 class PostgresTarget:
@@ -132,6 +138,59 @@ class PostgresTransaction:
             return record.mart.as_skipped()
         return None
 
+    def merge(
+        self, mart: Mart, find_changes: Callable[[int], Changes | None]
+    ) -> PublishedMart | None:
+        """Write the rows that changed since the last publish, where that equals a replace."""
+        connection, key = self._connection, self._options.key.get(mart.target, ())
+        table = find_table(connection, mart.schema, mart.target)
+        record = _record_of(connection, mart, table)
+        if table is None or record is None or record.mart.snapshot_id is None:
+            return None
+        # Nobody else may write it meanwhile; readers are not kept out.
+        run(connection, "LOCK TABLE ONLY {t} IN SHARE ROW EXCLUSIVE MODE", t=table.sql)
+        if not (
+            can_merge(connection, mart, table, record, key)
+            and is_as_published(connection, table, record)
+        ):
+            return None
+        changes = find_changes(record.mart.snapshot_id)
+        if changes is None or not is_worth_reading(changes, mart):
+            return None
+        merged = None
+        with suppress(TooManyChangesError), connection.transaction():
+            merged = merge_changes(
+                connection, mart, table, record, changes, key, self._options.batch_size
+            )
+            if merged is None:
+                raise psycopg.Rollback
+        return self._record_merge(merged) if merged else None
+
+    def _record_merge(self, merged: MergedTable) -> PublishedMart:
+        mart = merged.mart
+        (row,) = rows(self._connection, _SIZE_AND_TRANSACTION, merged.table.oid)
+        result = PublishedMart(
+            str(mart.source),
+            mart.published_name,
+            merged.row_count,
+            len(merged.record.columns),
+            row.bytes,
+            time.monotonic() - merged.started_at,
+            mart.snapshot_id,
+            mode="merge",
+            changed_rows=merged.changed_rows,
+        )
+        write_record(
+            self._connection,
+            mart,
+            merged.table,
+            result,
+            self._options,
+            columns=merged.record.columns,
+            transaction_ids=merged.transaction_ids,
+        )
+        return result
+
     def load(self, mart: Mart, reader: pa.RecordBatchReader) -> LoadedTable:
         """Load rows into a new table in the staging schema."""
         started_at = time.monotonic()
@@ -183,7 +242,7 @@ class PostgresTransaction:
             build_structure(connection, table.structure, new)
         for column in table.mart.required_columns:
             set_not_null(connection, new, column)
-        key = self._options.primary_key.get(table.mart.target, ())
+        key = self._options.key.get(table.mart.target, ())
         if key and not rows(connection, _HAS_PRIMARY_KEY, new.oid):
             run(connection, "ALTER TABLE {t} ADD PRIMARY KEY ({k})", t=new.sql, k=identifiers(key))
         for name, doc in table.mart.docs.items():
@@ -228,51 +287,6 @@ class PostgresTransaction:
             transaction_ids=[row.transaction_id],
         )
         return result
-
-
-def copy_rows(
-    connection: Connection[Any],
-    new: Relation,
-    reader: pa.RecordBatchReader,
-    columns: Sequence[PublishedColumn],
-    batch_size: int,
-    *,
-    freeze: bool = True,
-) -> int:
-    """Copy rows into a table, and return their number.
-
-    Args:
-        connection: In the transaction that created the table.
-        new: The table.
-        reader: Rows with the columns ``columns``, in their order.
-        columns: How each column is written.
-        batch_size: Rows sent at a time.
-        freeze: Whether transactions older than this one see the rows too, once it commits.
-    """
-    encoders = [column.encode for column in columns]
-    command = sql(
-        "COPY {t} ({c}) FROM STDIN WITH (FORMAT binary{freeze})",
-        t=new.sql,
-        c=[Identifier(column.name) for column in columns],
-        freeze=Sql(", FREEZE" if freeze else ""),
-    )
-    row_count = 0
-    with connection.cursor() as cursor, cursor.copy(command.encode()) as stream:
-        stream.write(HEADER)
-        for block in _blocks(reader, batch_size):
-            stream.write(encode_batch(block, encoders))
-            row_count += block.num_rows
-        stream.write(TRAILER)
-    return row_count
-
-
-def _blocks(reader: pa.RecordBatchReader, batch_size: int) -> Iterator[pa.RecordBatch]:
-    """Cut batches to bounded rows and bytes."""
-    for batch in reader:
-        row_bytes = batch.nbytes // max(batch.num_rows, 1) + 1
-        step = max(1, min(batch_size, _BLOCK_BYTES // row_bytes))
-        for start in range(0, batch.num_rows, step):
-            yield batch.slice(start, step)
 
 
 def read_columns(connection: Connection[Any], table: Relation) -> list[list[str]]:
