@@ -54,6 +54,18 @@ class Settings(BaseSettings):
     staging_keep_days: int = Field(
         7, ge=0, description="Days after which the staging of a failed run is removed."
     )
+    query_timeout_seconds: float = Field(
+        1800,
+        ge=0,
+        description="Seconds that the embedded engine works on one query, check or statement of "
+        "dbt before it is stopped; 0: no limit.",
+    )
+    query_memory_mb: int | None = Field(
+        None,
+        ge=64,
+        description="Memory, in megabytes, that one query or dbt run takes in the embedded engine "
+        "before it spills into .phlo/spill; by default half of the machine's.",
+    )
 
     @field_validator("disabled_plugins", mode="before")
     @classmethod

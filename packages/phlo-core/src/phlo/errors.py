@@ -192,5 +192,13 @@ class ReplayError(FatalRunError):
     """Rows kept from an earlier run cannot be loaded again."""
 
 
+class QueryTimeoutError(FatalRunError, TimeoutError):
+    """A query took longer than it may."""
+
+
+class QueryMemoryError(FatalRunError, MemoryError):
+    """A query needs more memory than it may take."""
+
+
 class LoadTimeoutError(RetriableError, TimeoutError):
     """A load took longer than its ``max_runtime_seconds``."""

@@ -44,9 +44,10 @@ LOCKS = StateFolder("locks", "locks of loads that go on from one source cursor")
 RUNS = StateFolder("runs", "locks of the runs that this machine is executing")
 BACKFILLS = StateFolder("backfills", "progress of backfills, for --resume")
 DBT = StateFolder("dbt", "the parsed dbt project and the scratch databases of its runs")
+SPILL = StateFolder("spill", "what running queries spilled to disk, by process id")
 POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be published anew")
 
-STATE_FOLDERS = (CATALOG, WAREHOUSE, DAGSTER, STAGING, LOCKS, RUNS, BACKFILLS, DBT, POSTGRES)
+STATE_FOLDERS = (CATALOG, WAREHOUSE, DAGSTER, STAGING, LOCKS, RUNS, BACKFILLS, DBT, SPILL, POSTGRES)
 """Everything that phlo keeps in ``.phlo``."""
 
 

@@ -6,9 +6,15 @@ Every function here has a test that says what it must do, so that an upgrade tha
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
+from phlo.limits import TimeLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dbt.contracts.graph.manifest import Manifest
 
 
@@ -20,3 +26,25 @@ def copy_manifest(manifest: Manifest) -> Manifest:
     copy: Manifest = pickle.loads(pickle.dumps(manifest))
     copy.build_flat_graph()
     return copy
+
+
+@contextmanager
+def limit_statements(seconds: float | None) -> Iterator[None]:
+    """Stop every statement of dbt that takes longer, while the block runs.
+
+    dbt-duckdb has no setting for it, and gives its cursor to nobody (dbt-duckdb 1.11).
+
+    Args:
+        seconds: ``None`` for no limit.
+    """
+    execute = DuckDBCursorWrapper.execute
+
+    def execute_in_time(self: DuckDBCursorWrapper, sql: str, bindings: Any = None) -> Any:
+        with TimeLimit(self._cursor, seconds).counting():
+            return execute(self, sql, bindings)
+
+    DuckDBCursorWrapper.execute = execute_in_time
+    try:
+        yield
+    finally:
+        DuckDBCursorWrapper.execute = execute

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from phlo.config import get_settings
 from phlo.errors import ConfigurationError
 from phlo.folders import DBT, make_folder
+from phlo.limits import QueryLimits
 from phlo.locks import locked
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class DbtWorkspace:
 
     def write_profile(self, folder: Path, scratch: Path) -> None:
         """Write a ``profiles.yml`` whose DuckDB file stands in ``scratch``."""
+        limits = QueryLimits.of(get_settings())
         output = {
             "type": "duckdb",
             "path": str(scratch / f"{DATABASE}.duckdb"),
@@ -126,7 +129,7 @@ class DbtWorkspace:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },
-            "settings": {"TimeZone": "UTC"},
+            "settings": {"TimeZone": "UTC", "memory_limit": f"{limits.memory_mb}MiB"},
             "plugins": [{"module": "phlo_dbt.duckdb_plugin", "alias": "phlo"}],
         }
         make_folder(folder)

@@ -13,12 +13,13 @@ import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt_common.events.functions import msg_to_dict
 from phlo.audit import audit_branch
+from phlo.config import get_settings
 from phlo.errors import MovedHeadError, PhloError
 from phlo.interrupts import run_interruptible, uninterrupted
 from phlo.locks import locked
 from phlo.retry import retry_on_moved_head
 
-from phlo_dbt.dbt_private import copy_manifest
+from phlo_dbt.dbt_private import copy_manifest, limit_statements
 from phlo_dbt.manifest import held_manifest, invoke_dbt, point_sources
 from phlo_dbt.session import DbtSession, open_session
 from phlo_dbt.withholding import withheld_models
@@ -135,7 +136,8 @@ def run_dbt(
             if on_event is not None:
                 on_event(event)
 
-    with _ONE_AT_A_TIME, _scratch(project.workspace, run_name) as folder:
+    limit = limit_statements(get_settings().query_timeout_seconds or None)
+    with _ONE_AT_A_TIME, limit, _scratch(project.workspace, run_name) as folder:
         reads = set(project.tables.values()) if chosen is None else project.tables_read_by(chosen)
         session = DbtSession(lake, folder, project.manifest["nodes"], reads)
         with open_session(session):

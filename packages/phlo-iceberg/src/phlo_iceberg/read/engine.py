@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
 import sqlglot
+from phlo.config import get_settings
 from phlo.errors import QueryError
+from phlo.limits import QueryLimits
 from phlo.names import TableName
 from phlo.sql import Identifier, quote_table, sql
 from sqlglot import exp
@@ -43,12 +45,16 @@ class DuckDBEngine:
     Args:
         store: Finds tables.
         catalog_name: A first part of table names that is taken as this catalog, and dropped.
+        limits: What one query may take; by default what the project's settings say.
     """
 
     dialect = "duckdb"
 
-    def __init__(self, store: States, catalog_name: str = "lake") -> None:
+    def __init__(
+        self, store: States, catalog_name: str = "lake", limits: QueryLimits | None = None
+    ) -> None:
         self._store, self._catalog_name = store, catalog_name
+        self._limits = limits or QueryLimits.of(get_settings())
 
     def query(
         self,
@@ -60,15 +66,14 @@ class DuckDBEngine:
     ) -> pa.RecordBatchReader:
         """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
         text, tables = translate(sql, frozenset(relations or ()), self._catalog_name)
-        connection = connect()
+        connection = connect(self._limits)
         states = self.register(
             connection, {t: (at or {}).get(t) for t in tables}, relations=relations
         )
         connection.execute("SET integer_division = true")
         allow_only(connection, states)
         try:
-            relation = connection.sql(text, params=parameters or None)
-            return relation.to_arrow_reader(BATCH_ROWS)
+            return self._limits.read(connection, text, parameters or None, BATCH_ROWS)
         except duckdb.Error as exc:
             raise QueryError(f"The query failed: {exc}", got=sql, expected="valid SQL") from exc
 

@@ -12,7 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import duckdb
+from phlo.config import get_settings
 from phlo.errors import InvalidNameError, UnsupportedTableError
+from phlo.limits import QueryLimits
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -235,13 +237,17 @@ def duckdb_pattern(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", duckdb_path(path))
 
 
-def connect(*, to_write: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(
+    limits: QueryLimits | None = None, *, to_write: bool = False
+) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that reads times in UTC and no Python variables.
 
     Args:
+        limits: What its queries may take; by default what the project's settings say.
         to_write: Whether rows are written to files: UUIDs leave as such then, and not as text.
     """
-    connection = duckdb.connect(":memory:")
+    limits = limits or QueryLimits.of(get_settings())
+    connection = duckdb.connect(config=limits.duckdb_settings())
     connection.execute(sql("SET arrow_lossless_conversion = {l}", l=to_write))
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET TimeZone = 'UTC'")
