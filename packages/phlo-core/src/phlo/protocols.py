@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from phlo.checks import CheckResult, Severity
     from phlo.names import Partition, TableName
     from phlo.values import (
+        Damage,
         How,
         LoadAccount,
         MaintenanceReport,
@@ -197,6 +198,18 @@ class TableStore(Protocol):
 
         Returns:
             One value per table repaired, sorted; none where all tables can be opened.
+        """
+        ...
+
+    def examine(self, table: TableName, *, deep: bool = False) -> list[Damage]:
+        """List files of the table's newest snapshot that are missing or cut short.
+
+        Args:
+            table: The table.
+            deep: Whether every data file is opened, rather than looking whether it is there.
+
+        Raises:
+            TableNotFoundError: The catalog does not have the table.
         """
         ...
 

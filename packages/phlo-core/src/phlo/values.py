@@ -16,6 +16,7 @@ __all__ = [
     "CheckResult",
     "CheckStatus",
     "ColumnStatistics",
+    "Damage",
     "DeduplicationMethod",
     "How",
     "LoadAccount",
@@ -307,16 +308,34 @@ class MaintenanceReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """A file of a table that cannot be read.
+
+    Attributes:
+        table: The table.
+        path: Address of the file.
+        problem: ``missing``, or ``cut``: it is empty or ends too early.
+    """
+
+    table: TableName
+    path: str
+    problem: Literal["missing", "cut"]
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     """A table that the catalog could not open, and could be found again.
 
     Attributes:
         table: The table.
         problem: ``moved``: its folder stands elsewhere than its metadata says; ``lost``: the
-            catalog does not know it.
+            catalog does not know it; ``damaged``: a file of its newest snapshot cannot be read.
         restored_from: Address of the metadata file it is restored from.
+        lost_snapshots: Ids of the snapshots that a damaged table loses by it, as far as its
+            metadata can tell.
     """
 
     table: TableName
-    problem: Literal["moved", "lost"]
+    problem: Literal["moved", "lost", "damaged"]
     restored_from: str
+    lost_snapshots: tuple[int, ...] = ()

@@ -12,6 +12,8 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from phlo_iceberg.write.data_files import SYNC_PROPERTY
+
 if TYPE_CHECKING:
     from phlo.config import Settings
     from pydantic import SecretStr
@@ -37,6 +39,7 @@ def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str
         "s3.region": iceberg.s3_region,
         "s3.access-key-id": iceberg.s3_access_key_id,
         "s3.secret-access-key": _plain(secret),
+        SYNC_PROPERTY: None if iceberg.sync_files else "false",
     }
     return {name: value for name, value in given.items() if value is not None}
 

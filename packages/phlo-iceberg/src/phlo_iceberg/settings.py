@@ -45,6 +45,11 @@ class IcebergSettings(BaseSettings):
     orphan_hours: float = Field(
         72, ge=1, description="Hours after which files of no snapshot are removed."
     )
+    sync_files: bool = Field(
+        True,
+        description="Whether local files are flushed to disk before the catalog names them, so "
+        "that a power cut loses no table.",
+    )
     maintenance_cron: str = Field(
         "17 3 * * *", description="When the daily maintenance runs; empty: never."
     )

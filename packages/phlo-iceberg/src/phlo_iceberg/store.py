@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,14 @@ from phlo.errors import (
     nearest,
 )
 from phlo.names import TableName
-from phlo.values import LoadAccount, Published, Snapshot
-from pyiceberg.exceptions import NoSuchTableError
+from phlo.values import Damage, LoadAccount, Published, Snapshot
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError, ValidationError
 from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 
 from phlo_iceberg.catalog import ensure_namespace
-from phlo_iceberg.commit import Commit, commit_all, commit_of
+from phlo_iceberg.commit import Commit, commit_all, commit_of, metadata_location
 from phlo_iceberg.commit.rebase import MustPlanAnewError, attempts
 from phlo_iceberg.commit.rebase import rebase as rebase_stage
 from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates, table_of
@@ -33,6 +34,7 @@ from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
+from phlo_iceberg.upkeep.examine import find_damage
 from phlo_iceberg.upkeep.maintenance import Policy, maintain_table
 from phlo_iceberg.upkeep.repair import repair
 from phlo_iceberg.write.metadata_updates import SchemaTransaction
@@ -162,7 +164,24 @@ class IcebergStore:
                 hint="If the project's folder was moved, `phlo doctor --fix` finds its tables "
                 "again.",
                 table=table,
+                path=self._metadata_path(table),
+                problem="missing",
             ) from exc
+        except ValidationError as exc:
+            path = self._metadata_path(table)
+            raise UnreadableTableError(
+                f"The newest metadata of {table} is empty or cut short: {path}.",
+                hint="`phlo doctor --fix` goes back to the newest metadata that is whole, and says "
+                "which snapshots are lost.",
+                table=table,
+                path=path,
+                problem="cut",
+            ) from exc
+
+    def _metadata_path(self, table: TableName) -> str:
+        if isinstance(self.catalog, SqlCatalog):
+            return metadata_location(self.catalog, table)
+        return "the file that the catalog's server names"
 
     def _load(self, table: TableName) -> Table:
         try:
@@ -310,7 +329,9 @@ class IcebergStore:
         parent = current.metadata.snapshot_by_id(staged.base_snapshot_id or -1)
         builder = SnapshotBuilder(current.metadata, current.io, parent, staged.change)
         snapshot = builder.build(own_entries(staged.snapshot))
-        commit_all(self.catalog, [_branch_commit(current, staged.table, snapshot, name)], {})
+        commit = _branch_commit(current, staged.table, snapshot, name)
+        files = tuple(staged.change.written)
+        commit_all(self.catalog, [replace(commit, files=files)], {})
         return True
 
     def discard(self, staged: Staged) -> None:
@@ -331,6 +352,14 @@ class IcebergStore:
     def repair(self, *, dry_run: bool = False) -> list[Repair]:
         """Find tables again (see the protocol)."""
         return repair(self.catalog, dry_run=dry_run)
+
+    def examine(self, table: TableName, *, deep: bool = False) -> list[Damage]:
+        """List files that are missing or cut short (see the protocol)."""
+        try:
+            handle = self._load(table)
+        except UnreadableTableError as exc:
+            return [Damage(table, exc.path, exc.problem)]
+        return find_damage(table, handle.io, handle.metadata, deep=deep)
 
     def statistics(
         self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
@@ -17,9 +18,12 @@ from phlo_cli.output import counted, output_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from phlo.values import Repair
+    from phlo.values import Damage, Repair
 
     from phlo_cli.output import Output
+
+
+_PROBLEMS = {"missing": "missing", "cut": "empty or cut short"}
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,24 @@ class Finding:
 @click.option(
     "--fix",
     is_flag=True,
-    help="Find tables again whose folder was moved or whose catalog is lost; close .phlo and .env.",
+    help="Find tables again whose folder was moved or whose catalog is lost, go back where files "
+    "are cut short; close .phlo and .env.",
 )
+@click.option("--deep", is_flag=True, help="Open every data file of every table.")
 @output_options()
 @click.pass_context
-def doctor(ctx: click.Context, fix: bool, output: Output) -> None:
+def doctor(ctx: click.Context, fix: bool, deep: bool, output: Output) -> None:
     """Examine the installation and this project, and say what to do about what is wrong.
 
     With --fix, tables of a project that was moved or copied are rewritten for where they stand now,
-    and a lost catalog is rebuilt from the warehouse. Nothing may be running meanwhile. The folder
-    .phlo and the file .env are closed to other users.
+    and a lost catalog is rebuilt from the warehouse. A table with a missing or cut file goes back
+    to the newest state that is whole; the snapshots lost by that are named. Nothing may be running
+    meanwhile. The folder .phlo and the file .env are closed to other users.
     """
     with output.busy("Examining"):
         repaired = [*_close_to_others(), *_repair()] if fix else []
-        findings = [_examine(subject, look) for subject, look in _EXAMINATIONS.items()]
+        looks = {**_EXAMINATIONS, "tables": partial(_store, deep=deep)}
+        findings = [_examine(subject, look) for subject, look in looks.items()]
     findings = [*repaired, *findings]
     if output.as_json:
         output.json([asdict(finding) for finding in findings])
@@ -102,10 +110,15 @@ def _repair() -> list[Finding]:
     from phlo_cli.location import require_project
 
     require_project()
-    return [
-        Finding("repaired", "ok", f"{repair.table} ({repair.problem}) from {repair.restored_from}")
-        for repair in open_lake().store.repair()
-    ]
+    return [Finding("repaired", "ok", _describe(repair)) for repair in open_lake().store.repair()]
+
+
+def _describe(repair: Repair) -> str:
+    text = f"{repair.table} ({repair.problem}) from {repair.restored_from}"
+    if repair.problem != "damaged":
+        return text
+    lost = ", ".join(map(str, repair.lost_snapshots)) or "unknown"
+    return f"{text}; lost snapshots: {lost}. Load their partitions again."
 
 
 def _python() -> str:
@@ -155,19 +168,32 @@ def _runs() -> str:
         return f"{counted(instance.get_runs_count(), 'run')} kept in {instance.root_directory}"
 
 
-def _store() -> Finding | str:
+def _store(*, deep: bool = False) -> Finding | str:
     from phlo.lake import open_lake
 
     from phlo_cli.location import require_project
 
     require_project()
     store = open_lake().store
-    if displaced := store.repair(dry_run=True):
-        return _displaced(displaced)
+    repairs = [r for r in store.repair(dry_run=True) if r.problem != "damaged"]
+    if repairs:
+        return _displaced(repairs)
     tables = store.list_tables()
-    for table in tables:
-        store.load(table)
-    return f"{counted(len(tables), 'table')} can be opened"
+    if damages := [d for table in tables for d in store.examine(table, deep=deep)]:
+        return _damaged(damages)
+    return f"{counted(len(tables), 'table')} can be opened, all of their files are there"
+
+
+def _damaged(damages: Sequence[Damage]) -> Finding:
+    named = "; ".join(f"{d.table}: {d.path} is {_PROBLEMS[d.problem]}" for d in damages[:5])
+    more = f"; and {len(damages) - 5} more files" if len(damages) > 5 else ""
+    return Finding(
+        "tables",
+        "failed",
+        f"{named}{more}",
+        "Restore the file from a backup, or stop whatever is running and let `phlo doctor --fix` "
+        "go back to the newest state that is whole.",
+    )
 
 
 def _displaced(repairs: Sequence[Repair]) -> Finding:

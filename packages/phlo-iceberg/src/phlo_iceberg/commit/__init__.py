@@ -11,7 +11,12 @@ from pyiceberg.catalog.sql import SqlCatalog
 from phlo_iceberg.commit.plan import Commit, commit_of
 from phlo_iceberg.commit.rest import commit_over_rest
 from phlo_iceberg.commit.settle import REFUSALS
-from phlo_iceberg.commit.sql import commit_in_database, metadata_location, point_at
+from phlo_iceberg.commit.sql import (
+    commit_in_database,
+    metadata_location,
+    point_at,
+    previous_location,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +24,14 @@ if TYPE_CHECKING:
     from phlo.names import TableName
     from pyiceberg.catalog import Catalog
 
-__all__ = ["Commit", "commit_all", "commit_of", "metadata_location", "point_at"]
+__all__ = [
+    "Commit",
+    "commit_all",
+    "commit_of",
+    "metadata_location",
+    "point_at",
+    "previous_location",
+]
 
 
 def commit_all(

@@ -44,6 +44,7 @@ class Commit:
         schema_ids: Schemas of the table that a new one was numbered after; ``None`` where none
             is added.
         refs: Branches and tags that spare snapshots from expiry; ``None`` where none expire.
+        files: New files that the commit makes part of the table.
     """
 
     name: TableName
@@ -53,6 +54,7 @@ class Commit:
     snapshot_id: int | None
     schema_ids: frozenset[int] | None = None
     refs: Mapping[str, SnapshotRef] | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def is_new_table(self) -> bool:
@@ -81,6 +83,7 @@ def commit_of(staged: StagedLoad, ref: str = MAIN_BRANCH) -> Commit:
         requirements=requirements,
         snapshot_id=staged.snapshot.snapshot_id if staged.snapshot else None,
         schema_ids=_schema_ids(staged.base) if staged.base and staged.changes_schema else None,
+        files=tuple(staged.change.written),
     )
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from phlo_iceberg import pyiceberg_private
 from phlo_iceberg.commit.plan import assert_head, check_as_planned
 from phlo_iceberg.commit.settle import NotSentError, settle
-from phlo_iceberg.write.data_files import delete_files
+from phlo_iceberg.write.data_files import SYNC_PROPERTY, delete_files, sync_files
 from phlo_iceberg.write.metadata_updates import next_metadata
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def commit_in_database(
             swaps.append(_next_metadata(catalog, commit))
             new = swaps[-1].new
             pyiceberg_private.write_metadata(catalog, new.metadata, new.io, new.metadata_location)
+            if catalog.properties.get(SYNC_PROPERTY) != "false":
+                sync_files([*commit.files, new.metadata_location])
     except BaseException:
         _delete_unused(swaps)
         raise
@@ -175,6 +177,13 @@ def metadata_location(catalog: SqlCatalog, name: TableName) -> str:
     with Session(catalog.engine) as session:
         query = select(IcebergTables.metadata_location).where(*row_of(catalog, name))
         return str(session.execute(query).scalar_one())
+
+
+def previous_location(catalog: SqlCatalog, name: TableName) -> str | None:
+    """Read where the metadata stood that a table's newest commit replaced."""
+    with Session(catalog.engine) as session:
+        query = select(IcebergTables.previous_metadata_location).where(*row_of(catalog, name))
+        return session.execute(query).scalar_one()
 
 
 def point_at(catalog: SqlCatalog, name: TableName, old: str, new: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 from phlo.config import get_settings
-from phlo.errors import InvalidNameError, UnsupportedTableError
+from phlo.errors import InvalidNameError, UnreadableTableError, UnsupportedTableError
 from phlo.limits import QueryLimits
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FILE = "__phlo_file"
 POSITION = "__phlo_pos"
+_UNDECODABLE = (ValueError, EOFError, FileNotFoundError, TypeError, KeyError, IndexError)
+"""What planning raises for a manifest that is missing or cut short, and for unsupported deletes."""
 _ROW_NUMBER = Identifier("file_row_number")
 """DuckDB's own column of where a row stands in its file."""
 
@@ -93,12 +95,28 @@ class TableState:
         )
         try:
             tasks = list(scan.plan_files())
-        except ValueError as error:
+        except _UNDECODABLE as error:
+            if self._has_unreadable_manifest():
+                raise UnreadableTableError(
+                    f"A manifest of {self.name} is missing or cut short: {error}",
+                    hint="`phlo doctor` names the file; `phlo doctor --fix` goes back to the "
+                    "newest snapshot that is whole.",
+                    table=self.name,
+                ) from error
             raise self._unsupported(str(error)) from error
         for file in (file for t in tasks for file in (t.file, *t.delete_files)):
             if file.file_format != FileFormat.PARQUET:
                 raise self._unsupported(f"{file.file_path} is {file.file_format.name}")
         return tasks  # pyright: ignore[reportReturnType]
+
+    def _has_unreadable_manifest(self) -> bool:
+        snapshot = self.metadata.snapshot_by_id(self.snapshot_id or -1)
+        try:
+            for manifest in snapshot.manifests(self.io) if snapshot else []:
+                manifest.fetch_manifest_entry(self.io)
+        except _UNDECODABLE:
+            return True
+        return False
 
     def _unsupported(self, reason: str) -> UnsupportedTableError:
         return UnsupportedTableError(

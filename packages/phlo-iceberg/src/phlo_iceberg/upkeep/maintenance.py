@@ -190,7 +190,9 @@ def _replacement(handle: Table, now: TableState, change: Change) -> Commit:
     builder = SnapshotBuilder(handle.metadata, handle.io, parent, change)
     entries = {"phlo.maintenance": "compaction", **row_count_entry(now, 0)}
     snapshot = builder.build(entries, operation=Operation.REPLACE)
-    return _on_head(now.name, handle, snapshot_updates(snapshot, MAIN_BRANCH), snapshot.snapshot_id)
+    updates = snapshot_updates(snapshot, MAIN_BRANCH)
+    files = (*(f.file_path for f in change.added), *change.written)
+    return replace(_on_head(now.name, handle, updates, snapshot.snapshot_id), files=files)
 
 
 def _dangling_deletes(state: TableState, removed: Iterable[DataFile]) -> list[DataFile]:
@@ -241,7 +243,7 @@ def _removals(report: MaintenanceReport) -> tuple[TableUpdate, ...]:
 def _on_head(
     table: TableName, handle: Table, updates: tuple[TableUpdate, ...], snapshot_id: int | None
 ) -> Commit:
-    """A commit that holds if the table is as it was loaded."""
+    """Build a commit that holds if the table is as it was loaded."""
     metadata = handle.metadata
     requirements = (
         AssertTableUUID(uuid=metadata.table_uuid),

@@ -1,33 +1,35 @@
-"""Finding tables again after a project's folder was moved, or its catalog lost.
+"""Find tables again after a project's folder was moved, its catalog lost, or a file was cut.
 
 A catalog knows of each table just where its newest metadata is. Where that address is outside the
 present warehouse, and the same file is in it, the folder was moved or copied (a copy must not go on
 writing the original's table). Where the catalog knows no table at all, the newest metadata of every
-folder in the warehouse is taken. Only SQL catalogs are repaired: a REST
-catalog is kept by its own server.
+folder in the warehouse is taken. Where a file of a table's newest snapshot is missing or cut short,
+the catalog goes back to the newest metadata whose files are all whole. Only SQL catalogs are
+repaired: a REST catalog is kept by its own server.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phlo.names import TableName
 from phlo.values import Repair
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.locations import load_location_provider
 
 from phlo_iceberg.catalog import ensure_namespace
-from phlo_iceberg.commit import metadata_location, point_at
+from phlo_iceberg.commit import metadata_location, point_at, previous_location
 from phlo_iceberg.pyiceberg_private import open_file_io, write_metadata
+from phlo_iceberg.upkeep.examine import UNREADABLE, find_damage, read_metadata
 from phlo_iceberg.upkeep.relocate import Relocation
 from phlo_iceberg.write.data_files import list_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pyiceberg.catalog import Catalog
     from pyiceberg.io import FileIO
@@ -61,9 +63,11 @@ def repair(catalog: Catalog, *, dry_run: bool) -> list[Repair]:
         for namespace in catalog.list_namespaces()
         for identifier in catalog.list_tables(namespace)
     ]
-    if listed:
-        return _repair_moved(catalog, io, warehouse, listed, dry_run=dry_run)
-    return _rebuild(catalog, io, warehouse, dry_run=dry_run)
+    if not listed:
+        return _rebuild(catalog, io, warehouse, dry_run=dry_run)
+    moved = _repair_moved(catalog, io, warehouse, listed, dry_run=dry_run)
+    others = set(listed) - {repair.table for repair in moved}
+    return moved + _repair_damaged(catalog, io, others, dry_run=dry_run)
 
 
 # -- moved folders
@@ -82,6 +86,65 @@ def _repair_moved(
         if not dry_run:
             point_at(catalog, table, old, _settle(catalog, io, found))
     return repairs
+
+
+# -- damaged files
+
+
+def _repair_damaged(
+    catalog: SqlCatalog, io: FileIO, tables: Iterable[TableName], *, dry_run: bool
+) -> list[Repair]:
+    repairs: list[Repair] = []
+    for table in sorted(tables):
+        current = metadata_location(catalog, table)
+        if _is_whole(table, io, current):
+            continue
+        path = next((p for p in _older(catalog, io, table) if _is_whole(table, io, p)), None)
+        if path is None:
+            continue  # nothing of it is whole: `phlo doctor` goes on telling what is wrong
+        repairs.append(Repair(table, "damaged", path, _lost_snapshots(io, current, path)))
+        if not dry_run:
+            point_at(catalog, table, current, path)
+    return repairs
+
+
+def _is_whole(table: TableName, io: FileIO, path: str) -> bool:
+    """Return whether metadata, and all files of its head snapshot, can be read."""
+    try:
+        return not find_damage(table, io, read_metadata(io, path))
+    except (FileNotFoundError, *UNREADABLE):
+        return False
+
+
+def _older(catalog: SqlCatalog, io: FileIO, table: TableName) -> Iterator[str]:
+    """Yield metadata that the catalog named before, newest first.
+
+    Other files of the folder are not taken: they may be of commits that never landed.
+    """
+    logged = _logged(io, metadata_location(catalog, table))
+    yield from logged
+    previous = previous_location(catalog, table)
+    if previous is not None and previous not in logged:
+        yield previous
+        yield from _logged(io, previous)
+
+
+def _logged(io: FileIO, path: str) -> list[str]:
+    try:
+        return [e.metadata_file for e in reversed(read_metadata(io, path).metadata_log)]
+    except (FileNotFoundError, *UNREADABLE):
+        return []
+
+
+def _lost_snapshots(io: FileIO, damaged: str, restored: str) -> tuple[int, ...]:
+    """Return ids of snapshots that the damaged metadata names and the restored one does not."""
+    try:
+        with io.new_input(damaged).open() as stream:
+            text = stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ()
+    named = {int(found) for found in re.findall(r'"snapshot-id"\s*:\s*(\d+)', text)}
+    return tuple(sorted(named - {s.snapshot_id for s in read_metadata(io, restored).snapshots}))
 
 
 # -- lost catalogs
@@ -106,9 +169,26 @@ def _newest(io: FileIO, warehouse: str) -> list[_Found]:
         if found is not None and found.folder.startswith(warehouse):
             by_table[found.table].append(found)
     return [
-        max(candidates, key=lambda f: (f.version, _read(io, f.path).last_updated_ms))
-        for _, candidates in sorted(by_table.items())
+        found
+        for table, candidates in sorted(by_table.items())
+        if (found := _newest_whole(table, io, candidates)) is not None
     ]
+
+
+def _newest_whole(table: TableName, io: FileIO, candidates: list[_Found]) -> _Found | None:
+    """Choose the newest metadata that can be read, and whose files can, where they stand here."""
+    readable: dict[_Found, TableMetadata] = {}
+    for candidate in candidates:
+        with suppress(FileNotFoundError, *UNREADABLE):
+            readable[candidate] = read_metadata(io, candidate.path)
+    newest_first = sorted(
+        readable, key=lambda c: (c.version, readable[c].last_updated_ms), reverse=True
+    )
+    for candidate in newest_first:
+        stands_elsewhere = readable[candidate].location.rstrip("/") != candidate.folder
+        if stands_elsewhere or not find_damage(table, io, readable[candidate]):
+            return candidate
+    return None
 
 
 # -- both
@@ -122,13 +202,9 @@ def _parse(path: str) -> _Found | None:
     return _Found(path, match["folder"], table, int(match["version"]))
 
 
-def _read(io: FileIO, path: str) -> TableMetadata:
-    return FromInputFile.table_metadata(io.new_input(path))
-
-
 def _settle(catalog: SqlCatalog, io: FileIO, found: _Found) -> str:
     """Address of metadata that fits where the table stands; written where there is none."""
-    metadata = _read(io, found.path)
+    metadata = read_metadata(io, found.path)
     if metadata.location.rstrip("/") == found.folder:
         return found.path
     settled = Relocation(metadata, io, found.folder).metadata()

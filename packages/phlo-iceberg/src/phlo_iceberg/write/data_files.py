@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
@@ -341,6 +343,28 @@ def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:
     for info in filesystem.get_file_info(selector):
         if info.type == FileType.File:
             yield f"{prefix}{info.path}", info
+
+
+SYNC_PROPERTY = "phlo.sync-files"
+"""Property of a catalog; ``false``: files are not flushed to disk before a commit names them."""
+
+
+def sync_files(paths: Iterable[str]) -> None:
+    """Flush local files, and the folders that list them, to disk.
+
+    Files of an object store are durable once they are written.
+    """
+    local = [Path(urlparse(p).path if p.startswith("file:") else p) for p in paths if _is_local(p)]
+    for path in (*local, *sorted({path.parent for path in local})):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _is_local(path: str) -> bool:
+    return "://" not in path or path.startswith("file://")
 
 
 def delete_files(io: FileIO, paths: Iterable[str]) -> None:
