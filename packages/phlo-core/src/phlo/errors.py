@@ -125,6 +125,10 @@ class MissingProviderError(ConfigurationError):
     """No installed plugin provides what is asked for."""
 
 
+class SingleTableCatalogError(ConfigurationError):
+    """The catalog commits one table at a time, so several cannot be published together."""
+
+
 class DiscoveryError(PhloError):
     """Fix a workflow file or a plugin."""
 

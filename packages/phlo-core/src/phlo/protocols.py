@@ -40,6 +40,8 @@ class Staged(Protocol):
         base_snapshot_id: The table's head when the stage was planned; ``None``: empty or new.
         delivered: The rows that the load delivered as they would stand in the table: inserted,
             updated and unchanged ones, with the table's columns.
+        deleted: The rows that delete their key and were not passed over, whether or not the table
+            had it: the key, ``order_by`` and the ``_phlo_*`` times; ``None`` where none can.
     """
 
     @property
@@ -54,6 +56,8 @@ class Staged(Protocol):
     def base_snapshot_id(self) -> int | None: ...
     @property
     def delivered(self) -> ds.Dataset: ...
+    @property
+    def deleted(self) -> ds.Dataset | None: ...
 
 
 class StoredTable(Protocol):

@@ -11,6 +11,8 @@ from phlo.names import Partition, TableName
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import pyarrow.dataset as ds
+
 __all__ = [
     "Append",
     "CheckResult",
@@ -117,6 +119,10 @@ class Merge:
         compares_metadata: Whether ``_dlt_*`` and ``_phlo_*`` columns are columns like any other:
             a row is equal only where they are equal too, and no stored row is of a later
             extraction. True for rows that a query made, such as a dbt model's.
+        deleted: Keys that other loads deleted, once each: the columns of ``key``, ``order_by``
+            and the times of the deleting load, ``_phlo_partition_date`` and
+            ``_phlo_ingested_at``. A row of the load that is older than the delete of its key is
+            passed over; a delete without a value in ``order_by`` competes by the times alone.
     """
 
     key: tuple[str, ...]
@@ -126,6 +132,7 @@ class Merge:
     delete_column: str | None = None
     key_scope: Literal["table", "partition"] = "table"
     compares_metadata: bool = False
+    deleted: ds.Dataset | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from phlo.errors import (
     MovedCursorError,
     MovedHeadError,
     ReplayError,
+    SingleTableCatalogError,
 )
 from phlo.folders import LOCKS
 from phlo.interrupts import uninterrupted
@@ -38,7 +39,7 @@ from phlo.names import (
 from phlo.redaction import remember_secrets
 from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
-from phlo.values import LoadAccount
+from phlo.values import LoadAccount, Merge
 
 from phlo_dlt.clock import EXTRACTED_AT_ENTRY, clock_warning, latest_extraction
 from phlo_dlt.dlt_private import configured_secrets
@@ -51,6 +52,7 @@ from phlo_dlt.kept.quarantine import (
     stage_quarantine,
 )
 from phlo_dlt.kept.replay import write_manifest
+from phlo_dlt.kept.tombstones import Tombstones, read_tombstones, stage_tombstones
 from phlo_dlt.notes import extraction_notes, extraction_warnings
 from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
@@ -59,12 +61,12 @@ from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
 from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from phlo.checks import CheckResult
     from phlo.lake import Lake
-    from phlo.names import Partition
+    from phlo.names import Partition, TableName
     from phlo.protocols import CheckSuite, Staged
     from phlo.values import Published
 
@@ -227,7 +229,7 @@ def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bo
         publish_quarantine(attempt, prepared.quarantine)
         raise _contract_error(attempt, account)
     retry_on_moved_head(
-        lambda: _stage_and_publish(attempt, prepared, account), attempt.settings.publish_attempts
+        lambda: publish_load(attempt, prepared, account), attempt.settings.publish_attempts
     )
     return True
 
@@ -482,35 +484,87 @@ def _refuse_moved_cursor(attempt: Attempt, prepared: Prepared) -> None:
         )
 
 
-def _stage_and_publish(attempt: Attempt, prepared: Prepared, account: Account) -> None:
+def publish_load(attempt: Attempt, prepared: Prepared, account: Account) -> None:
+    """Stage rows that are fit to be loaded, audit the stage, and publish it.
+
+    Raises:
+        AuditError: A blocking check did not pass on the staged state.
+        MovedHeadError: The table moved meanwhile; nothing was published.
+        MovedCursorError: Another load of the table published its cursor meanwhile.
+    """
     _refuse_moved_cursor(attempt, prepared)
     with account.timed("stage"):
-        staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows))
+        tombstones = _tombstones(attempt, prepared)
+        staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows, tombstones))
     if staged.account.deduplicated > account.rows.deduplicated:
         _warn_of_clocks(attempt, account)
+    together = [staged]
     try:
         with account.timed("audit"):
             audited = attempt.deadline.run(lambda: _audit(attempt, staged))
         account.checks = list(audited.results)
         _refuse_failed_audit(attempt, staged, audited, account)
-        together = [staged, *_with_quarantine(attempt, prepared)]
+        reads = dict(audited.reads)
+        if tombstones is not None:
+            together += _with_tombstones(attempt, staged, tombstones, reads)
+        together += _with_quarantine(attempt, prepared)
     except BaseException:
-        if account.kept_branch is None:
-            attempt.lake.store.discard(staged)
+        for one in together[account.kept_branch is not None :]:
+            attempt.lake.store.discard(one)
         raise
+    can_rebase = prepared.state is None and len(together) == 1 and audited.holds_on_any_head
+    with account.timed("publish"), uninterrupted():
+        account.published = _publish(attempt, together, reads, can_rebase=can_rebase)
+        account.rows = account.published.account
+
+
+def _publish(
+    attempt: Attempt,
+    together: list[Staged],
+    reads: Mapping[TableName, int | None],
+    *,
+    can_rebase: bool,
+) -> Published:
+    """Publish a load with what belongs to it; returns what its table became."""
+    store = attempt.lake.store
     try:
-        with account.timed("publish"), uninterrupted():
-            account.published, *_ = attempt.lake.store.publish(
-                together,
-                reads=audited.reads,
-                rebase=prepared.state is None and len(together) == 1 and audited.holds_on_any_head,
-            )
-            account.rows = account.published.account
+        try:
+            return store.publish(together, reads=reads, rebase=can_rebase)[0]
+        except SingleTableCatalogError:
+            if [stage.table for stage in together[1:]] != [attempt.spec.tombstones]:
+                raise
+            # A deleted key that is remembered too early hides nothing that stands in the table.
+            store.publish([together.pop()])
+            return store.publish(together, reads=reads)[0]
     except MovedHeadError:
         # Only this error says that nothing landed; after any other the files may be in use.
         for one in together:
-            attempt.lake.store.discard(one)
+            store.discard(one)
         raise
+
+
+def _tombstones(attempt: Attempt, prepared: Prepared) -> Tombstones | None:
+    """Read the keys that other loads deleted; ``None`` where the table remembers none."""
+    spec = attempt.spec
+    if not spec.keeps_tombstones:
+        return None
+    has_rest = attempt.kept is not None and attempt.kept.left is not None
+    is_new_only = spec.on_rerun(has_cursor=prepared.state is not None) == "append"
+    return read_tombstones(attempt, is_whole=not (has_rest or is_new_only))
+
+
+def _with_tombstones(
+    attempt: Attempt,
+    staged: Staged,
+    before: Tombstones,
+    reads: dict[TableName, int | None],
+) -> list[Staged]:
+    """Stage what a load changes about deleted keys; where nothing, note the snapshot it read."""
+    change = stage_tombstones(attempt, staged, before)
+    if change.has_changes or before.is_new:
+        return [change]
+    reads[attempt.spec.tombstones] = before.snapshot_id
+    return []
 
 
 def _warn_of_clocks(attempt: Attempt, account: Account) -> None:
@@ -537,15 +591,20 @@ def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
         ) from exc
 
 
-def _stage(attempt: Attempt, prepared: Prepared, rows: LoadAccount) -> Staged:
+def _stage(
+    attempt: Attempt, prepared: Prepared, rows: LoadAccount, tombstones: Tombstones | None
+) -> Staged:
     spec = attempt.spec
+    how = spec.how(attempt.partition, has_cursor=prepared.state is not None)
+    if isinstance(how, Merge) and tombstones is not None:
+        how = replace(how, deleted=tombstones.standing)
     assert prepared.rows is not None
     partition = attempt.partition.key if attempt.partition else ""
     default_spec = ((PARTITION_DATE_COLUMN, "identity"),) if _is_partitioned(attempt) else ()
     return attempt.lake.store.stage(
         spec.table,
         prepared.rows,
-        spec.how(attempt.partition, has_cursor=prepared.state is not None),
+        how,
         schema=table_schema(spec),
         partition_by=default_spec if spec.partition_spec is None else spec.partition_spec,
         account=rows,

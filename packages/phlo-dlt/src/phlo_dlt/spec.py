@@ -84,6 +84,26 @@ class IngestionSpec:
         """Where invalid rows go."""
         return TableName("quarantine", f"{self.table.namespace}__{self.table.name}")
 
+    @property
+    def tombstones(self) -> TableName:
+        """The table that remembers deleted keys."""
+        return TableName("tombstones", f"{self.table.namespace}__{self.table.name}")
+
+    @property
+    def keeps_tombstones(self) -> bool:
+        """Return whether deletes are remembered, so that no older load brings a row back.
+
+        ``first`` keeps the first row of a key, whatever deletes it later; without a partition's
+        date or a column to compete by nothing tells which load is older.
+        """
+        config = self.merge_config
+        return (
+            self.merge_strategy == "merge"
+            and config.delete_column is not None
+            and config.deduplication_method != "first"
+            and (self.add_metadata_columns or config.order_by is not None)
+        )
+
     def on_rerun(self, *, has_cursor: bool) -> Literal["replace", "append"]:
         """Return what an append does to what its partition wrote before."""
         return self.merge_config.on_rerun or ("append" if has_cursor else "replace")

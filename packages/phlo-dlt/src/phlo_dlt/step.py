@@ -136,7 +136,7 @@ class LoadStep:
             staging_folder(settings, run.run_id, spec.asset_name, number) as folder,
         ):
             now = datetime.now(UTC)
-            latest = latest_extraction(lake, (spec.table, spec.quarantine))
+            latest = latest_extraction(lake, (spec.table, spec.quarantine, spec.tombstones))
             self.account.warnings += filter(None, [clock_warning(spec.table, latest, now)])
             attempt = Attempt(
                 spec=spec,

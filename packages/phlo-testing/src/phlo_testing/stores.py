@@ -309,6 +309,30 @@ class TableStoreConformance:
         publish_rows(store, [{"id": "a", "value": 7}], Append(DAY_1), extraction=1)
         assert self.contents(store) == [("a", 7, 1), ("b", 2, 2)]
 
+    def test_a_row_older_than_the_delete_of_its_key_is_passed_over(self, store: TableStore) -> None:
+        deleted = load_rows(SCHEMA, events([("a", None), ("b", None), ("d", None)]), DAY_2, 5)
+        rows = [*events([("a", 1), ("c", 3)]), {"id": "d", "gone": True}]
+        gone = SCHEMA.append(pa.field("gone", pa.bool_()))
+        for day, standing, inserted in ((DAY_1, ["c"], 1), (DAY_3, ["a", "c"], 1)):
+            how = merge(day, delete_column="gone", deleted=deleted)
+            staged = stage_rows(store, rows, how, extraction=6, schema=gone)
+            kept = staged.deleted.to_table()["id"].to_pylist() if staged.deleted else []
+            assert kept == ([] if day is DAY_1 else ["d"])
+            assert sorted(staged.delivered.to_table()["id"].to_pylist()) == standing
+            (published,) = store.publish([staged])
+            assert published.account.inserted == inserted
+            assert sorted(row["id"] for row in self.read_rows(store, EVENTS)) == standing
+
+    def test_an_earlier_extraction_of_the_day_loses_against_a_delete(
+        self, store: TableStore
+    ) -> None:
+        deleted = load_rows(SCHEMA, events([("a", None)]), DAY_1, 5)
+        how = merge(DAY_1, deleted=deleted)
+        publish_rows(store, events([("a", 1), ("b", 2)]), how, extraction=4)
+        assert self.contents(store) == [("b", 2, 1)]
+        publish_rows(store, events([("a", 1)]), how, extraction=6)
+        assert self.contents(store) == [("a", 1, 1), ("b", 2, 1)]
+
     def test_append_on_rerun_append_keeps_both(self, store: TableStore) -> None:
         how = Append(DAY_1, on_rerun="append")
         publish_rows(store, [{"id": "a", "value": 1}], how)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from phlo.errors import ConfigurationError
+from phlo.errors import SingleTableCatalogError
 from pydantic import Field
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import (
@@ -72,7 +72,7 @@ def commit_over_rest(
 
     Raises:
         CommitFailedException: A table is no longer as planned; nothing was sent.
-        ConfigurationError: Several tables, and the server takes one at a time.
+        SingleTableCatalogError: Several tables, and the server takes one at a time.
         MovedHeadError: Nothing landed.
         UnknownCommitError: The server did not answer; every file stays.
     """
@@ -150,7 +150,7 @@ def _split(
 def _commit_alone(catalog: Catalog, commits: Sequence[Commit]) -> None:
     """Commit to a server that takes one table at a time."""
     if len(commits) != 1:
-        raise ConfigurationError(
+        raise SingleTableCatalogError(
             "This catalog commits one table at a time, so several tables cannot be published "
             "together.",
             got=", ".join(str(c.name) for c in commits),

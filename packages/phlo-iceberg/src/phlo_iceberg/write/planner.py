@@ -27,7 +27,7 @@ from pyiceberg.expressions import (
 )
 
 from phlo_iceberg.read.state import FILE, POSITION, TableState
-from phlo_iceberg.write.matching import INCOMING, KEYS, Matcher
+from phlo_iceberg.write.matching import INCOMING, KEYS, MATCHES, Matcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from phlo.values import How
     from pyiceberg.table import FileScanTask
 
-LOAD = Identifier("load")
+LOAD, DELETED = Identifier("load"), Identifier("deleted")
 _FILE, _POSITION = Identifier(FILE), Identifier(POSITION)
 
 
@@ -59,6 +59,8 @@ class Plan:
         account: Where the load's rows go.
         passed_over: A SELECT of the keys of rows that lost against the stored row, and of
             deletes; ``None`` where every row stands in the table.
+        deleted: A SELECT of the deletes that did not lose: key, ``order_by`` and times; ``None``
+            where the load has none.
     """
 
     new_rows: Sql
@@ -67,6 +69,7 @@ class Plan:
     tasks: list[FileScanTask]
     account: LoadAccount
     passed_over: Sql | None = None
+    deleted: Sql | None = None
 
 
 class Planner:
@@ -203,6 +206,7 @@ class Planner:
             _is_delete(how),
         )
         tasks = matcher.match(self._candidates(how, bounds))
+        self._meet_deleted(how)
         counts = self._judge(how)
         # Where no stored row stands, as is most common, nothing has to be looked up by key again.
         stands = bool(counts.keys() - {"update", "delete"})
@@ -222,7 +226,15 @@ class Planner:
             out_of_order=self._out_of_order(how, updated),
         ).plus(deduplicated=counts.get("passed_delete", 0))
         new_rows = self._select_rows(where=is_written)
-        return Plan(new_rows, new_count, self._removed(), tasks, account, self._passed_over(how))
+        return Plan(
+            new_rows,
+            new_count,
+            self._removed(),
+            tasks,
+            account,
+            self._passed_over(how),
+            self._deleted(how),
+        )
 
     def _create_removed(self, how: Merge, *, stands: bool) -> None:
         kind, chosen = Sql("VIEW"), Sql("matches")
@@ -301,6 +313,53 @@ class Planner:
         below = sql("coalesce({s} < {l}, {s} IS NULL AND {l} IS NOT NULL)", s=stored, l=loaded)
         wins, ties = (below, above) if how.method == "first" else (above, below)
         return sql("({wins}) OR (NOT ({loses}) AND ({base}))", wins=wins, loses=ties, base=base)
+
+    def _meet_deleted(self, how: Merge) -> None:
+        """Add to ``matches`` the keys whose rows are older than a delete by another load."""
+        if how.deleted is None:
+            return
+        self._db.register(DELETED, how.deleted)
+        self._db.execute(
+            sql(
+                "INSERT INTO {matches} SELECT {keys}, '', 0, FALSE, TRUE, {is_delete} "
+                "FROM {deleted} AS s JOIN {l} AS l ON {same} WHERE {wins}",
+                matches=MATCHES,
+                keys=[qualified("l", k) for k in how.key],
+                is_delete=_is_delete(how),
+                deleted=DELETED,
+                l=INCOMING,
+                same=same_values("s", "l", how.key),
+                wins=self._delete_wins(how),
+            )
+        )
+
+    def _delete_wins(self, how: Merge) -> Sql:
+        """Whether the delete ``s`` by another load stands against the loaded row ``l``."""
+        later = self._stored_is_later()
+        if how.order_by is None:
+            return later
+        deleted, loaded = qualified("s", how.order_by), qualified("l", how.order_by)
+        return sql(
+            "coalesce({s} > {l}, {s} IS NOT NULL AND {l} IS NULL AND NOT ({delete})) "
+            "OR (NOT coalesce({s} < {l}, FALSE) AND ({later}))",
+            s=deleted,
+            l=loaded,
+            delete=_is_delete(how),
+            later=later,
+        )
+
+    def _deleted(self, how: Merge) -> Sql | None:
+        if not how.delete_column:
+            return None
+        names = {*how.key, how.order_by, PARTITION_DATE_COLUMN, INGESTED_AT_COLUMN}
+        return sql(
+            "SELECT {c} FROM {l} AS l WHERE {d} AND NOT EXISTS (SELECT 1 FROM verdicts v "
+            "WHERE v.__phlo_verdict = 'passed_delete' AND {same})",
+            c=[qualified("l", name) for name in self._names if name in names],
+            l=INCOMING,
+            d=_is_delete(how),
+            same=same_values("l", "v", how.key),
+        )
 
     def _stored_is_later(self) -> Sql:
         partition, extracted = PARTITION_DATE_COLUMN, INGESTED_AT_COLUMN

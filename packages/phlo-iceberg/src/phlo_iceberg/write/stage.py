@@ -76,6 +76,7 @@ class StagedLoad:
         change: Files written and removed.
         snapshot: The snapshot to be; ``None`` when no row changes.
         delivered: The rows as they would stand in the table.
+        deleted: The rows that delete their key and were not passed over.
         source: The load as handed over.
         how: How it is written.
         touched: Paths of the data files that lose rows.
@@ -92,6 +93,7 @@ class StagedLoad:
     change: Change = field(repr=False)
     snapshot: Snapshot | None = field(repr=False)
     delivered: ds.Dataset = field(repr=False)
+    deleted: ds.Dataset | None = field(repr=False)
     source: ds.Dataset = field(repr=False)
     how: How
     touched: frozenset[str] = field(repr=False)
@@ -191,6 +193,7 @@ def stage_load(
         plan = Planner(connection, target.state, rows, account).plan(how)
         change, strategy = _write(connection, target, plan, written)
         delivered = _delivered(connection, rows, how, plan)
+        deleted = _deleted(connection, plan)
         snapshot = _snapshot(target, plan, change, summary)
     except BaseException:  # Ctrl-C and a load's timeout too
         delete_files(target.handle.io, written)
@@ -210,6 +213,7 @@ def stage_load(
         change=change,
         snapshot=snapshot,
         delivered=delivered,
+        deleted=deleted,
         source=rows,
         how=how,
         touched=frozenset(
@@ -342,3 +346,9 @@ def _delivered(
         same=same,
     )
     return ds.dataset(connection.sql(standing).to_arrow_table())
+
+
+def _deleted(connection: duckdb.DuckDBPyConnection, plan: Plan) -> ds.Dataset | None:
+    if plan.deleted is None:
+        return None
+    return ds.dataset(connection.execute(plan.deleted).to_arrow_table())
