@@ -16,10 +16,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from phlo.errors import ConfigurationError
 from phlo.folders import STAGING, STATE_DIR
 from phlo.redaction import remember_secrets
+from phlo.time_zones import keep_offsets
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
+
+keep_offsets()  # before a workflow imports Pandera, and for every process that is started
 
 
 def find_project_dir() -> Path:

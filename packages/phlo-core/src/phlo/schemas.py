@@ -6,6 +6,9 @@ from typing import Any, ClassVar, get_origin
 
 import pandera.pandas as pa
 from pandera.api.dataframe.model_components import FieldInfo
+from phlo.time_zones import keep_offsets
+
+keep_offsets()  # Pandera was imported above
 
 PUBLIC_PREFIX = "phlo_column"
 """What stands before an underscored field's name where Pandera itself reads it."""

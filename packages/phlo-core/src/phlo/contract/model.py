@@ -160,6 +160,10 @@ def _columns(model: type[DataFrameModel], schema: DataFrameSchema) -> Iterator[C
             coerce=bool(column.coerce or schema.coerce),
             is_nested=found.is_nested,
             time_zone=found.time_zone,
+            declared=found.declared,
+            categories=found.categories,
+            fit=found.fit,
+            is_sensitive=bool((column.metadata or {}).get("sensitive")),
         )
 
 

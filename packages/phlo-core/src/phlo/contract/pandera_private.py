@@ -11,6 +11,8 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from pandera.api.dataframe.model_components import CHECK_KEY
+from pandera.engines import pandas_engine
+from pydantic import RootModel, ValidationError, create_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,3 +40,30 @@ def with_function(check: Check, function: Callable[..., Any]) -> Check:
     copied = copy.copy(check)
     copied._check_fn = function
     return copied
+
+
+def fit_nested(dtype: pandas_engine.PythonGenericType) -> Callable[[Any, bool], Any]:
+    """Return a function that holds lists and dicts to a Python type such as ``dict[str, int]``.
+
+    It takes a value, and whether elements may be coerced; it returns the value, or raises
+    ``ValueError``. Pandera's own check of one element has no public name (Pandera 0.35).
+    """
+    is_dict = isinstance(dtype, pandas_engine.PythonDict | pandas_engine.PythonTypedDict)
+    typed = dtype.generic_type or dtype.special_type
+    is_tuple = isinstance(dtype, pandas_engine.PythonTuple | pandas_engine.PythonNamedTuple)
+    coercing = create_model("Nested", __base__=RootModel[typed]) if typed is not None else None
+
+    def fit(value: Any, coerce: bool) -> Any:
+        if isinstance(value, dict) != is_dict:
+            raise ValueError("no dict" if is_dict else "no list")
+        value = tuple(value) if is_tuple else value
+        if coercing is None or dtype._check_type(value):
+            return value
+        if not coerce:
+            raise ValueError(f"its elements are not those of {typed}")
+        try:
+            return coercing(value).model_dump()
+        except ValidationError as exc:
+            raise ValueError(f"its elements are not those of {typed}") from exc
+
+    return fit

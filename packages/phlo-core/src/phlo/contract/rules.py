@@ -404,7 +404,8 @@ def _series(values: pa.ChunkedArray, column: ContractColumn) -> pd.Series:
         times = (
             times.dt.tz_convert(zone) if zone else times.dt.tz_convert("UTC").dt.tz_localize(None)
         )
-        return times.astype(f"datetime64[ns, {zone}]" if zone else "datetime64[ns]")
+        # Microseconds, as the table has them: nanoseconds end in the year 2262.
+        return times.astype(f"datetime64[us, {zone}]" if zone else "datetime64[us]")
     if values.null_count and pa.types.is_integer(column.type):
         return values.to_pandas(types_mapper={column.type: pd.Int64Dtype()}.get)
     if values.null_count and pa.types.is_boolean(column.type):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 from pandera import dtypes
 from pandera.engines import pandas_engine
+from phlo.contract.pandera_private import fit_nested
 from phlo.errors import UnsupportedTypeError
+from phlo.time_zones import keep_offsets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+keep_offsets()  # Pandera was imported above
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 """All points in time, as Iceberg's timestamptz."""
@@ -28,11 +35,14 @@ _NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """An Arrow type, and what it does not say by itself."""
+    """An Arrow type, and what it does not say by itself; see :class:`ContractColumn`."""
 
     type: pa.DataType
     is_nested: bool = False
     time_zone: str | None = None
+    declared: pa.DataType | None = None
+    categories: tuple[str, ...] | None = None
+    fit: Callable[[Any, bool], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,12 @@ class ContractColumn:
         coerce: Whether values of other types are cast.
         is_nested: Whether its values are lists or dicts, kept as JSON.
         time_zone: Zone that Pandera's own dtype has; ``None``: it sees naive UTC times.
+        declared: The schema's own type where it holds less than ``type``: ``uint32`` in a column
+            of longs, ``list<int64>`` in one of JSON. Values beyond it are refused.
+        categories: The only values that a categorical column takes.
+        fit: Returns a list or dict as the schema's Python type (``list[int]``) has it, or raises
+            ``ValueError``; its second argument says whether elements are coerced.
+        is_sensitive: Whether messages mask its values (``metadata={"sensitive": True}``).
     """
 
     name: str
@@ -64,6 +80,10 @@ class ContractColumn:
     coerce: bool = False
     is_nested: bool = False
     time_zone: str | None = None
+    declared: pa.DataType | None = None
+    categories: tuple[str, ...] | None = None
+    fit: Callable[[Any, bool], Any] | None = None
+    is_sensitive: bool = False
 
     @property
     def field(self) -> pa.Field:
@@ -107,7 +127,7 @@ def arrow_type(dtype: Any, annotation: Any, schema: str, column: str) -> ColumnT
 
 def _from_pandera(dtype: Any, annotation: Any) -> ColumnType | None:
     if isinstance(dtype, _NESTED):
-        return ColumnType(pa.string(), is_nested=True)
+        return ColumnType(pa.string(), is_nested=True, fit=fit_nested(dtype))
     if isinstance(dtype, pandas_engine.Date):
         return ColumnType(pa.date32())
     if isinstance(dtype, dtypes.Decimal):
@@ -117,8 +137,31 @@ def _from_pandera(dtype: Any, annotation: Any) -> ColumnType | None:
         return ColumnType(TIMESTAMP, time_zone=str(zone) if zone is not None else None)
     if annotation in (bytes, bytearray) or isinstance(dtype, dtypes.Binary):
         return ColumnType(pa.binary())
+    if dtype is not None and dtypes.is_category(dtype):
+        return _category(dtype)
     simple = _simple(dtype)
-    return ColumnType(simple) if simple is not None else None
+    return ColumnType(simple, declared=_narrower(dtype)) if simple is not None else None
+
+
+def _category(dtype: dtypes.Category) -> ColumnType | None:
+    categories = None if dtype.categories is None else tuple(dtype.categories)
+    if not all(isinstance(value, str) for value in categories or ()):
+        return None
+    return ColumnType(pa.string(), categories=categories)
+
+
+def _narrower(dtype: Any) -> pa.DataType | None:
+    """Return the schema's own type of numbers where the table's holds more."""
+    if dtypes.is_bool(dtype) or not (dtypes.is_int(dtype) or dtypes.is_float(dtype)):
+        return None
+    letter = "uint" if dtypes.is_uint(dtype) else "int" if dtypes.is_int(dtype) else "float"
+    name = f"{letter}{dtype.bit_width}"
+    return _NARROW.get(name)
+
+
+_NARROW = {
+    str(t): t for t in (pa.int8(), pa.int16(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
+} | {"float16": pa.float16()}
 
 
 def _simple(dtype: Any) -> pa.DataType | None:
@@ -134,24 +177,19 @@ def _simple(dtype: Any) -> pa.DataType | None:
         return pa.float64() if dtype.bit_width > 32 else pa.float32()
     if dtypes.is_string(dtype):
         return pa.string()
-    if dtypes.is_category(dtype) and _is_text_category(dtype):
-        return pa.string()
     return None
-
-
-def _is_text_category(dtype: dtypes.Category) -> bool:
-    return all(isinstance(value, str) for value in dtype.categories or ())
 
 
 def _from_arrow(native: pa.DataType) -> ColumnType | None:
     if pa.types.is_timestamp(native):
         return ColumnType(TIMESTAMP, time_zone=native.tz)
     if pa.types.is_nested(native):
-        return ColumnType(pa.string(), is_nested=True)
+        return ColumnType(pa.string(), is_nested=True, declared=native)
     simple = next((to for is_kind, to in _ARROW if is_kind(native)), None)
     if simple is None and (pa.types.is_decimal128(native) or pa.types.is_float32(native)):
         simple = native
-    return ColumnType(simple) if simple is not None else None
+    declared = _NARROW.get("float16" if native == pa.float16() else str(native))
+    return ColumnType(simple, declared=declared) if simple is not None else None
 
 
 _ARROW = (
