@@ -460,7 +460,7 @@ def _select_rows(attempt: Attempt, load_id: str) -> str:
 def _dataset(work: Workspace, attempt: Attempt, name: str, select: str) -> ds.Dataset:
     """Write a query's rows to Parquet, to be scanned as often as needed."""
     path = attempt.folder / f"{name}.parquet"
-    work.run("COPY ({q}) TO {path} (FORMAT parquet)", q=select, path=str(path))
+    work.write(select, path)
     return ds.dataset(path, format="parquet")
 
 

@@ -71,7 +71,7 @@ def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> No
         _note_warnings(work, spec, delivered)
         for columns in _unique_sets(spec, within_key=False):
             note_duplicates(work, columns, spec, ROWS)
-    _forget_consequences(work, contract)
+    _forget_consequences(work)
 
 
 def _note_warnings(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
@@ -182,10 +182,17 @@ def _note_casts(work: Workspace, spec: IngestionSpec) -> None:
     )
 
 
+RULES_PER_PASS = 100
+"""Rules judged at once: DuckDB holds every column they read, whatever its memory limit is."""
+
+
 def _note_rules(work: Workspace, rules: Sequence[tuple[str, Sql]], into: Identifier) -> None:
-    """Judge all rules in one pass over the rows."""
-    if not rules:
-        return
+    """Judge rules in as few passes over the rows as memory allows."""
+    for first in range(0, len(rules), RULES_PER_PASS):
+        _note_pass(work, rules[first : first + RULES_PER_PASS], into)
+
+
+def _note_pass(work: Workspace, rules: Sequence[tuple[str, Sql]], into: Identifier) -> None:
     names = [sql("CASE WHEN {p} THEN {name} END", p=p, name=name) for name, p in rules]
     work.run(
         "INSERT INTO {into} SELECT {n}, _phlo_rule FROM (SELECT {n}, "
@@ -307,14 +314,14 @@ def _note(work: Workspace, numbers: pa.ChunkedArray, rule: str, into: Identifier
         )
 
 
-def _forget_consequences(work: Workspace, contract: Contract) -> None:
-    """A value that cannot be cast is null only because of that: one reason is enough."""
-    for column in contract.columns:
-        work.run(
-            "DELETE FROM {b} WHERE rule IN ({rules}) AND {n} IN "
-            "(SELECT {n} FROM {b} WHERE starts_with(rule, {cast}))",
-            b=BROKEN,
-            rules=[f"{column.name}: not_nullable", f"{column.name}: null key"],
-            n=_N,
-            cast=f"{column.name}: cannot be cast",
-        )
+def _forget_consequences(work: Workspace) -> None:
+    """Delete the null rules of values that are null only because they cannot be cast."""
+    work.run(
+        "DELETE FROM {b} WHERE regexp_matches(rule, {null}) AND "
+        "({n}, regexp_replace(rule, {null}, '')) IN "
+        "(SELECT ({n}, split_part(rule, {cast}, 1)) FROM {b} WHERE contains(rule, {cast}))",
+        b=BROKEN,
+        n=_N,
+        null=": (not_nullable|null key)$",
+        cast=": cannot be cast",
+    )

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlglot
+from phlo.errors import ConfigurationError
 from phlo.sql import Identifier, Sql, identifiers, keep_nan, quote_identifier, sql
 
 from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, PROBLEMS, staged_name
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 ROWS = Identifier("rows")
 ROW_NUMBER = "_phlo_row_number"
 """Grows in the order in which rows arrived."""
+WIDE_COLUMNS = 200
+_MB_PER_COLUMN = 0.5
+"""What DuckDB holds of each column at once, however few rows there are: vectors of 2,048 values."""
 
 
 class Workspace:
@@ -32,8 +37,11 @@ class Workspace:
     def __init__(
         self, files: Sequence[Path], contract: Contract, *, folder: Path, memory_limit_mb: int
     ) -> None:
+        column_count = len(contract.columns)
+        self._memory_limit_mb = max(memory_limit_mb, int(_MB_PER_COLUMN * column_count))
+        self._is_wide = column_count > WIDE_COLUMNS
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{memory_limit_mb}MB",
+            "memory_limit": f"{self._memory_limit_mb}MB",
             "temp_directory": str(folder / "duckdb"),
             "preserve_insertion_order": "false",
         }
@@ -58,7 +66,26 @@ class Workspace:
 
     def run(self, template: str, **parts: Any) -> duckdb.DuckDBPyConnection:
         """Run a statement in DuckDB's dialect, its parts quoted by :func:`phlo.sql.sql`."""
-        return self._connection.execute(sql(template, **parts))
+        try:
+            return self._connection.execute(sql(template, **parts))
+        except duckdb.OutOfMemoryException as exc:
+            raise ConfigurationError(
+                f"The load needs more than the {self._memory_limit_mb} MB it may take.",
+                hint=f"Set PHLO_DLT_MEMORY_LIMIT_MB={2 * self._memory_limit_mb} or more.",
+            ) from exc
+
+    def write(self, query: Sql, path: Path) -> None:
+        """Write a query's rows to a Parquet file.
+
+        Many columns are written by Arrow: DuckDB's writer holds half a megabyte of each.
+        """
+        if not self._is_wide:
+            self.run("COPY ({q}) TO {path} (FORMAT parquet)", q=query, path=str(path))
+            return
+        batches = self.batches("{q}", 2048, q=query)
+        with pq.ParquetWriter(path, batches.schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
 
     def value(self, template: str, **parts: Any) -> Any:
         """The first value of the first row."""
