@@ -1,8 +1,9 @@
 """Casts that lose nothing, names, unknown columns."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import Annotated
 from uuid import UUID
 
@@ -16,9 +17,15 @@ from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 from phlo.contract import Contract
 from phlo.errors import ContractError
-from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer, batches_of, resolve_name
+from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer, batches_of
+from phlo_dlt.rows.naming import resolve_name
+from phlo_dlt.rows.plain import WrittenFloat
 
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
+
+
+class Color(str, Enum):  # noqa: UP042 - its str() is its name
+    RED = "red"
 
 
 def model(kind, **options):
@@ -58,12 +65,20 @@ class Money(pandera.DataFrameModel):
         (int, Decimal("2"), 2),
         (float, 3, 3.0),
         (float, Decimal("0.5"), 0.5),
+        (float, Decimal("19.99"), 19.99),
+        (float, float("nan"), None),
+        (float, pd.NA, None),
+        (int, np.int64(7), 7),
+        (np.float32, 0.1, float(np.float32(0.1))),
+        (str, Color.RED, "red"),
         (datetime, "2025-01-15T12:00:00Z", NOON),
         (datetime, "2025-01-15T14:00:00+02:00", NOON),
         (datetime, "2025-01-15 12:00:00", NOON),
         (datetime, datetime(2025, 1, 15, 12), NOON),
         (datetime, date(2025, 1, 15), NOON.replace(hour=0)),
-        (datetime, pd.Timestamp("2025-01-15T12:00:00.000000999Z"), NOON),
+        (datetime, datetime(2025, 1, 15, 7, tzinfo=timezone(timedelta(hours=-5))), NOON),
+        (datetime, pd.Timestamp("2025-01-15T07:00", tz="America/New_York"), NOON),
+        (datetime, np.datetime64("2025-01-15T12:00:00", "ns"), NOON),
         (datetime, pd.NaT, None),
         (date, "2025-01-15", date(2025, 1, 15)),
         (date, datetime(2025, 1, 15), date(2025, 1, 15)),
@@ -72,6 +87,10 @@ class Money(pandera.DataFrameModel):
         (str, float("nan"), None),
         (list, [1, {"b": date(2025, 1, 1)}], '[1,{"b":"2025-01-01"}]'),
         (list, [2**70], "[1180591620717411303424]"),
+        (list, np.arange(1200), json.dumps(list(range(1200)), separators=(",", ":"))),
+        (dict, {"a": np.array([1, 2]), "b": np.int64(3)}, '{"a":[1,2],"b":3}'),
+        (dict, {"a": 2**70, "b": float("nan")}, '{"a":1180591620717411303424,"b":null}'),
+        (dict, {"a": Decimal("1.10"), "b": b"x"}, '{"a":"1.10","b":"eA=="}'),
         (dict, '{"a": 1}', '{"a": 1}'),
         (bool, np.bool_(True), True),
         (bytes, bytearray(b"x"), b"x"),
@@ -105,6 +124,32 @@ def test_a_cast_that_loses_nothing_is_made(kind, given_value, expected):
         (bytes, "x"),
         (list, "x"),
         (str, "\ud800"),
+        (str, np.timedelta64(5, "s")),
+        (int, np.datetime64("2025-01-15", "ns")),
+        (int, np.array([5])),
+        (float, np.timedelta64(5, "s")),
+        (float, Decimal("sNaN")),
+        (np.int8, 300),
+        (np.uint8, -1),
+        (pd.UInt32Dtype, -5),
+        (np.uint64, 2**63),
+        (np.float32, 1e300),
+        (np.float32, 16777217),
+        (datetime, pd.Timestamp("2025-01-15T12:00:00.000000999Z")),
+        (datetime, "2025-01-15T12:00:00.1234567Z"),
+        (datetime, "9999-12-31T23:59:59-05:00"),
+        (date, pd.Timestamp("2025-01-15T00:00:00.000000001")),
+        (dict, [1]),
+        (list, {"a": 1}),
+        (list, {1, 2}),
+        (dict, {"a": {1, 2}}),
+        (dict, {"a": float("inf")}),
+        (dict, {"a": object()}),
+        (list[int], ["x"]),
+        (list[int], ["1"]),
+        (Annotated[pd.ArrowDtype, pa.list_(pa.int64())], ["x"]),
+        (Annotated[pd.ArrowDtype, pa.struct([("a", pa.int8())])], {"a": 300}),
+        (Annotated[pd.ArrowDtype, pa.map_(pa.string(), pa.int64())], {"a": "x"}),
     ],
 )
 def test_a_cast_that_would_lose_something_makes_the_row_invalid(kind, value):
@@ -122,13 +167,29 @@ def test_a_cast_that_would_lose_something_makes_the_row_invalid(kind, value):
         (bool, 1, True),
         (str, 5, "5"),
         (str, NOON.date(), "2025-01-15"),
+        (float, "1e3", 1000.0),
+        (list[int], ["1"], "[1]"),
     ],
 )
 def test_a_schema_that_coerces_also_casts_between_text_and_numbers(kind, value, expected):
     assert conformed(model(kind, coerce=True), value) == [expected]
 
 
-@pytest.mark.parametrize(("kind", "value"), [(int, 1.7), (int, "1.7"), (bool, "False"), (bool, 2)])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (int, 1.7),
+        (int, "1.7"),
+        (int, "1_000"),
+        (int, "0x1F"),
+        (int, "\u0661"),
+        (float, "1e400"),
+        (float, "1_0.5"),
+        (float, "9007199254740993"),
+        (bool, "False"),
+        (bool, 2),
+    ],
+)
 def test_a_schema_that_coerces_still_loses_nothing(kind, value):
     (outcome,) = conformed(model(kind, coerce=True), value)
 
@@ -136,12 +197,42 @@ def test_a_schema_that_coerces_still_loses_nothing(kind, value):
 
 
 def test_decimals_keep_all_their_digits():
-    values = [Decimal("1.5"), 2, 0.25, Decimal("1.005"), Decimal("12345.67"), "1"]
+    values = [Decimal("1.5"), 2, 0.25, WrittenFloat("0.10"), Decimal("1.005"), Decimal("12345.67")]
 
-    outcome = conformed(Contract.of(Money), *values)
+    outcome = conformed(Contract.of(Money), *values, "1")
 
-    assert outcome[:3] == [Decimal("1.50"), Decimal("2.00"), Decimal("0.25")]
-    assert all("cannot be cast" in text for text in outcome[3:])
+    assert outcome[:4] == [Decimal("1.50"), Decimal("2.00"), Decimal("0.25"), Decimal("0.10")]
+    assert all("cannot be cast" in text for text in outcome[4:])
+
+
+def test_decimals_of_38_digits_are_exact_beside_any_other():
+    class Wide(pandera.DataFrameModel):
+        value: Annotated[pandas_engine.Decimal, 38, 10, None] = pandera.Field(nullable=True)
+
+    longest = Decimal("1234567890123456789012345678.0123456789")
+
+    assert conformed(Contract.of(Wide), longest, 0.5, 2**63 - 1) == [
+        longest,
+        Decimal("0.5"),
+        Decimal(2**63 - 1),
+    ]
+
+
+def test_a_number_of_json_keeps_its_digits_where_text_or_json_is_kept():
+    number = WrittenFloat("12345678901234567.890")
+
+    assert conformed(model(str, coerce=True), number) == ["12345678901234567.890"]
+    assert conformed(model(list), [number]) == ["[12345678901234567.890]"]
+    assert conformed(model(float), number) == [12345678901234567.890]
+
+
+def test_a_category_takes_the_values_it_lists():
+    kind = Annotated[pd.CategoricalDtype, ("x", "y"), False]
+
+    assert conformed(model(kind), "x", None) == ["x", None]
+    assert conformed(model(kind), "zzz") == [
+        "value: cannot be cast to category (not one of the categories)"
+    ]
 
 
 def test_one_bad_value_spoils_no_other_and_is_kept_as_it_was():
@@ -167,6 +258,8 @@ def test_one_bad_value_spoils_no_other_and_is_kept_as_it_was():
     st.sampled_from([int, float, str, bool, datetime, date, bytes, list]),
 )
 @example(["", b""], bytes)
+@example([np.datetime64("2024-01-01", "ns"), np.int64(5)], int)
+@example([Decimal("12345678901234567890123456789.1"), 2**53 + 1], float)
 @settings(max_examples=200, deadline=None)
 def test_a_batch_conforms_as_its_rows_do_one_by_one(values, kind):
     contract = model(kind)
@@ -205,20 +298,93 @@ def test_a_missing_column_is_its_default_else_null():
     assert _outcome(Conformer(model(str)).rows([{"other": 1}])) == [None]
 
 
+def test_a_value_that_cannot_be_cast_does_not_become_the_default():
+    contract = model(int, default=7)
+
+    table = Conformer(contract).rows([{"value": "x"}, {"value": None}, {}])
+
+    assert table["c0"].to_pylist() == [None, 7, 7]
+
+
+def test_nan_is_no_value_in_rows_and_frames_but_a_number_in_arrow_data():
+    frame = pd.DataFrame({"value": [1.0, None]})
+    array = pa.table({"value": pa.array([1.0, float("nan"), None])})
+
+    assert conformed(model(float), *frame["value"]) == [1.0, None]
+    assert [_outcome(t) for t in batches_of(frame, Conformer(model(float)))] == [[1.0, None]]
+    assert repr(_outcome(Conformer(model(float)).table(array))) == "[1.0, nan, None]"
+    assert _outcome(Conformer(model(float, default=7.0)).table(array)) == [1.0, 7.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("array", "kind", "outcome"),
+    [
+        (pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())), dict, ['{"k":1}', "{}"]),
+        (pa.array([10**15], pa.timestamp("ms")), datetime, "no point in time"),
+        (pa.array([1], pa.timestamp("ns")), datetime, "finer than a microsecond"),
+        (
+            pa.array([1001], pa.time64("ns")),
+            Annotated[pd.ArrowDtype, pa.time64("us")],
+            "finer than a microsecond",
+        ),
+        (pa.array([Decimal("19.99")], pa.decimal128(38, 2)), float, [19.99]),
+        (pa.array([Decimal(2**53 + 1)], pa.decimal128(38, 2)), float, "too many digits"),
+        (pa.array([1e300]), np.float32, "out of range"),
+    ],
+)
+def test_arrow_data_is_converted_as_its_values_are(array, kind, outcome):
+    got = _outcome(Conformer(model(kind)).table(pa.table({"value": array})))
+
+    assert got == outcome or outcome in got[0]
+
+
 @pytest.mark.parametrize(
     ("name", "column"),
-    [("date_string", "date_string"), ("dateString", "date_string"), ("Sgv", None), ("S L", "S L")],
+    [
+        ("date_string", "date_string"),
+        ("dateString", "date_string"),
+        ("Sgv", None),
+        ("S L", "S L"),
+        ("имя", "имя"),
+        ("город", None),
+        ("€", None),
+        ("price (€)", None),
+        ("", None),
+    ],
 )
-def test_names_meet_exactly_or_by_dlts_convention(name, column):
-    assert resolve_name(name, ["date_string", "S L", "svg"]) == column
+def test_names_meet_exactly_or_by_dlts_convention_where_it_loses_no_letter(name, column):
+    assert resolve_name(name, ["date_string", "S L", "svg", "имя", "x", "pricex"]) == column
+
+
+def test_a_name_that_two_columns_share_by_convention_is_neither():
+    assert resolve_name("aB", ["a_b", "a b"]) is None
+
+
+class Dated(pandera.DataFrameModel):
+    date_string: str
 
 
 def test_two_source_fields_for_one_column_are_an_error():
-    class Model(pandera.DataFrameModel):
-        date_string: str
+    with pytest.raises(ContractError, match="'DateString' and 'dateString'"):
+        Conformer(Contract.of(Dated)).rows([{"DateString": "x", "dateString": "y"}])
 
-    with pytest.raises(ContractError, match="'dateString' and 'date_string'"):
-        Conformer(Contract.of(Model)).rows([{"date_string": "x", "dateString": "y"}])
+
+def test_a_field_of_the_exact_name_wins_row_by_row():
+    conformer = Conformer(Contract.of(Dated))
+
+    table = conformer.rows(
+        [{"dateString": "a"}, {"date_string": "b"}, {"date_string": "c", "dateString": "d"}]
+    )
+
+    assert table["c0"].to_pylist() == ["a", "b", "c"]
+    assert conformer.dropped == {"dateString": 1}
+
+
+def test_two_arrow_columns_of_one_name_are_an_error():
+    table = pa.table([[1], [2]], names=["value", "value"])
+
+    with pytest.raises(ContractError, match="several columns called 'value'"):
+        Conformer(model(int)).table(table)
 
 
 def test_unknown_columns_are_counted_and_dropped():

@@ -20,7 +20,8 @@ from phlo.locks import write_whole
 
 from phlo_dlt.kept.staging import held, remove
 from phlo_dlt.rows.casting import NoText
-from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, resolve_name, staged_name
+from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, staged_name
+from phlo_dlt.rows.naming import resolve_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from phlo.sql import Sql, identifiers, sql
 
 from phlo_dlt.kept.quarantine import SCHEMA, Left, of_partition, quarantine_snapshot
 from phlo_dlt.kept.replay import KeptRows, as_refused
-from phlo_dlt.rows.conformer import resolve_name
+from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.spec import MergeConfig
 
 if TYPE_CHECKING:

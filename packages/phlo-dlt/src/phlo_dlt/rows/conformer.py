@@ -1,13 +1,12 @@
-"""Batches of a source as Arrow tables of the contract's types.
+"""Conform batches of a source to a contract: Arrow tables of the contract's types.
 
-A column is cast whole where Arrow can do so without loss, else value by value. What cannot be cast
-is null in the result and named in ``_phlo_problems``, so that its row is invalid with its reason.
-Columns are called ``c0``, ``c1`` ... in the order of the contract, because dlt rewrites names.
+What cannot be cast is null in the result and named in ``_phlo_problems``, so that its row is
+invalid with its reason. Columns are called ``c0``, ``c1`` ... in the order of the contract, because
+dlt rewrites names.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -17,23 +16,25 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import simplejson
-from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 from phlo.errors import ContractError
 
-from phlo_dlt.rows.casting import convert
-from phlo_dlt.rows.items import file_batches
+from phlo_dlt.rows.casting import convert, convert_text
+from phlo_dlt.rows.items import ListedFile, file_batches
+from phlo_dlt.rows.naming import match_names
+from phlo_dlt.rows.plain import WrittenFloat, is_finite, to_plain
+from phlo_dlt.rows.whole import convert_array, convert_cells, convert_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from phlo.contract import Contract, ContractColumn
+
+    from phlo_dlt.rows.layout import Origin
 
 BATCH_NUMBER = "_phlo_batch_number"
 PROBLEMS = "_phlo_problems"
 ORIGINAL = "_phlo_original"
-
-_NAMING = NamingConvention()
 
 
 def staged_name(position: int) -> str:
@@ -58,6 +59,12 @@ class Findings:
         self.rules.setdefault(row, []).append(rule)
         self.original.setdefault(row, {})[name] = value
 
+    def update(self, other: Findings) -> None:
+        """Add what was found in another column of the same batch."""
+        for row, rules in other.rules.items():
+            self.rules.setdefault(row, []).extend(rules)
+            self.original.setdefault(row, {}).update(other.original[row])
+
 
 class Conformer:
     """Makes batches of one load conform to a contract.
@@ -66,45 +73,106 @@ class Conformer:
         extracted: Rows seen so far.
         delivered: Columns of the contract that the source has delivered.
         dropped: Values dropped by source column that the contract does not have.
+        origin: The file whose rows come next; ``None``: they come from no file.
+        origins: Where rows came from, by the number of their batch.
     """
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
-        self._names: dict[str, str | None] = {}
+        self._by_name = {column.name: column for column in contract.columns}
         self._batches = 0
         self.extracted = 0
         self.delivered: set[str] = set()
         self.dropped: Counter[str] = Counter()
+        self.origin: Origin | None = None
+        self.origins: dict[int, Origin] = {}
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The contract's columns."""
+        return self._contract.column_names
 
     def rows(self, batch: Sequence[dict[str, Any]]) -> pa.Table:
-        """A batch of dicts as an Arrow table; rows may lack keys."""
-        names = sorted(set().union(*batch))
-        return self._conform({name: _values_of(batch, name) for name in names}, len(batch))
+        """Conform a batch of dicts; rows may lack keys."""
+        names = sorted(set().union(*batch), key=str)
+        matched = match_names(names, self._contract.column_names)
+        source = {name: _values_of(batch, name) for name in names}
+        for column, same in matched.items():
+            if len(same) > 1:
+                source.update(self._split_by_row(column, same, batch))
+        return self._conform(source, {c: same[0] for c, same in matched.items()}, len(batch))
 
     def table(self, batch: pa.Table) -> pa.Table:
-        """An Arrow table with the contract's types."""
-        columns = {name: batch.column(name) for name in batch.column_names}
-        return self._conform(columns, batch.num_rows)
+        """Conform an Arrow table."""
+        return self._conform_columns(self._columns_of(batch), batch.num_rows)
 
-    def text(self, batch: pa.Table) -> pa.Table:
-        """A table of text alone, as CSV files hold it: values are cast whatever the schema says."""
-        columns: dict[str, Any] = {}
-        for name in batch.column_names:
-            column = self._contract.column(self._resolve(name) or "")
-            values = batch.column(name)
-            columns[name] = values if column is None else parse_text(values, column)
-        return self._conform(columns, batch.num_rows)
+    def text(self, batch: pa.Table, null_values: Sequence[str] | None = None) -> pa.Table:
+        """Conform a table of text alone, as CSV files hold it: values are cast in any case.
 
-    def _conform(self, source: dict[str, Any], row_count: int) -> pa.Table:
+        Args:
+            batch: Its columns are text.
+            null_values: Texts that mean null outside text columns; ``None``: the usual ones.
+        """
+        columns = self._columns_of(batch)
+        for column, names in match_names(columns, self._contract.column_names).items():
+            columns[names[0]] = parse_text(columns[names[0]], self._by_name[column], null_values)
+        return self._conform_columns(columns, batch.num_rows)
+
+    def _columns_of(self, batch: pa.Table) -> dict[str, Any]:
+        repeated = [n for n, count in Counter(batch.column_names).items() if count > 1]
+        if repeated:
+            raise ContractError(
+                f"The source has several columns called {repeated[0]!r}.",
+                hint="Rename or remove one of them.",
+                column=repeated[0],
+            )
+        return dict(zip(batch.column_names, batch.columns, strict=True))
+
+    def _conform_columns(self, source: dict[str, Any], row_count: int) -> pa.Table:
+        matched = match_names(source, self._contract.column_names)
+        for column, same in matched.items():
+            if len(same) > 1 and same[0] != column:
+                raise self._ambiguous(column, same)
+        return self._conform(source, {c: same[0] for c, same in matched.items()}, row_count)
+
+    def _split_by_row(
+        self, column: str, names: Sequence[str], batch: Sequence[dict[str, Any]]
+    ) -> dict[str, list[Any]]:
+        """Choose the column's field in each row, so that no row depends on what others have.
+
+        Returns:
+            Values by field: those of the column under the first name, the rest as they were.
+        """
+        values: dict[str, list[Any]] = {name: [] for name in names}
+        for row in batch:
+            present = [name for name in names if name in row]
+            if len(present) > 1 and present[0] != column:
+                raise self._ambiguous(column, present)
+            values[names[0]].append(row[present[0]] if present else None)
+            for name in names[1:]:
+                values[name].append(row[name] if name in present[1:] else None)
+        return values
+
+    def _ambiguous(self, column: str, names: Sequence[str]) -> ContractError:
+        return ContractError(
+            f"The source fields {names[0]!r} and {names[1]!r} are both the column "
+            f"{column!r} of {self._contract.name}.",
+            hint="Rename or remove one of them in the ingestion function.",
+            column=column,
+        )
+
+    def _conform(self, source: dict[str, Any], chosen: dict[str, str], row_count: int) -> pa.Table:
         found = Findings()
-        chosen = self._choose(source)
         columns = [
             self._column(column, chosen.get(column.name), source, row_count, found)
             for column in self._contract.columns
         ]
-        self._unknown(source, found)
+        taken = set(chosen.values())
+        self._unknown({n: v for n, v in source.items() if n not in taken}, found)
         self.extracted += row_count
         self._batches += 1
+        if self.origin is not None:
+            self.origins[self._batches] = self.origin
         arrays = [*columns, pa.repeat(pa.scalar(self._batches, pa.int64()), row_count)]
         arrays += [_by_row(found.rules, row_count), _by_row(found.original, row_count)]
         names = [staged_name(i) for i in range(len(columns))]
@@ -119,43 +187,22 @@ class Conformer:
         found: Findings,
     ) -> pa.Array:
         if name is None:
-            return pa.array([column.default] * row_count, column.type)
+            return pa.repeat(_default(column), row_count)
         self.delivered.add(column.name)
-        array = conform_column(source[name], column, name, found)
-        return array if column.default is None else array.fill_null(_scalar(column))
-
-    def _choose(self, names: Iterable[str]) -> dict[str, str]:
-        """The source's name of each column of the contract that it delivers."""
-        chosen: dict[str, str] = {}
-        for name in names:
-            column = self._resolve(name)
-            if column is None:
-                continue
-            if column in chosen:
-                raise ContractError(
-                    f"The source fields {chosen[column]!r} and {name!r} are both the column "
-                    f"{column!r} of {self._contract.name}.",
-                    hint="Rename or remove one of them in the ingestion function.",
-                    column=column,
-                )
-            chosen[column] = name
-        return chosen
-
-    def _resolve(self, name: str) -> str | None:
-        if name not in self._names:
-            self._names[name] = resolve_name(name, self._contract.column_names)
-        return self._names[name]
+        broken = Findings()
+        array = conform_column(source[name], column, name, broken)
+        found.update(broken)
+        return array if column.default is None else _fill(array, column, broken.rules)
 
     def _unknown(self, source: dict[str, Any], found: Findings) -> None:
         for name, values in source.items():
-            if self._resolve(name) is not None or name.startswith("_dlt_"):
+            if str(name).startswith("_dlt_"):
                 continue
-            present = [i for i, value in enumerate(_python(values)) if value is not None]
-            self.dropped[name] += len(present)
+            self.dropped[str(name)] += _present(values)
             if self._contract.strict:
-                items = _python(values)
-                for row in present:
-                    found.add(row, f"{name}: unknown column", name, items[row])
+                for row, item in enumerate(as_python(values)):
+                    if item is not None:
+                        found.add(row, f"{name}: unknown column", str(name), item)
 
 
 def _values_of(batch: Sequence[dict[str, Any]], name: str) -> list[Any]:
@@ -165,169 +212,109 @@ def _values_of(batch: Sequence[dict[str, Any]], name: str) -> list[Any]:
         return [row.get(name) for row in batch]
 
 
-def resolve_name(name: str, columns: Sequence[str]) -> str | None:
-    """The column that a source's field means, or ``None``.
-
-    >>> resolve_name("dateString", ["date_string", "value"])
-    'date_string'
-    """
-    if name in columns:
-        return name
-    normal = _NAMING.normalize_identifier(name)
-    return next((c for c in columns if normal in (c, _NAMING.normalize_identifier(c))), None)
+def _present(values: Any) -> int:
+    if isinstance(values, list):
+        return len(values) - sum(value is None for value in values)
+    return len(values) - values.null_count
 
 
 def conform_column(values: Any, column: ContractColumn, name: str, found: Findings) -> pa.Array:
-    """One column of a batch in the contract's type.
+    """Convert one column of a batch to the contract's type.
 
     Args:
-        values: A list of Python values, or an Arrow array.
+        values: A list of Python values, in which NaN is null, or an Arrow array.
         column: Its column in the contract.
         name: What the source calls it.
         found: Where values that cannot be cast are noted.
     """
-    array = _whole(values, column)
+    is_list = isinstance(values, list)
+    array = convert_values(values, column) if is_list else convert_array(values, column)
     return array if array is not None else _one_by_one(values, column, name, found)
 
 
-def _whole(values: Any, column: ContractColumn) -> pa.Array | None:
-    try:
-        return _cast(_inferred(values, column), column)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        return None
+def parse_text(
+    values: pa.ChunkedArray, column: ContractColumn, null_values: Sequence[str] | None = None
+) -> Any:
+    """Read text as values of the column's type.
 
-
-def parse_text(values: pa.ChunkedArray, column: ContractColumn) -> Any:
-    """Text as values of the column's kind where all of it is such; else as it is, cell by cell.
-
-    What is no such value stays text, and so becomes an invalid row with its reason.
+    Returns:
+        An array where all of it is plainly such; else a list, in which text that is no such value
+        stays text, and so becomes an invalid row with its reason.
     """
-    if pa.types.is_string(column.type) or column.is_nested:
+    if pa.types.is_string(column.type):
         return values
-    array = _cast_text(_combined(values), column.type)
+    array = convert_cells(values, column)
     if array is not None:
         return array
-    wanted = replace(column, coerce=True)
-    return [_parsed(text, wanted) for text in values.to_pylist()]
+    coercing = replace(column, coerce=True)
+    return [_parsed(text, coercing, null_values) for text in values.to_pylist()]
 
 
-def _parsed(text: str | None, column: ContractColumn) -> Any:
-    if text is None or text.strip() in _NO_VALUE:
-        return None
-    if pa.types.is_boolean(column.type):
-        return _BOOLEANS.get(text.strip().lower(), text)
+def _parsed(text: str | None, column: ContractColumn, null_values: Sequence[str] | None) -> Any:
     try:
-        return convert(text, column)
+        return None if text is None else convert_text(text, column, null_values)
     except ValueError:
         return text
 
 
-_NO_VALUE = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-
-
-def _inferred(values: Any, column: ContractColumn) -> pa.Array:
-    if not isinstance(values, list):
-        return _combined(values)
-    # Outside float columns pandas' NaN and NaT mean null.
-    array = pa.array(values, from_pandas=not pa.types.is_floating(column.type))
-    if any(is_kind(array.type) for is_kind in _MIXED):
-        kinds = set(map(type, values)) - {type(None)}
-        if len(kinds) > 1 and (not pa.types.is_floating(array.type) or bool in kinds):
-            raise pa.ArrowInvalid("Arrow takes one kind of value for another")
-    return array
-
-
-_MIXED = (pa.types.is_temporal, pa.types.is_floating, pa.types.is_binary)
-"""Kinds that Arrow makes of values of several kinds, some of which phlo refuses."""
-
-
-def _combined(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if isinstance(whole, pa.ChunkedArray):
-        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
-    return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
-
-
-def _cast(array: pa.Array, column: ContractColumn) -> pa.Array | None:
-    """The array cast whole, or ``None`` where that could lose something."""
-    source, target = array.type, column.type
-    if pa.types.is_null(source):
-        return pa.nulls(len(array), target)
-    if column.is_nested or pa.types.is_nested(source):
-        return None
-    if source == target:
-        return array
-    if pa.types.is_floating(source) and not pa.types.is_floating(target):
-        is_nan = pc.call_function("is_nan", [array])
-        array = pc.call_function("if_else", [is_nan, pa.scalar(None, source), array])
-    if pa.types.is_string(source) or pa.types.is_large_string(source):
-        return _cast_text(array, target) if _is_read_from_text(target) else None
-    if pa.types.is_timestamp(source):
-        return _cast_timestamp(array, target)
-    is_safe = any(given(source) and wanted(target) for given, wanted in _SAFE)
-    return array.cast(target) if is_safe else None
-
-
-def _is_read_from_text(target: pa.DataType) -> bool:
-    """Kinds that sources deliver as text, so that it is read whether or not the schema coerces."""
-    return pa.types.is_string(target) or pa.types.is_timestamp(target) or pa.types.is_date(target)
-
-
-def _cast_text(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    # Text without an offset is in UTC.
-    ways = [pa.timestamp("us")] if pa.types.is_timestamp(target) else []
-    for through in [target, *ways]:
-        try:
-            return array.cast(through).cast(target)
-        except pa.ArrowInvalid:
-            continue
-    return None
-
-
-def _cast_timestamp(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    if pa.types.is_timestamp(target):
-        # Nanoseconds are cut: tables keep microseconds.
-        unit = pa.timestamp("us", tz=array.type.tz)
-        return array.cast(unit, safe=False).cast(target)
-    if pa.types.is_date(target) and array.type.tz is None:
-        days = array.cast(target, safe=False)
-        return days if days.cast(array.type).equals(array) else None
-    return None
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-# Pairs that Arrow casts whole; it refuses values that would lose something.
-_SAFE = (
-    (pa.types.is_integer, _is_number),
-    (pa.types.is_floating, lambda t: pa.types.is_integer(t) or pa.types.is_floating(t)),
-    (pa.types.is_decimal, lambda t: pa.types.is_decimal(t) or pa.types.is_floating(t)),
-    (pa.types.is_date, lambda t: pa.types.is_date(t) or pa.types.is_timestamp(t)),
-    (lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t), pa.types.is_binary),
-    (pa.types.is_time, pa.types.is_time),
-)
-
-
 def _one_by_one(values: Any, column: ContractColumn, name: str, found: Findings) -> pa.Array:
     converted: list[Any] = []
-    for row, value in enumerate(_python(values)):
+    for row, value in enumerate(as_python(values)):
         try:
             converted.append(convert(value, column))
         except (ValueError, TypeError, OverflowError) as exc:
-            found.add(row, f"{column.name}: cannot be cast to {column.type} ({exc})", name, value)
+            found.add(row, f"{column.name}: cannot be cast to {_type(column)} ({exc})", name, value)
             converted.append(None)
-    return pa.array(converted, column.type)
+    # NaN of rows means that there is no value; that of Arrow data is a number.
+    return pa.array(converted, column.type, from_pandas=isinstance(values, list))
 
 
-def _python(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else values.to_pylist()
+def _type(column: ContractColumn) -> str:
+    if column.categories is not None:
+        return "category"
+    return str(column.declared or ("json" if column.is_nested else column.type))
 
 
-def _scalar(column: ContractColumn) -> pa.Scalar:
+def as_python(values: Any) -> list[Any]:
+    """Return a column as Python values; what Python has no value for, as its text."""
+    if isinstance(values, list):
+        return values
+    if values.type == pa.time64("ns"):  # Python would cut parts of a microsecond
+        return values.cast(pa.string()).to_pylist()
+    try:
+        return values.to_pylist(maps_as_pydicts="strict")
+    except (ValueError, OverflowError, KeyError, pa.ArrowException):
+        return [_scalar_as_python(scalar) for scalar in values]
+
+
+def _scalar_as_python(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py(maps_as_pydicts="strict")
+    except (ValueError, OverflowError, KeyError, pa.ArrowException):
+        return Unreadable(pa.array([scalar]).to_string(skip_new_lines=True)[1:-1])
+
+
+class Unreadable:
+    """Display text of an Arrow value that Python has no value for: a date after the year 9999."""
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def __str__(self) -> str:
+        return self._shown
+
+
+def _default(column: ContractColumn) -> pa.Scalar:
     return pa.scalar(convert(column.default, column), column.type)
+
+
+def _fill(array: pa.Array, column: ContractColumn, broken: dict[int, list[str]]) -> pa.Array:
+    """Put the default where the source has no value; one that cannot be cast stays null."""
+    is_missing = array.is_null(nan_is_null=True)
+    if broken:
+        could_be_cast = pa.array([i not in broken for i in range(len(array))])
+        is_missing = pc.call_function("and", [is_missing, could_be_cast])
+    return pc.call_function("if_else", [is_missing, _default(column), array])
 
 
 def _by_row(found: dict[int, Any], row_count: int) -> pa.Array:
@@ -349,11 +336,14 @@ def _iso(value: date) -> str:
 
 def _plain(value: Any) -> Any:
     """A value that JSON can hold: what it does not know becomes text."""
+    value = to_plain(value)
+    if isinstance(value, WrittenFloat):
+        value = Decimal(value.digits)
     if isinstance(value, dict):
         return {_plain(str(k)): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    if isinstance(value, float | Decimal) and not math.isfinite(value):
+    if isinstance(value, float | Decimal) and not is_finite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | Decimal | date | datetime):
         return value
@@ -373,6 +363,8 @@ def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:
         ContractError: An item is none of these.
     """
     if isinstance(item, FileItemDict):
+        yield from file_batches(ListedFile(item), conformer)
+    elif isinstance(item, ListedFile):
         yield from file_batches(item, conformer)
     elif isinstance(item, dict):
         yield conformer.rows([item])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dlt.common.json import json
 from phlo.errors import ConfigurationError
-from pyarrow import csv
+
+from phlo_dlt.rows.csv_files import guess_delimiter, read_csv
+from phlo_dlt.rows.layout import FileOptions, Layout, Origin, cannot_read
+from phlo_dlt.rows.naming import resolve_name
+from phlo_dlt.rows.plain import read_float
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,73 +23,134 @@ if TYPE_CHECKING:
 
     from phlo_dlt.rows.conformer import Conformer
 
-    Opener = Callable[[], IO[bytes]]
-
 BATCH_ROWS = 50_000
 
 
-def file_batches(item: FileItemDict, conformer: Conformer) -> Iterator[pa.Table]:
-    """The rows of one listed file as conformed tables, batch by batch.
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A listed file, and how it is written."""
+
+    item: FileItemDict
+    options: FileOptions = FileOptions()
+
+    @property
+    def name(self) -> str:
+        """Its name below the folder that was listed, for messages."""
+        return str(self.item.get("relative_path") or self.item["file_name"])
+
+    def open(self) -> IO[bytes]:
+        """Open it, unpacked."""
+        packing = "enable" if self.name.lower().endswith(".gz") else "disable"
+        return cast("IO[bytes]", self.item.open("rb", compression=packing))
+
+
+def file_batches(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
+    """Read the rows of one listed file as conformed tables, batch by batch.
 
     Args:
-        item: CSV, JSON Lines or Parquet by its suffix, ``.gz`` behind it or not.
+        file: CSV, JSON Lines or Parquet by its suffix, ``.gz`` behind it or not.
         conformer: Conforms them. A CSV file holds text alone, so that its values are cast
             whether or not the schema coerces; an empty field is null.
 
     Raises:
-        ConfigurationError: The suffix is none of these; names the file.
+        ConfigurationError: The suffix is none of these, or the file parts its cells otherwise.
+        BrokenSourceError: The file is not what its suffix says; names file and line.
     """
-    name = str(item["file_name"])
-    reader = next((r for suffix, r in _READERS.items() if _bare(name).endswith(suffix)), None)
+    bare = file.name.lower().removesuffix(".gz")
+    reader = next((r for suffix, r in _READERS.items() if bare.endswith(suffix)), None)
     if reader is None:
         raise ConfigurationError(
-            f"phlo does not know how to read the file {name!r}.",
-            got=repr(name),
+            f"phlo does not know how to read the file {file.name!r}.",
+            got=repr(file.name),
             expected=f"one of {sorted(_READERS)}, with .gz or without",
             hint="Narrow file_glob, or read it by a transformer: filesystem(...) | read_mine().",
-            file=name,
+            file=file.name,
         )
-    is_packed = name.lower().endswith(".gz")
-
-    def open_file() -> IO[bytes]:
-        return cast("IO[bytes]", item.open("rb", compression="enable" if is_packed else "disable"))
-
-    yield from reader(open_file, conformer)
+    try:
+        yield from reader(file, conformer)
+    finally:
+        conformer.origin = None
 
 
-def _bare(name: str) -> str:
-    return name.lower().removesuffix(".gz")
+def _csv(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
+    row = 0
+    for batch, layout in read_csv(file.open, file.name, file.options):
+        if row == 0:
+            _check_delimiter(file, layout, conformer)
+        conformer.origin = Origin(file.name, row, layout)
+        row += batch.num_rows
+        yield conformer.text(batch, file.options.null_values)
 
 
-def _csv(open_file: Opener, conformer: Conformer) -> Iterator[pa.Table]:
-    with open_file() as file, csv.open_csv(file) as first:
-        header = first.schema.names
-    options = csv.ConvertOptions(
-        column_types={column: pa.string() for column in header},
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-        null_values=[""],
+def _check_delimiter(file: ListedFile, layout: Layout, conformer: Conformer) -> None:
+    guessed = guess_delimiter(layout, file.options)
+    (name, *_) = layout.names
+    if guessed is None or resolve_name(name, conformer.column_names) is not None:
+        return
+    raise ConfigurationError(
+        f"The file {file.name!r} has one column, {name[:60]!r}; its cells seem to be parted by "
+        f"{guessed!r}.",
+        got=f"delimiter={file.options.delimiter!r}",
+        expected=f"delimiter={guessed!r}",
+        hint=f"Return filesystem(...) | read_files(delimiter={guessed!r}).",
+        file=file.name,
     )
-    parse = csv.ParseOptions(newlines_in_values=True)
-    with open_file() as file:
-        for batch in csv.open_csv(file, convert_options=options, parse_options=parse):
-            yield conformer.text(pa.Table.from_batches([batch]))
 
 
-def _json_lines(open_file: Opener, conformer: Conformer) -> Iterator[pa.Table]:
-    with open_file() as file:
-        rows = (cast("dict[str, Any]", json.loadb(line)) for line in file if line.strip())
+def _json_lines(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
+    layout = Layout()
+    with file.open() as lines:
+        rows = _json_rows(lines, file.name, layout)
+        first = 0
         while batch := list(itertools.islice(rows, BATCH_ROWS)):
+            conformer.origin = Origin(file.name, first, layout)
+            first += len(batch)
             yield conformer.rows(batch)
 
 
-def _parquet(open_file: Opener, conformer: Conformer) -> Iterator[pa.Table]:
-    with open_file() as file:
-        for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS):
+def _json_rows(lines: IO[bytes], name: str, layout: Layout) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if not text.strip():
+            layout.skip(1)
+            continue
+        layout.add(0)
+        yield _json_row(text, name, number)
+
+
+def _json_row(line: bytes, name: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line, parse_float=read_float)
+    except (ValueError, RecursionError) as exc:
+        raise _no_object(line, name, number, f"it is no JSON ({exc})") from exc
+    if not isinstance(row, dict):
+        raise _no_object(line, name, number, "it holds no object")
+    return row
+
+
+def _no_object(line: bytes, name: str, number: int, what: str) -> Exception:
+    hint = "Each line of a JSON Lines file is one object; correct the file, or narrow file_glob."
+    return cannot_read(name, number, f"{what}: {line.strip()[:60]!r}", hint)
+
+
+def _parquet(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
+    with file.open() as opened:
+        row = 0
+        # INT96, the time of old writers, is in nanoseconds unless one asks for less, and those
+        # end in the year 2262.
+        try:
+            parquet = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
+        except pa.ArrowInvalid as exc:
+            raise cannot_read(
+                file.name, None, str(exc).partition("\n")[0], "Load the whole file anew."
+            ) from exc
+        for batch in parquet.iter_batches(BATCH_ROWS):
+            conformer.origin = Origin(file.name, row, None)
+            row += batch.num_rows
             yield conformer.table(pa.Table.from_batches([batch]))
 
 
-_READERS: dict[str, Callable[[Opener, Conformer], Iterator[pa.Table]]] = {
+_READERS: dict[str, Callable[[ListedFile, Conformer], Iterator[pa.Table]]] = {
     ".csv": _csv,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,

@@ -1,0 +1,156 @@
+"""Python values of other libraries as Python's own, and lists and dicts as JSON text."""
+
+from __future__ import annotations
+
+import json as stdlib_json
+import math
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+import pandas as pd
+from dlt.common.json import custom_encode
+
+_MICROSECONDS = np.dtype("datetime64[us]")
+
+
+class CastError(ValueError):
+    """A value has no counterpart of another type, or only one that loses part of it."""
+
+
+class WrittenFloat(float):
+    """A float that remembers the digits it was read from, as a JSON file or answer has them.
+
+    It counts as a float everywhere; a decimal or text column takes its digits.
+    """
+
+    __slots__ = ("digits",)
+
+    def __new__(cls, digits: str) -> WrittenFloat:
+        """Read a JSON number."""
+        number = super().__new__(cls, digits)
+        number.digits = digits
+        return number
+
+
+def read_float(digits: str) -> float:
+    """Read a JSON number with a fraction or an exponent; see :class:`WrittenFloat`."""
+    number = float(digits)
+    return number if repr(number) == digits else WrittenFloat(digits)
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is one by which Python's libraries say that there is none.
+
+    ``None``, NaN, ``NaT`` and ``pd.NA`` are; a signalling NaN is not.
+    """
+    if value is None or value is pd.NA:
+        return True
+    try:
+        # NaT is a datetime that differs from itself, as NaN is a float that does.
+        return bool(value != value)
+    except (TypeError, ValueError, ArithmeticError):
+        return False
+
+
+def is_finite(number: float | Decimal) -> bool:
+    """Return whether a number is neither infinite nor NaN, however large it is."""
+    if isinstance(number, Decimal):
+        return number.is_finite()
+    return isinstance(number, int) or math.isfinite(number)
+
+
+def to_plain(value: Any) -> Any:
+    """Return numpy's and Arrow's scalars and arrays as Python's values, other values as they are.
+
+    A point in time that Python's ``datetime`` cannot hold is a ``pd.Timestamp``, or stays as it is.
+    """
+    if isinstance(value, np.datetime64):
+        return _moment(value)
+    if isinstance(value, np.timedelta64):
+        return pd.Timedelta(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind != "M" else [to_plain(v) for v in value]
+    return value.as_py() if hasattr(value, "as_py") else value
+
+
+def _moment(value: np.datetime64) -> Any:
+    whole = value.astype(_MICROSECONDS)
+    is_exact = whole.astype(value.dtype) == value
+    return whole.item() if is_exact else pd.Timestamp(value)
+
+
+def to_json(value: Any) -> str:
+    """Return JSON text of a list or dict.
+
+    Dates, times, decimals and UUIDs are text, bytes are base64, NaN and ``NaT`` are null.
+
+    Raises:
+        CastError: JSON has no counterpart of a value in it: an infinite number, a set, an object.
+    """
+    try:
+        text = orjson.dumps(value, default=_counterpart, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # numbers beyond 64 bits, broken text: slower, but knows them
+        return stdlib_json.dumps(_spelled(value), separators=(",", ":"))
+    if b"null" in text:
+        _spelled(value)  # refuses infinite numbers, which orjson writes as null
+    return text.decode()
+
+
+def _counterpart(value: Any) -> Any:
+    """Return what stands in JSON for a value that orjson does not know."""
+    if isinstance(value, WrittenFloat):
+        return orjson.Fragment(value.digits)
+    return _known(value)
+
+
+def _known(value: Any) -> Any:
+    plain = to_plain(value)
+    if plain is not value:
+        return plain
+    if is_missing(value):
+        return None
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise CastError("JSON has no infinite numbers")
+    if isinstance(value, float | int | str):  # subclasses
+        return next(t(value) for t in (int, float) if isinstance(value, t))
+    if isinstance(value, set | frozenset):
+        raise CastError("a set has no order, and JSON no sets")
+    if isinstance(value, bytearray | memoryview):
+        return custom_encode(bytes(value))
+    try:
+        return custom_encode(value)
+    except TypeError as exc:
+        raise CastError(f"JSON has no {type(value).__name__}") from exc
+
+
+def _spelled(value: Any) -> Any:
+    """Return a value in JSON's own types, or raise ``CastError``."""
+    if isinstance(value, dict):
+        return {_key(k): _spelled(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(v) for v in value]
+    if isinstance(value, float) and math.isinf(value):
+        raise CastError("JSON has no infinite numbers")
+    if is_missing(value):
+        return None
+    if isinstance(value, Enum):
+        return _spelled(value.value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, date | time | UUID):
+        return str(value) if isinstance(value, UUID) else value.isoformat()
+    return _spelled(_known(value))
+
+
+def _key(key: Any) -> str:
+    text = _spelled(key)
+    return text if isinstance(text, str) else stdlib_json.dumps(text)

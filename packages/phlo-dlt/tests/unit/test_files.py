@@ -1,0 +1,226 @@
+"""Files as they are found in the field: each is read exactly, or refused with file and line."""
+
+import json
+from decimal import Decimal
+from typing import Annotated
+
+import pandera.pandas as pandera
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from dlt.common.storages.fsspec_filesystem import FileItemDict
+from dlt.sources.filesystem import filesystem
+from pandera.engines import pandas_engine
+from phlo.contract import Contract
+from phlo.errors import BrokenSourceError, ConfigurationError, InvalidArgumentError
+from phlo_dlt import read_files
+from phlo_dlt.rows.conformer import PROBLEMS, Conformer, batches_of
+from phlo_dlt.rows.layout import Layout
+
+
+class Lines(pandera.DataFrameModel):
+    id: str
+    v: int = pandera.Field(nullable=True)
+    f: float = pandera.Field(nullable=True)
+    d: Annotated[pandas_engine.Decimal, 38, 2, None] = pandera.Field(nullable=True)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read one file as rows ``id, v, f, d`` of Python values, a broken value as its rule."""
+
+    def read_file(name, content, **options):
+        (tmp_path / name).write_bytes(content)
+        files = filesystem(tmp_path.as_uri(), file_glob=name)
+        conformer = Conformer(Contract.of(Lines))
+        listed = files | read_files(**options) if options else files
+        rows = []
+        for item in listed:
+            for table in batches_of(item, conformer):
+                rows += _rows(table)
+        read_file.origins = conformer.origins
+        read_file.dropped = conformer.dropped
+        return rows
+
+    return read_file
+
+
+def _rows(table):
+    values = zip(*(table[f"c{i}"].to_pylist() for i in range(4)), strict=True)
+    problems = table[PROBLEMS].to_pylist()
+    return [v if p is None else json.loads(p) for v, p in zip(values, problems, strict=True)]
+
+
+CELLS = ["0x1F", "31", " 5", "1_000", "nan", "NA", "", "1e400", "007", "-0", "5.0", "１", "+5"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_csv_cell_means_the_same_beside_any_other(read, cell):
+    (alone,) = read("a.csv", f"id,v,f,d\na,{cell},{cell},{cell}\n".encode())
+
+    for other in CELLS:
+        content = f"id,v,f,d\na,{cell},{cell},{cell}\nb,{other},{other},{other}\n"
+        assert read("b.csv", content.encode())[0] == alone, other
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("007", 7), ("+5", 5), (" 5", 5), ("NA", None), ("nan", None), ("", None)],
+)
+def test_a_csv_cell_is_read_as_programs_write_numbers(read, cell, expected):
+    assert read("a.csv", f"id,v,f,d\na,{cell},{cell},{cell}\n".encode()) == [
+        ("a", expected, expected, expected)
+    ]
+
+
+def test_a_csv_file_of_other_ways_is_read_by_its_options(read):
+    content = "é;1;0.5;-\nb;-;2;'-'\n".encode("latin-1")
+
+    rows = read(
+        "a.csv",
+        content,
+        delimiter=";",
+        encoding="latin-1",
+        header=["id", "v", "f", "d"],
+        null_values=["-"],
+        quote="'",
+    )
+
+    assert rows == [("é", 1, 0.5, None), ("b", None, 2.0, None)]
+
+
+def test_utf_16_and_byte_order_marks_are_read(read):
+    rows = [("é", 1, None, None)]
+
+    assert read("a.csv", "id,v\né,1\n".encode("utf-16"), encoding="utf-16") == rows
+    assert read("b.csv", "id,v\né,1\n".encode("utf-8-sig")) == rows
+    assert read("c.jsonl", '{"id": "é", "v": 1}\n'.encode("utf-8-sig")) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (b'id,v\n1,"open\n2,b\n', {}, ["line 2", "'1,\"open'", "not closed"]),
+        (b'id,v\n1,"a"\n2,"open\n3,"b\n', {}, ["line 3", "not closed, or text follows"]),
+        (b"id,v\na,1\n\nb\n", {}, ["line 4", "has 2 columns, and 'b' has 1"]),
+        (b"id,v,v\na,1,2\n", {}, ["line 1", "'v' twice"]),
+        (b"id,v\na,1\n\xe9,2\n", {}, ["line 3", "not utf-8", "xe9", 'encoding="latin-1"']),
+        (b"", {}, ["empty"]),
+    ],
+)
+def test_a_broken_csv_file_is_refused_with_its_line(read, content, options, words):
+    with pytest.raises(Exception, match=r"a\.csv") as caught:
+        read("a.csv", content, **options)
+
+    error = _root(caught.value)
+    assert isinstance(error, BrokenSourceError)
+    assert all(word in str(error) for word in words), str(error)
+
+
+def _root(error):
+    while not isinstance(error, BrokenSourceError | ConfigurationError):
+        error = error.__cause__
+    return error
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"id": ', ["line 3", "no JSON", '{"id":']),
+        (b"null", ["line 3", "no object"]),
+        (b'"text"', ["line 3", "no object"]),
+        (b"[1]", ["line 3", "no object"]),
+    ],
+)
+def test_a_broken_line_of_json_is_refused_with_its_number(read, line, words):
+    with pytest.raises(Exception, match=r"a\.jsonl") as caught:
+        read("a.jsonl", b'{"id": "a"}\n\n' + line + b"\n")
+
+    assert all(word in str(_root(caught.value)) for word in words)
+
+
+def test_numbers_of_json_lines_keep_all_their_digits(read):
+    lines = [
+        {"id": "a", "v": 2**63 - 1, "f": 0.1, "d": "12345678901234567.89"},
+        {"id": "b", "v": None, "f": "NaN", "d": "90071992547409.93"},
+        {"id": "c", "v": 2**64 + 1, "f": None, "d": None},
+    ]
+    text = "\n".join(json.dumps(line) for line in lines)
+    for number in ("12345678901234567.89", "90071992547409.93", "NaN"):
+        text = text.replace(f'"{number}"', number)
+
+    rows = read("a.jsonl", text.encode())
+
+    assert rows == [
+        ("a", 2**63 - 1, 0.1, Decimal("12345678901234567.89")),
+        ("b", None, None, Decimal("90071992547409.93")),
+        ["v: cannot be cast to int64 (out of range)"],
+    ]
+
+
+def test_a_first_record_of_megabytes_is_read(read):
+    cell = "line\n" * 400_000
+
+    (first, second) = read("a.csv", f'id,v\n"{cell}",1\nb,2\n'.encode())
+
+    assert (len(first[0]), second) == (len(cell), ("b", 2, None, None))
+
+
+def test_a_column_without_a_name_is_dropped(read):
+    assert read("a.csv", b"id,v,\na,1,\nb,2,x\n") == [("a", 1, None, None), ("b", 2, None, None)]
+    assert read.dropped == {"": 1}
+
+
+def test_a_wrong_delimiter_is_said(read):
+    with pytest.raises(Exception, match="cells seem to be parted by ';'") as caught:
+        read("a.csv", b"id;v\na;1\n")
+
+    assert "read_files(delimiter=';')" in str(_root(caught.value))
+
+
+def test_a_csv_file_of_one_column_is_a_table_of_one(read):
+    assert read("a.csv", b"id\na;b\nc,\n"[:-3]) == [("a;b", None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("delimiter", ";;"), ("encoding", "klingon"), ("header", []), ("header", "id"), ("quote", "")],
+)
+def test_an_argument_of_the_reader_is_checked(argument, value):
+    with pytest.raises(InvalidArgumentError, match=argument):
+        read_files(**{argument: value})
+
+
+def test_rows_of_text_files_know_their_lines(read):
+    read("a.csv", b'id,v\na,1\n\n"x\ny",2\nb,3\n')
+    (origin,) = read.origins.values()
+    assert [origin.place(row) for row in range(3)] == ["a.csv:2", "a.csv:4", "a.csv:6"]
+
+    read("b.jsonl", b'\n{"id": "a"}\n\n{"id": "b"}\n')
+    (origin,) = read.origins.values()
+    assert [origin.place(row) for row in range(2)] == ["b.jsonl:2", "b.jsonl:4"]
+
+
+def test_lines_that_hold_no_record_of_their_own_are_counted():
+    layout = Layout(first_line=2)
+    layout.add(1)
+    layout.skip(2)
+    layout.add(1)
+
+    assert [layout.line(0), layout.line(1)] == [2, 5]
+
+
+def test_times_of_old_parquet_writers_are_read_in_microseconds(tmp_path):
+    class Times(pandera.DataFrameModel):
+        at: pandas_engine.DateTime
+
+    path = tmp_path / "a.parquet"
+    years = [-11676096000000000, 253402214400000000]  # 1600-01-01, 9999-12-31
+    table = pa.table({"at": pa.array(years, pa.timestamp("us"))})
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+    (item,) = filesystem(tmp_path.as_uri(), file_glob="*")
+    assert isinstance(item, FileItemDict)
+
+    (batch,) = batches_of(item, Conformer(Contract.of(Times)))
+
+    assert batch["c0"].cast(pa.int64()).to_pylist() == years
