@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import dlt
 import pandera.pandas as pandera
+import pyarrow as pa
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -292,7 +293,7 @@ def rows_of(extraction, contract, folder):
 def test_nan_among_staged_rows_is_found_whatever_the_other_values_are(tmp_path_factory):
     """Parquet's statistics leave NaN out, and DuckDB skips rows by them."""
     contract = Contract.of(IdAndValue)
-    rows = [{"id": "a", "value": 1.5}, {"id": "b", "value": math.nan}, {"id": "c", "value": 1.5}]
+    rows = pa.table({"id": ["a", "b", "c"], "value": [1.5, math.nan, 1.5]})
     extraction, folder = staged([rows], contract, tmp_path_factory)
     work = Workspace(extraction.files, contract, folder=folder, memory_limit_mb=256)
     try:

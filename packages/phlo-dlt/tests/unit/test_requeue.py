@@ -155,7 +155,7 @@ def test_values_of_every_type_come_back_as_they_were(events):
         "nested": {"a": [1, None, "é"]},
     }
     empty = dict.fromkeys(row) | {"id": "", "number": -1, "ratio": -math.inf}
-    more = row | {"id": "x", "ratio": 0.1, "flag": False, "nested": [], "raw": b""}
+    more = row | {"id": "x", "ratio": 0.1, "flag": False, "nested": {}, "raw": b""}
     assert events.load([row, empty, more]).success
 
     before = sorted(map(repr, map(content, _load_twice(events, [row, empty, more]))))

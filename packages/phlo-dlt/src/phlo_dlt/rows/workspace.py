@@ -74,15 +74,15 @@ class Workspace:
                 hint=f"Set PHLO_DLT_MEMORY_LIMIT_MB={2 * self._memory_limit_mb} or more.",
             ) from exc
 
-    def write(self, query: Sql, path: Path) -> None:
+    def write(self, query: str, path: Path) -> None:
         """Write a query's rows to a Parquet file.
 
         Many columns are written by Arrow: DuckDB's writer holds half a megabyte of each.
         """
         if not self._is_wide:
-            self.run("COPY ({q}) TO {path} (FORMAT parquet)", q=query, path=str(path))
+            self.run("COPY ({q}) TO {path} (FORMAT parquet)", q=Sql(query), path=str(path))
             return
-        batches = self.batches("{q}", 2048, q=query)
+        batches = self.batches("{q}", 2048, q=Sql(query))
         with pq.ParquetWriter(path, batches.schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
