@@ -7,7 +7,6 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from phlo.errors import QueryError
 from phlo.sql import Sql, sql
 
@@ -16,6 +15,7 @@ from phlo_quality.checks.base import QueryCheck
 from phlo_quality.results import QualityCheckResult
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from phlo.checks import Severity
 
     from phlo_quality.rows import JudgedRows, Reader
@@ -67,7 +67,7 @@ class CustomSQLCheck(QueryCheck):
         answer = reader.arrow(self.query)
         result = _only_value(answer)
         count = reader.rows(sql("SELECT count(*) AS n FROM {table}", table=rows.table))
-        precision = 1e-6 if pa.types.is_float32(answer.schema.field(0).type) else 1e-9
+        precision = 1e-6 if str(answer.schema.field(0).type) == "float" else 1e-9
         passed = is_same(result, self.expected_result, precision)
         return QualityCheckResult(
             passed=passed,
