@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from dlt.common import jsonpath
@@ -18,6 +18,8 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.sources.helpers.rest_client.client import RESTClient
+
+from phlo_dlt.rows.plain import read_float
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,13 +101,23 @@ def _wrap_extract_response() -> None:
 
     @wraps(original)
     def extract_response(self: RESTClient, response: Any, data_selector: Any) -> list[Any]:
-        rows = original(self, response, data_selector)
         absent = _absent_selectors.get()
+        if absent is not None:
+            keep_digits(response)
+        rows = original(self, response, data_selector)
         if absent is not None and not rows and _is_absent(str(data_selector), response.json()):
             absent.append((str(response.url), str(data_selector)))
         return rows
 
     RESTClient.extract_response = extract_response
+
+
+def keep_digits(response: Any) -> None:
+    """Let an HTTP answer's ``json()`` keep the digits of numbers with a fraction.
+
+    dlt calls it without arguments, and so reads them as doubles (dlt 1.31).
+    """
+    response.json = partial(response.json, parse_float=read_float)
 
 
 def _is_absent(selector: str, answer: Any) -> bool:

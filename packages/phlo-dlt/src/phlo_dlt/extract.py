@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from phlo.contract import Contract
 
+    from phlo_dlt.rows.layout import Origin
+
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 50_000
@@ -63,6 +65,7 @@ class Extraction:
         routed_elsewhere: Rows that the resource routes to other tables, by table; left out.
         nothing_found: Why no row was delivered, with the address; ``None`` where the source has
             rows, or looked in the right place and has none.
+        origins: Files that rows came from, by the number of their batch.
     """
 
     files: tuple[Path, ...]
@@ -75,6 +78,7 @@ class Extraction:
     cursor: CursorReport | None = None
     routed_elsewhere: Mapping[str, int] = field(default_factory=dict)
     nothing_found: str | None = None
+    origins: Mapping[int, Origin] = field(default_factory=dict)
 
 
 def extract(
@@ -117,6 +121,7 @@ def extract(
         row_count=conformer.extracted,
         delivered=frozenset(conformer.delivered),
         dropped=dict(conformer.dropped),
+        origins=conformer.origins,
         load_id=load_id,
         state=_state(pipeline),
         ignored_hints=ignored,

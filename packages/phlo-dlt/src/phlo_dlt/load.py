@@ -57,6 +57,7 @@ from phlo_dlt.notes import extraction_notes, extraction_warnings
 from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
 from phlo_dlt.rows.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
+from phlo_dlt.rows.samples import cures, describe_row
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
 from phlo_dlt.source_errors import raise_source_error
 
@@ -371,7 +372,7 @@ def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     judge_key_uniqueness(work, spec, SURVIVORS)
     if spec.invalid_rows != "keep":
         exclude(work, spec)
-    found = verdict(work, spec)
+    found = verdict(work, spec, extraction.origins)
     account.verdict = found
     account.rows = account.rows.plus(deduplicated=deduplicated, quarantined=found.excluded)
 
@@ -395,10 +396,11 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
 def _contract_error(attempt: Attempt, account: Account) -> ContractError:
     spec = attempt.spec
     assert account.verdict is not None
+    cure = cures(account.verdict.sample, spec, account.dropped)
     return ContractError(
         f"{describe(account.verdict, spec)} Nothing was loaded.",
-        hint=f"Correct the source, or the schema: then `{_replay(attempt)}` loads the same rows. "
-        f"`phlo quarantine show {spec.table}` lists the broken ones; "
+        hint=f"{cure or 'Correct the source, or the schema.'} Then `{_replay(attempt)}` loads the "
+        f"same rows. `phlo quarantine show {spec.table}` lists the broken ones; "
         'invalid_rows="quarantine" would load the valid ones.',
         rules=account.verdict.by_rule,
         sample=account.verdict.sample,
@@ -415,15 +417,11 @@ def describe(found: Verdict, spec: IngestionSpec) -> str:
     rules = "; ".join(
         f"{rule} ({_rows(count)})" for rule, count in list(found.by_rule.items())[:10]
     )
-    rows = "; ".join(
-        ", ".join(f"{k}={v!r}" for k, v in row["key"].items())
-        + f" breaks {', '.join(row['rules'])}"
-        for row in found.sample
-    )
+    rows = "; ".join(describe_row(row) for row in found.sample)
     verb = "breaks" if found.row_count == 1 else "break"
     return (
         f"{_rows(found.row_count)} of {spec.table} {verb} {spec.contract.name} "
-        f"({spec.defined_at}): {rules}. First of them: {rows}."
+        f"({spec.contract.defined_at}): {rules}. First of them: {rows}."
     )
 
 

@@ -5,6 +5,7 @@ import requests
 from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.rest_api import rest_api
 from phlo_dlt.dlt_private import (
+    keep_digits,
     resource_pipe,
     set_source_function,
     source_function,
@@ -56,3 +57,14 @@ def test_watch_absent_selectors_collects_what_an_answer_lacks_within_its_context
     client.extract_response(answer, "items")
 
     assert absent == [("http://127.0.0.1/x", "data.items"), ("http://127.0.0.1/x", "$.items[*]")]
+
+
+def test_keep_digits_lets_an_answer_keep_the_digits_of_its_numbers():
+    response = requests.Response()
+    response._content = b'{"a": 12345678901234567.890, "b": 0.5, "c": 18446744073709551617}'
+
+    keep_digits(response)
+
+    answer = response.json()
+    assert answer["a"].digits == "12345678901234567.890"
+    assert (answer["b"], answer["c"]) == (0.5, 2**64 + 1)

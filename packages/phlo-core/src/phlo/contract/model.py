@@ -6,6 +6,7 @@ Used for the rows of a load (phlo-dlt), for the columns and rows of a table (phl
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,7 @@ from phlo.contract.rules import FrameRule, Rule, compile_rules
 from phlo.contract.types import ContractColumn, arrow_type
 from phlo.errors import ConfigurationError, InvalidNameError, UnsupportedTypeError
 from phlo.schemas import PhloSchema, is_underscored_field
+from phlo.specs import relative_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +73,16 @@ class Contract:
     def arrow_schema(self) -> pa.Schema:
         """The user's columns; not nullable where Pandera says so."""
         return pa.schema([column.field for column in self.columns])
+
+    @property
+    def defined_at(self) -> str:
+        """File and line of the model; its module, where there is no file."""
+        try:
+            file = inspect.getsourcefile(self.model)
+            line = inspect.getsourcelines(self.model)[1]
+        except (OSError, TypeError):
+            return self.model.__module__
+        return f"{relative_path(file)}:{line}" if file else self.model.__module__
 
     def column(self, name: str) -> ContractColumn | None:
         """The column of a name, or ``None``."""

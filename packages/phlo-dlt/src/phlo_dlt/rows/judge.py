@@ -15,13 +15,15 @@ from phlo.contract.rules import FrameRule, Rule, is_null
 from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
 
 from phlo_dlt.rows.conformer import PROBLEMS
+from phlo_dlt.rows.samples import MISSING, sample_rows
 from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS, to_duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from phlo.contract import Contract, ContractColumn
 
+    from phlo_dlt.rows.layout import Origin
     from phlo_dlt.rows.workspace import Workspace
     from phlo_dlt.spec import IngestionSpec, InvalidRows
 
@@ -40,7 +42,7 @@ class Verdict:
         row_count: Rows that break a rule.
         by_rule: Rows by broken rule, most first.
         warned: The same by rules that only warn; these rows are valid.
-        sample: A few broken rows: their number, key values and rules.
+        sample: A few broken rows, as :func:`phlo_dlt.rows.samples.sample_rows` tells them.
         excluded: Rows that are not loaded.
     """
 
@@ -64,7 +66,9 @@ def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> No
         work.run("CREATE TABLE {r} ({n} BIGINT, rule VARCHAR)", r=relation, n=_N)
     _note_casts(work, spec)
     contract = spec.contract
-    _note_rules(work, [*_null_keys(spec), *_rules(contract.rules, spec, delivered)], BROKEN)
+    _note_rules(
+        work, [*_null_keys(spec, delivered), *_rules(contract.rules, spec, delivered)], BROKEN
+    )
     if spec.validate:
         for rule in contract.frame_rules:
             _note_frame_rule(work, rule, spec, BROKEN)
@@ -135,13 +139,15 @@ def _judges(spec: IngestionSpec, columns: Iterable[str]) -> Sql:
     return sql("NOT {d}", d=delete)
 
 
-def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
-    """Sum up ``broken``, ``warned`` and ``excluded``."""
+def verdict(
+    work: Workspace, spec: IngestionSpec, origins: Mapping[int, Origin] | None = None
+) -> Verdict:
+    """Sum up ``broken``, ``warned`` and ``excluded``; rows' files are known by their batches."""
     return Verdict(
         row_count=work.value("SELECT count(DISTINCT {n}) FROM {b}", n=_N, b=BROKEN),
         by_rule=_by_rule(work, BROKEN),
         warned=_by_rule(work, WARNED),
-        sample=tuple(_sample(work, spec)),
+        sample=tuple(sample_rows(work, spec, BROKEN, origins or {})),
         excluded=work.value("SELECT count(*) FROM {e}", e=EXCLUDED),
     )
 
@@ -149,21 +155,6 @@ def verdict(work: Workspace, spec: IngestionSpec) -> Verdict:
 def _by_rule(work: Workspace, relation: Identifier) -> dict[str, int]:
     query = "SELECT rule, count(*) FROM {r} GROUP BY rule ORDER BY 2 DESC, 1"
     return dict(work.run(query, r=relation).fetchall())
-
-
-def _sample(work: Workspace, spec: IngestionSpec) -> Iterable[dict[str, Any]]:
-    keys = list(spec.unique_key)
-    found = work.run(
-        "SELECT r.{n}, b._phlo_rules, {keys} FROM {rows} r JOIN ("
-        "SELECT {n}, list(rule ORDER BY rule) AS _phlo_rules FROM {b} "
-        "GROUP BY {n} ORDER BY {n} LIMIT 5) b ON r.{n} = b.{n} ORDER BY 1",
-        n=_N,
-        keys=identifiers(keys),
-        rows=ROWS,
-        b=BROKEN,
-    )
-    for number, rules, *values in found.fetchall():
-        yield {"row": number, "key": dict(zip(keys, values, strict=True)), "rules": rules}
 
 
 def _note_casts(work: Workspace, spec: IngestionSpec) -> None:
@@ -205,21 +196,32 @@ def _note_pass(work: Workspace, rules: Sequence[tuple[str, Sql]], into: Identifi
     )
 
 
-def _null_keys(spec: IngestionSpec) -> list[tuple[str, Sql]]:
+def _null_keys(spec: IngestionSpec, delivered: frozenset[str]) -> list[tuple[str, Sql]]:
     if spec.merge_strategy != "merge":
         return []
     columns = [c for c in spec.contract.columns if c.name in spec.unique_key]
-    return [(f"{c.name}: null key", to_duckdb(is_null(c))) for c in columns]
+    return [
+        (_name(f"{c.name}: null key", c.name, delivered), to_duckdb(is_null(c))) for c in columns
+    ]
 
 
 def _rules(
     rules: Iterable[Rule], spec: IngestionSpec, delivered: frozenset[str]
 ) -> list[tuple[str, Sql]]:
     return [
-        (rule.name, all_of([to_duckdb(rule.predicate), _judges(spec, rule.columns)]))
+        (
+            _name(rule.name, rule.columns[0], delivered),
+            all_of([to_duckdb(rule.predicate), _judges(spec, rule.columns)]),
+        )
         for rule in rules
         if _applies(rule, spec, delivered)
     ]
+
+
+def _name(rule: str, column: str, delivered: frozenset[str]) -> str:
+    """Return the rule as it is told: a null in a column that no row has is no null of a row."""
+    is_null_rule = rule in (f"{column}: not_nullable", f"{column}: null key")
+    return f"{column}: {MISSING}" if is_null_rule and column not in delivered else rule
 
 
 def _applies(rule: Rule, spec: IngestionSpec, delivered: frozenset[str]) -> bool:

@@ -36,6 +36,10 @@ class WrittenFloat(float):
         number.digits = digits
         return number
 
+    def asdict(self) -> float:
+        """Return the plain float: what dlt asks objects for when it writes its state."""
+        return float(self)
+
 
 def read_float(digits: str) -> float:
     """Read a JSON number with a fraction or an exponent; see :class:`WrittenFloat`."""

@@ -1,0 +1,52 @@
+"""The error of a broken row shows where it stands, what was delivered, and what would cure it."""
+
+from dlt.sources.filesystem import filesystem
+
+SCHEMA = """
+    from datetime import datetime
+    import pandera.pandas as pa
+
+    class EventSchema(pa.DataFrameModel):
+        id: str
+        timestamp: datetime
+        value: int = pa.Field(ge=0)
+        card: str | None = pa.Field(nullable=True, str_length=4, metadata={"sensitive": True})
+"""
+
+
+def test_a_broken_row_of_a_file_is_told_with_its_line_and_values(events, tmp_path):
+    events.declare(SCHEMA)
+    long = "x" * 100
+    text = f'id,timestamp,value,card\n"a\nb",2025-01-15,1,\nc,2025-01-15,{long},12345\n'
+    (tmp_path / "one.csv").write_text(text)
+
+    result = events.load(lambda _: filesystem(tmp_path.as_uri(), file_glob="*.csv"))
+
+    told = events.failure(result).description
+    assert f"value='{long[:56]}..." in told
+    assert "id='c' breaks" in told
+    assert "one.csv:4" in told
+    assert "card=***" in told
+    assert "12345" not in told
+    assert "workflows/schemas/api.py:4" in told
+
+
+def test_a_value_that_a_coercing_schema_takes_is_told_with_the_edit(events):
+    events.declare(SCHEMA)
+
+    result = events.load([{"id": "a", "timestamp": "2025-01-15", "value": "12"}])
+
+    told = events.failure(result).description
+    assert "(got value='12')" in told
+    assert "Set `coerce = True` in Config of EventSchema: then value takes such values." in told
+
+
+def test_a_column_that_the_source_lacks_is_told_as_that_with_the_nearest_name(events):
+    events.declare(SCHEMA)
+
+    result = events.load([{"id": "a", "timestamp": "2025-01-15", "valeu": 12}])
+
+    told = events.failure(result).description
+    assert "value: missing from the source (1 row)" in told
+    assert "The source has 'valeu': if that is it, write `value: ... = " in told
+    assert "not_nullable" not in told
