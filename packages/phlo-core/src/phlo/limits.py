@@ -129,6 +129,7 @@ class TimeLimit:
             raise
         finally:
             timer.cancel()
+            timer.join()  # a daemon thread that is left to the interpreter's end may abort it
             self._left -= time.monotonic() - began
 
     def _interrupt(self) -> None:
