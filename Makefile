@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-slow test-trino mutants lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-slow test-trino calendars mutants lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads on
 mutants: $(READY)  ## Mutate the modules that decide about data: SAMPLE a module, SEED, CHANGED=commit
 	$(BIN)/python scripts/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(CHANGED),--changed $(CHANGED))
+
+calendars: $(READY)  ## Simulate schedules over two years in twelve time zones (half an hour)
+	PHLO_CALENDARS=all $(BIN)/pytest -q -n 2 tests/calendars --timeout 3000
 
 lint: $(READY)  ## Style, import contracts
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from dagster import (
@@ -95,3 +97,21 @@ def test_instance_reference_replaces_settings_of_the_file(tmp_path):
     with DagsterInstance.from_ref(reference) as opened:
         assert type(opened.compute_log_manager).__name__ == "NoOpComputeLogManager"
         assert not opened.telemetry_enabled
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "tick", "before"),
+    [
+        ("America/New_York", "30 1 * * *", "2025-11-02T01:30-05:00", "2025-11-01T01:30-04:00"),
+        ("Europe/Berlin", "0 2 * * *", "2025-10-26T02:00+01:00", "2025-10-25T02:00+02:00"),
+        ("UTC", "0 6 * * *", "2025-01-02T06:00+00:00", "2025-01-01T06:00+00:00"),
+    ],
+)
+def test_previous_tick_counts_an_hour_that_comes_twice_once(zone, cron, tick, before):
+    moment = datetime.fromisoformat(tick).astimezone(ZoneInfo(zone))
+    expected = datetime.fromisoformat(before)
+    assert dagster_private.previous_tick(cron, moment) == expected
+
+
+def test_switched_on_is_none_for_a_schedule_that_no_daemon_saw(instance):
+    assert dagster_private.switched_on(instance, "nightly") is None

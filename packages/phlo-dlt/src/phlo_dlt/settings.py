@@ -22,6 +22,12 @@ class DltSettings(BaseSettings):
         ge=1,
         description="How often a load is staged and audited anew when its table moved meanwhile.",
     )
+    catch_up_partitions: int = Field(
+        31,
+        ge=1,
+        description="How many partitions that were not loaded since they ended a tick loads "
+        "at most, the newest first; the next ticks load the others.",
+    )
 
 
 def get_dlt_settings() -> DltSettings:

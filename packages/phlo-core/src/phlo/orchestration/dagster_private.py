@@ -7,6 +7,7 @@ it is so; a test of its name says what it must do, so that an upgrade that break
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,16 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.scheduler.instigation import ScheduleInstigatorData
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
+    SCHEDULE_NAME_TAG,
+    SCHEDULED_EXECUTION_TIME_TAG,
 )
+from dagster._utils.schedules import reverse_cron_string_iterator
 from dagster_shared.error import SerializableErrorInfo
 from phlo.redaction import install_redaction, redact
 
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 PARTITION_TAG = PARTITION_NAME_TAG
 RANGE_START_TAG = ASSET_PARTITION_RANGE_START_TAG
 RANGE_END_TAG = ASSET_PARTITION_RANGE_END_TAG
+SCHEDULE_TAG = SCHEDULE_NAME_TAG
+TICK_TAG = SCHEDULED_EXECUTION_TIME_TAG
 
 # What define_asset_job returns has no public name. Since 1.0.
 AssetJob = UnresolvedAssetJobDefinition
@@ -105,6 +112,30 @@ def cancellable_executor() -> ExecutorDefinition:
         )
 
     return cancellable
+
+
+def previous_tick(cron: str, moment: datetime) -> datetime:
+    """Return the last tick of a schedule before a moment, in the moment's time zone.
+
+    No other library answers as Dagster's daemon ticks where clocks change: an hour that comes
+    twice has one tick. The iterator has no public name. Since 1.0.
+    """
+    zone = getattr(moment.tzinfo, "key", None) or "UTC"
+    ticks = reverse_cron_string_iterator(moment.timestamp(), cron, zone)
+    return next(tick for tick in ticks if tick.timestamp() < moment.timestamp())
+
+
+def switched_on(instance: DagsterInstance, schedule: str) -> datetime | None:
+    """Return when the daemon saw a schedule for the first time, or since it was switched on.
+
+    What an instance keeps of a schedule has no public form. Since 1.0.
+    """
+    if instance.schedule_storage is None:  # an instance in memory
+        return None
+    data = [s.instigator_data for s in instance.all_instigator_state() if s.name == schedule]
+    starts = [d.start_timestamp for d in data if isinstance(d, ScheduleInstigatorData)]
+    moments = [datetime.fromtimestamp(start, UTC) for start in starts if start is not None]
+    return min(moments, default=None)
 
 
 def let_signals_end_waits() -> None:

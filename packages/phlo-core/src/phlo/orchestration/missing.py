@@ -1,0 +1,128 @@
+"""Partitions that were never made, or last made before they had ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dagster import AssetRecordsFilter, DagsterEventType, DagsterRunStatus, RunsFilter
+from phlo.orchestration.dagster_private import PARTITION_TAG, TICK_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dagster import (
+        AssetKey,
+        DagsterInstance,
+        RunRecord,
+        TimeWindow,
+        TimeWindowPartitionsDefinition,
+    )
+
+_PAGE = 500
+_UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+]
+
+
+@dataclass(frozen=True)
+class MissingPartition:
+    """One partition that has ended, and that may lack rows.
+
+    Attributes:
+        key: The partition key.
+        ended_at: When its window ended.
+        made_at: When its last run began, before that end; ``None`` where it was never made.
+    """
+
+    key: str
+    ended_at: datetime
+    made_at: datetime | None
+
+
+def missing_partitions(
+    definition: TimeWindowPartitionsDefinition,
+    made: Mapping[str, datetime],
+    now: datetime,
+    *,
+    since: datetime | None = None,
+) -> list[MissingPartition]:
+    """List the partitions that ended and were not made after their end, oldest first.
+
+    Args:
+        definition: The asset's partitions.
+        made: When the last good run of each partition began.
+        now: Partitions that end later are not missing yet.
+        since: Partitions that ended before it are missing only if they were made too early;
+            ``None`` takes all that were never made too.
+    """
+    ended = [(key, window) for key, window in windows(definition, now) if window.end <= now]
+    return [
+        MissingPartition(key, window.end, made.get(key))
+        for key, window in ended
+        if (made[key] < window.end if key in made else since is None or window.end > since)
+    ]
+
+
+def windows(
+    definition: TimeWindowPartitionsDefinition, now: datetime
+) -> list[tuple[str, TimeWindow]]:
+    """List the partitions that exist at a moment, with their windows."""
+    keys = definition.get_partition_keys(current_time=now)
+    return [(key, definition.time_window_for_partition_key(key)) for key in keys]
+
+
+def last_made(instance: DagsterInstance, key: AssetKey) -> dict[str, datetime]:
+    """Find when the last run began that made each partition of an asset.
+
+    What counts is when the run began: rows that came while it went on may not be in it.
+    """
+    newest = instance.get_latest_storage_id_by_partition(
+        key, DagsterEventType.ASSET_MATERIALIZATION
+    )
+    made: dict[str, tuple[str, datetime]] = {}
+    for ids in _pages(list(newest.values())):
+        records = instance.fetch_materializations(
+            AssetRecordsFilter(key, storage_ids=ids), limit=_PAGE
+        ).records
+        for record in records:
+            if record.partition_key is not None:
+                at = datetime.fromtimestamp(record.timestamp, UTC)
+                made[record.partition_key] = (record.run_id, at)
+    began = _run_starts(instance, {run_id for run_id, _ in made.values() if run_id})
+    return {partition: began.get(run_id, at) for partition, (run_id, at) in made.items()}
+
+
+def being_made(instance: DagsterInstance, key: AssetKey, job_name: str) -> dict[str, datetime]:
+    """Find the partitions for which a run waits or goes on, and when it was asked for."""
+    records = instance.get_run_records(RunsFilter(statuses=_UNFINISHED))
+    asked = [
+        (record.dagster_run.tags.get(PARTITION_TAG), _asked_at(record))
+        for record in records
+        if record.dagster_run.job_name == job_name
+        or key in (record.dagster_run.asset_selection or ())
+    ]
+    return {partition: at for partition, at in sorted(asked, key=lambda a: a[1]) if partition}
+
+
+def _asked_at(record: RunRecord) -> datetime:
+    """Return the tick of a schedule that asked for a run, else when the run was made."""
+    tick = record.dagster_run.tags.get(TICK_TAG)
+    return datetime.fromisoformat(tick) if tick else record.create_timestamp
+
+
+def _run_starts(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, datetime]:
+    return {
+        record.dagster_run.run_id: datetime.fromtimestamp(record.start_time, UTC)
+        for ids in _pages(sorted(run_ids))
+        for record in instance.get_run_records(RunsFilter(run_ids=ids))
+        if record.start_time is not None
+    }
+
+
+def _pages(items: Sequence) -> list[list]:
+    return [list(items[i : i + _PAGE]) for i in range(0, len(items), _PAGE)]
