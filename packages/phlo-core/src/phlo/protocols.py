@@ -166,6 +166,8 @@ class TableStore(Protocol):
     def keep(self, staged: Staged, name: str) -> bool:
         """Keep a stage as branch ``name`` for inspection; ``False`` where that cannot be.
 
+        Files of a stage that was kept, or may have been, must stay.
+
         A table that does not exist yet, or a stage that changes its schema, has no place for a
         branch: readers would see it.
         """

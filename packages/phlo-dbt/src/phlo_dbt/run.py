@@ -297,7 +297,10 @@ def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:
     store = session.lake.store
     for unique_id in outcome.withheld:
         branch = audit_branch(session.nodes[unique_id]["name"], None, session.folder.name)
-        if store.keep(session.staged[unique_id], branch):
-            outcome.kept[unique_id] = branch
-        else:
-            store.discard(session.staged[unique_id])
+        try:
+            if store.keep(session.staged[unique_id], branch):
+                outcome.kept[unique_id] = branch
+            else:
+                store.discard(session.staged[unique_id])
+        except Exception:  # the others are published: nothing may fail any more
+            logger.warning("%s could not be kept as a branch.", unique_id, exc_info=True)

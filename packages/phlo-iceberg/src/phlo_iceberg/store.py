@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from phlo.errors import (
+    MovedHeadError,
     SchemaChangeError,
     TableNotFoundError,
+    UnknownCommitError,
     UnreadableTableError,
     UnsupportedTableError,
     nearest,
@@ -331,7 +333,12 @@ class IcebergStore:
         snapshot = builder.build(own_entries(staged.snapshot))
         commit = _branch_commit(current, staged.table, snapshot, name)
         files = tuple(staged.change.written)
-        commit_all(self.catalog, [replace(commit, files=files)], {})
+        try:
+            commit_all(self.catalog, [replace(commit, files=files)], {})
+        except MovedHeadError:
+            return False
+        except UnknownCommitError:
+            logger.warning("Branch %s of %s may be there; its files stay.", name, staged.table)
         return True
 
     def discard(self, staged: Staged) -> None:
