@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-slow test-trino calendars mutants lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-slow test-trino test-readers test-installed calendars mutants lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,15 +26,20 @@ demo: $(READY)  ## Load, check, model and publish the flights example
 	@$(BIN)/python examples/flights/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers"
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
-	$(BIN)/pytest -m "slow and not trino" --timeout 3000
+	$(BIN)/pytest -m "slow and not trino and not readers" --timeout 3000
 
 test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads once
 	@command -v mvn >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends maven; }
-	$(BIN)/pytest -m trino --timeout 900
+	$(BIN)/pytest -m "trino and not readers" --timeout 900
+
+test-readers: $(READY)  ## Let Polars, Daft, DuckDB, Trino and Spark read what phlo writes
+	@command -v mvn >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends maven; }
+	$(BIN)/pytest -m readers tests/readers
 
 mutants: $(READY)  ## Mutate the modules that decide about data: SAMPLE a module, SEED, CHANGED=commit
 	$(BIN)/python scripts/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \

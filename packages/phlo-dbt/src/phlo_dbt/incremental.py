@@ -195,7 +195,7 @@ def _delete_and_insert(
     new = sql("read_parquet({file})", file=str(incoming.file))
     incoming.connection.execute(
         sql(
-            "COPY (SELECT COLUMNS(c -> list_contains([{names}], c)) FROM ("
+            "COPY (SELECT COLUMNS(lambda c: list_contains([{names}], c)) FROM ("
             "SELECT * FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {new} AS n WHERE {same}) "
             "UNION ALL BY NAME SELECT * FROM {new})) TO {file} (FORMAT parquet)",
             names=[literal(name) for name in schema.names],

@@ -182,7 +182,7 @@ def failure(result) -> str:
     return result.failure_data_for_node("dbt_models").user_failure_data.description
 
 
-@pytest.mark.parametrize("row", ["(null, 'a', 1, null)", "(1, 'a', 100, null)"])
+@pytest.mark.parametrize("row", ["(cast(null as integer), 'a', 1, null)", "(1, 'a', 100, null)"])
 def test_a_constraint_of_an_enforced_contract_withholds_the_model(dbt_project, row):
     write_source(dbt_project, ROUNDS[0])
     dbt_project.write("models/silver/constrained.sql", INCREMENTAL_CONTRACT)
