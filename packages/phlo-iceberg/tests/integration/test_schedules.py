@@ -41,7 +41,7 @@ ORPHANS = (
     f"WHERE NOT EXISTS (SELECT 1 FROM {OTHERS} AS p WHERE p.id = c.id)"
 )
 EAGER = Policy(keep_snapshots=1, keep_age=timedelta(0), min_small_files=2, deleted_share=0.01)
-"""Joins and expires all that it may; only files of running stages are spared."""
+"""Joins files and expires snapshots as early as it may; files of running stages are spared."""
 
 
 class RefusedError(Exception):
@@ -129,7 +129,8 @@ class World:
         self.published[name] = published
 
     def maintain(self):
-        store = self.store(EAGER if self.expires else replace(EAGER, keep_snapshots=20))
+        few, many = replace(EAGER, min_small_files=99), replace(EAGER, keep_snapshots=99)
+        store = self.store(few if self.expires else many)
         for table in store.list_tables():
             store.maintain(table)
         store.catalog.engine.dispose()
@@ -370,6 +371,15 @@ SCENARIOS = {
         maintains=True,
         expires=True,
     ),
+    "an expiry of appends": Scenario(
+        {
+            "one": Load((("a", 2),), Append(DAY_1, on_rerun="append")),
+            "two": Load((("a", 3),), Append(DAY_2, on_rerun="append")),
+        },
+        (replace(OLD, how=Append(DAY_3, on_rerun="append")),),
+        maintains=True,
+        expires=True,
+    ),
     "an audit of another table": Scenario(
         {
             "child": Load((("c", 5),), merge(DAY_2), relates=True),
@@ -469,11 +479,6 @@ def take_unknown_for_refused(catalog, commits, send):
         raise MovedHeadError("The catalog did not take the commit.") from exc
 
 
-def repeat_without_asking(catalog, commit):
-    """Say of a commit that was refused when it was sent again that it had not landed."""
-    return False
-
-
 PLANTED = {
     "the head is not compared": (
         "merges of one key",
@@ -489,7 +494,7 @@ PLANTED = {
     ),
     "a lost answer is taken for a refusal": (
         "appends",
-        (settle, "has_landed", repeat_without_asking),
+        (settle, "outcome_of", lambda catalog, commits: "refused"),
         "landed 2 times|FileNotFoundError|is live and missing|is not where the catalog says",
         Bounds(preemptions=0, faults=1),
     ),

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.update import (
+    AddSnapshotUpdate,
     AssertCreate,
     AssertCurrentSchemaId,
     AssertRefSnapshotId,
@@ -20,7 +21,7 @@ from pyiceberg.table.update import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from phlo.names import TableName
     from pyiceberg.catalog import Catalog
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pyiceberg.table.refs import SnapshotRef
 
     from phlo_iceberg.write.stage import StagedLoad
+
+Outcome = Literal["landed", "unknown", "refused"]
 
 
 @dataclass(frozen=True)
@@ -115,21 +118,58 @@ def assert_head(catalog: Catalog, name: TableName, snapshot_id: int | None) -> N
         raise CommitFailedException(f"{name}, which a check read, was changed meanwhile")
 
 
-def has_landed(catalog: Catalog, commit: Commit) -> bool:
-    """Return whether the catalog has a table with this commit's snapshot.
+def outcome_of(catalog: Catalog, commits: Sequence[Commit]) -> Outcome:
+    """Find out whether commits of one transaction landed, after one that was refused.
 
-    A commit without a snapshot is found by what it set: a new table by its identity, changed
-    properties by their values.
+    A snapshot may have landed and expired since. Iceberg gives each commit to a table the next
+    sequence number: only where another snapshot is seen to have the number of this one, or none
+    has come so far, is it sure that this one did not land.
+
+    Returns:
+        ``landed``, ``refused``, or ``unknown``: then no file of the commits may be deleted.
     """
+    certain = [c for c in commits if c.snapshot_id is not None or c.is_new_table]
+    outcomes = {_outcome(_metadata_of(catalog, commit), commit) for commit in certain or commits}
+    order: tuple[Outcome, ...] = ("landed", "unknown", "refused")
+    return next(outcome for outcome in order if outcome in outcomes)
+
+
+def _metadata_of(catalog: Catalog, commit: Commit) -> TableMetadata | None:
     try:
-        metadata = catalog.load_table(commit.identifier).metadata
+        return catalog.load_table(commit.identifier).metadata
     except NoSuchTableError:
-        return False
+        return None
+
+
+def _outcome(metadata: TableMetadata | None, commit: Commit) -> Outcome:
+    if metadata is None:
+        return "refused"
     if commit.snapshot_id is not None:
-        return metadata.snapshot_by_id(commit.snapshot_id) is not None
+        return _outcome_of_snapshot(metadata, commit)
     if commit.is_new_table:
-        return metadata.table_uuid == commit.handle.metadata.table_uuid
-    return _properties_set_by(commit).items() <= metadata.properties.items()
+        landed = metadata.table_uuid == commit.handle.metadata.table_uuid
+    else:
+        landed = _properties_set_by(commit).items() <= metadata.properties.items()
+    return "landed" if landed else "refused"
+
+
+def _outcome_of_snapshot(metadata: TableMetadata, commit: Commit) -> Outcome:
+    if metadata.snapshot_by_id(commit.snapshot_id or -1) is not None:
+        return "landed"
+    if commit.is_new_table and metadata.table_uuid != commit.handle.metadata.table_uuid:
+        return "refused"
+    number = _sequence_number(commit)
+    if number and metadata.next_sequence_number() <= number:
+        return "refused"
+    if number and any(s.sequence_number == number for s in metadata.snapshots):
+        return "refused"
+    return "unknown"
+
+
+def _sequence_number(commit: Commit) -> int | None:
+    """Return the number that the commit's snapshot would have; tables of format 1 have none."""
+    added = (u.snapshot for u in commit.updates if isinstance(u, AddSnapshotUpdate))
+    return next((snapshot.sequence_number for snapshot in added), None)
 
 
 def _properties_set_by(commit: Commit) -> dict[str, str]:

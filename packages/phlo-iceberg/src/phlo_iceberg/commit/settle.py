@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from phlo_iceberg.commit.plan import has_landed
+from phlo_iceberg.commit.plan import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,9 +97,13 @@ class _Settling:
         try:
             send()
         except REFUSALS as exc:
-            if self.may_have_landed and all(has_landed(self._catalog, c) for c in self._commits):
-                logger.info("The commit to %s had landed.", _names(self._commits))
-                return
+            if self.may_have_landed:
+                outcome = outcome_of(self._catalog, self._commits)
+                if outcome == "landed":
+                    logger.info("The commit to %s had landed.", _names(self._commits))
+                    return
+                if outcome == "unknown":
+                    raise _unknown_error(self._commits, exc) from exc
             raise MovedHeadError(
                 f"{_names(self._commits)}: another writer was first. {exc}"
             ) from exc
