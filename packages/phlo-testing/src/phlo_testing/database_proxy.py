@@ -74,7 +74,8 @@ class LossyDatabaseProxy:
             if self._loss is not None and b"COMMIT" in data:
                 self._lose(client, server, data)
                 return
-            server.sendall(data)
+            with suppress(OSError):  # the server closed its end: the client is told by its answers
+                server.sendall(data)
         _close(server)
 
     def _lose(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
