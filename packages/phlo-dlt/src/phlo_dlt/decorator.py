@@ -1,4 +1,4 @@
-"""``@phlo_ingestion``: check the arguments, build a spec, attach it."""
+"""Declare an ingestion: ``@phlo_ingestion`` checks its arguments and attaches a spec."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _contract(schema: Any) -> Contract:
 
 
 def _refuse_names_equal_but_for_case(contract: Contract) -> None:
-    """The engines take ``Value`` and ``value`` for one column."""
+    """Raise for names that differ in case alone: engines take ``Value`` and ``value`` for one."""
     seen: dict[str, str] = {}
     for name in contract.column_names:
         first = seen.setdefault(name.lower(), name)
@@ -220,7 +220,7 @@ def _check_freshness(hours: Any) -> None:
     _refuse(not are_numbers or not 0 < hours[0] < hours[1], "freshness_hours", hours, allowed)
 
 
-def _merge_config(given: Mapping[str, Any], contract: Contract) -> MergeConfig:
+def _merge_config(settings: Mapping[str, Any], contract: Contract) -> MergeConfig:
     allowed = {
         "deduplication_method": get_args(DeduplicationMethod),
         "key_scope": ("table", "partition"),
@@ -228,14 +228,16 @@ def _merge_config(given: Mapping[str, Any], contract: Contract) -> MergeConfig:
         "order_by": None,
         "delete_column": None,
     }
-    for name, value in given.items():
-        _refuse(name not in allowed, "merge_config", dict(given), f"keys among {sorted(allowed)}")
+    for name, value in settings.items():
+        _refuse(
+            name not in allowed, "merge_config", dict(settings), f"keys among {sorted(allowed)}"
+        )
         choices = allowed[name]
         if choices is not None:
             _check_choice(f"merge_config[{name!r}]", value, choices)
         elif value is not None:
             _check_columns(f"merge_config[{name!r}]", [value], contract)
-    return MergeConfig(**given)
+    return MergeConfig(**settings)
 
 
 def _check_numbers(**values: Any) -> None:
@@ -260,8 +262,8 @@ def _check_partition_spec(
     for pair in pairs or ():
         is_pair = isinstance(pair, tuple | list) and len(pair) == 2
         _refuse(not is_pair, "partition_spec", pairs, 'pairs such as ("day", "identity")')
-        own = (PARTITION_DATE_COLUMN, INGESTED_AT_COLUMN) if add_metadata_columns else ()
-        if pair[0] not in own:
+        times = (PARTITION_DATE_COLUMN, INGESTED_AT_COLUMN) if add_metadata_columns else ()
+        if pair[0] not in times:
             _check_columns("partition_spec", [pair[0]], contract)
 
 

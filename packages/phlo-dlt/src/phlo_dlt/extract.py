@@ -1,4 +1,4 @@
-"""Whatever an ingestion function returns, extracted by dlt into Parquet on local disk.
+"""Extract what an ingestion function returns, by dlt, into Parquet files on local disk.
 
 Each attempt runs dlt in a private folder, seeded with the state that was published last, so that
 dlt's cursors move only with a published load.
@@ -50,7 +50,7 @@ os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What was extracted.
+    """Rows of one extraction, and what dlt tells of them.
 
     Attributes:
         files: Parquet files, in no order; rows carry the number of their batch (see
@@ -153,7 +153,7 @@ def _route(resource: DltResource, name: str) -> RouteStep | None:
 
 
 def as_resource(returned: Any, name: str) -> tuple[DltSource | None, DltResource]:
-    """The resource to load, with the source it belongs to, if any."""
+    """Return the resource to load, with the source it belongs to, if any."""
     if callable(returned) and not isinstance(returned, DltResource | DltSource):
         returned = returned()  # an undecorated resource function
     if isinstance(returned, DltSource):
@@ -183,7 +183,7 @@ def _choose(source: DltSource, name: str) -> str:
 
 
 def _iterable(returned: Any) -> Any:
-    """Something that dlt iterates: a lone frame or table is one item."""
+    """Return what dlt can iterate; a lone frame or table becomes one item."""
     is_one = isinstance(returned, dict | pa.Table | pa.RecordBatch | pa.RecordBatchReader)
     if is_one or hasattr(returned, "columns"):
         return [returned]
@@ -198,7 +198,7 @@ def _iterable(returned: Any) -> Any:
 
 
 class _ConformStep(ItemTransform):
-    """The last step of the pipe, after dlt's incremental and limits."""
+    """Conforms the rows, as the last step of the pipe, after dlt's incremental and limits."""
 
     placement_affinity: ClassVar[float] = 1.5
 
@@ -216,7 +216,7 @@ class _ConformStep(ItemTransform):
 
 
 def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
-    """Let the resource yield conformed Arrow tables, under phlo's own hints."""
+    """Make the resource yield conformed Arrow tables, under the hints that phlo sets."""
     pipe = resource_pipe(resource)
     if pipe.find(LimitItem) < 0 and not resource.is_transformer:
         pipe.replace_gen(_batched(pipe.gen))
@@ -232,15 +232,15 @@ def _prepare(resource: DltResource, name: str, conformer: Conformer) -> None:
 
 
 def _ignored_hints(resource: DltResource) -> tuple[str, ...]:
-    """Hints of the resource that say what phlo's own arguments decide."""
+    """List the hints of the resource that phlo's arguments overrule."""
     hints = resource.compute_table_schema() if not resource.has_dynamic_table_name else {}
     keys = [n for n, c in hints.get("columns", {}).items() if c.get("primary_key")]
-    found = {"primary_key": keys, "write_disposition": hints.get("write_disposition")}
-    return tuple(f"{n}={v!r}" for n, v in found.items() if v and v != "append")
+    overruled = {"primary_key": keys, "write_disposition": hints.get("write_disposition")}
+    return tuple(f"{n}={v!r}" for n, v in overruled.items() if v and v != "append")
 
 
 def _batched(head: Any) -> Any:
-    """The head of a pipe, with single dicts gathered into lists."""
+    """Wrap the head of a pipe so that single dicts are gathered into lists."""
     if callable(head):
 
         def gathered() -> Any:

@@ -1,4 +1,4 @@
-"""One load, from what a function returned to a published snapshot.
+"""Load what a function returned: from extraction to a published snapshot.
 
 extract -> conform -> judge -> deduplicate -> stage -> audit -> publish -> account
 """
@@ -45,7 +45,7 @@ from phlo_dlt.clock import EXTRACTED_AT_ENTRY, clock_warning, latest_extraction
 from phlo_dlt.dlt_private import configured_secrets
 from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.kept.quarantine import (
-    Found,
+    QuarantinedRows,
     publish_quarantine,
     select_broken,
     select_keys,
@@ -81,7 +81,7 @@ STATE_PROPERTY = "phlo.dlt-state"
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of one load: what, where and by whom.
+    """One attempt to load one partition of an ingestion.
 
     Attributes:
         spec: The ingestion.
@@ -116,12 +116,12 @@ class Attempt:
 
     @property
     def extraction_entry(self) -> dict[str, str]:
-        """Entry of a snapshot's summary that tells of this extraction, and of those before it."""
+        """Build the summary entry that tells the latest extraction known, this one included."""
         return {EXTRACTED_AT_ENTRY: max(self.began_at, self.latest or self.began_at).isoformat()}
 
     @property
     def audit_branch(self) -> str:
-        """Where a stage that failed its audit is kept."""
+        """Return the branch that keeps a stage whose audit failed."""
         return audit_branch(
             self.spec.asset_name, self.partition, f"{self.run_id[:8]}-{self.number}"
         )
@@ -129,7 +129,7 @@ class Attempt:
 
 @dataclass
 class Account:
-    """What came of a load, filled while it goes on, so that a failed one tells as much.
+    """Report of a load, filled while it runs, so that a failed load is reported as well.
 
     Attributes:
         rows: Where the rows went.
@@ -171,7 +171,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows that are fit to be staged.
+    """Valid rows, ready to be staged.
 
     Attributes:
         rows: Valid, deduplicated rows with their metadata columns; ``None``: broken rows forbid
@@ -182,7 +182,7 @@ class Prepared:
     """
 
     rows: ds.Dataset | None
-    quarantine: Found
+    quarantine: QuarantinedRows
     state: str | None
     seed: str | None = None
 
@@ -214,7 +214,7 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
 
 @contextmanager
 def _cursor_held(attempt: Attempt) -> Iterator[None]:
-    """Let loads that go on from one cursor run one at a time; the others run at once."""
+    """Hold the lock of the table's cursor, if it has one: such loads run one at a time."""
     if _published_state(attempt) is None:
         yield
         return
@@ -289,7 +289,7 @@ def _extract(attempt: Attempt, returned: Any) -> tuple[Extraction, str | None]:
     if kept is not None:
         dropped = {**kept.dropped, **extraction.dropped}
         extraction = replace(extraction, state=kept.state, dropped=dropped)
-    if kept is None or kept.left is None:
+    if kept is None or kept.remaining is None:
         _keep(attempt, extraction, seed)
     if extraction.state is not None:
         _check_cursor_fits(attempt)
@@ -372,9 +372,10 @@ def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     judge_key_uniqueness(work, spec, SURVIVORS)
     if spec.invalid_rows != "keep":
         exclude(work, spec)
-    found = verdict(work, spec, extraction.origins)
-    account.verdict = found
-    account.rows = account.rows.plus(deduplicated=deduplicated, quarantined=found.excluded)
+    account.verdict = verdict(work, spec, extraction.origins)
+    account.rows = account.rows.plus(
+        deduplicated=deduplicated, quarantined=account.verdict.excluded
+    )
 
 
 def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> Prepared:
@@ -386,11 +387,11 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     has_cursor = extraction.state is not None
     if has_cursor or attempt.spec.on_rerun(has_cursor=False) == "append":
         keys = _dataset(work, attempt, "keys", select_keys(attempt))
-    found = Found(broken, keys)
+    quarantined = QuarantinedRows(broken, keys)
     if broken is not None and attempt.spec.invalid_rows == "fail":
-        return Prepared(None, found, None)
+        return Prepared(None, quarantined, None)
     rows = _dataset(work, attempt, "load", _select_rows(attempt, extraction.load_id))
-    return Prepared(rows, found, extraction.state)
+    return Prepared(rows, quarantined, extraction.state)
 
 
 def _contract_error(attempt: Attempt, account: Account) -> ContractError:
@@ -408,19 +409,19 @@ def _contract_error(attempt: Attempt, account: Account) -> ContractError:
 
 
 def _replay(attempt: Attempt) -> str:
-    """The command that loads what this attempt extracted."""
+    """Return the command that loads what this attempt extracted."""
     return f"phlo materialize {attempt.spec.table} --from-staged {attempt.run_id[:8]}"
 
 
-def describe(found: Verdict, spec: IngestionSpec) -> str:
-    """What is wrong, with counts by rule and a few rows with their keys."""
+def describe(verdict: Verdict, spec: IngestionSpec) -> str:
+    """Describe what is wrong: counts by rule, and a few rows."""
     rules = "; ".join(
-        f"{rule} ({_rows(count)})" for rule, count in list(found.by_rule.items())[:10]
+        f"{rule} ({_rows(count)})" for rule, count in list(verdict.by_rule.items())[:10]
     )
-    rows = "; ".join(describe_row(row) for row in found.sample)
-    verb = "breaks" if found.row_count == 1 else "break"
+    rows = "; ".join(describe_row(row) for row in verdict.sample)
+    verb = "breaks" if verdict.row_count == 1 else "break"
     return (
-        f"{_rows(found.row_count)} of {spec.table} {verb} {spec.contract.name} "
+        f"{_rows(verdict.row_count)} of {spec.table} {verb} {spec.contract.name} "
         f"({spec.contract.defined_at}): {rules}. First of them: {rows}."
     )
 
@@ -431,7 +432,7 @@ def _rows(count: int) -> str:
 
 def _select_rows(attempt: Attempt, load_id: str) -> str:
     spec = attempt.spec
-    own = [
+    metadata = [
         sql("{v} AS {n}", v=load_id, n=Identifier(LOAD_ID_COLUMN)),
         sql(
             "printf('%016x', hash({v}, {r})) AS {n}",
@@ -442,15 +443,15 @@ def _select_rows(attempt: Attempt, load_id: str) -> str:
     ]
     if spec.add_metadata_columns:
         partition = attempt.partition.date if attempt.partition else None
-        own += [
+        metadata += [
             sql("{v} AS {n}", v=attempt.began_at, n=Identifier(INGESTED_AT_COLUMN)),
             sql("CAST({v} AS DATE) AS {n}", v=partition, n=Identifier(PARTITION_DATE_COLUMN)),
             sql("{v} AS {n}", v=attempt.run_id, n=Identifier(RUN_ID_COLUMN)),
         ]
     return sql(
-        "SELECT {columns}, {own} FROM {survivors}",
+        "SELECT {columns}, {metadata} FROM {survivors}",
         columns=identifiers(spec.contract.column_names),
-        own=own,
+        metadata=metadata,
         survivors=SURVIVORS,
     )
 
@@ -463,15 +464,15 @@ def _dataset(work: Workspace, attempt: Attempt, name: str, select: str) -> ds.Da
 
 
 def table_schema(spec: IngestionSpec) -> pa.Schema:
-    """The table's columns: the contract's, then the optional metadata columns."""
-    own = [pa.field(LOAD_ID_COLUMN, pa.string()), pa.field(ROW_ID_COLUMN, pa.string())]
+    """Build the table's schema: the contract's columns, then the metadata columns."""
+    metadata = [pa.field(LOAD_ID_COLUMN, pa.string()), pa.field(ROW_ID_COLUMN, pa.string())]
     if spec.add_metadata_columns:
-        own += [
+        metadata += [
             pa.field(INGESTED_AT_COLUMN, TIMESTAMP),
             pa.field(PARTITION_DATE_COLUMN, pa.date32()),
             pa.field(RUN_ID_COLUMN, pa.string()),
         ]
-    return pa.schema([*spec.contract.arrow_schema, *own])
+    return pa.schema([*spec.contract.arrow_schema, *metadata])
 
 
 def _refuse_moved_cursor(attempt: Attempt, prepared: Prepared) -> None:
@@ -546,7 +547,7 @@ def _tombstones(attempt: Attempt, prepared: Prepared) -> Tombstones | None:
     spec = attempt.spec
     if not spec.keeps_tombstones:
         return None
-    has_rest = attempt.kept is not None and attempt.kept.left is not None
+    has_rest = attempt.kept is not None and attempt.kept.remaining is not None
     is_new_only = spec.on_rerun(has_cursor=prepared.state is not None) == "append"
     return read_tombstones(attempt, is_whole=not (has_rest or is_new_only))
 
@@ -575,13 +576,13 @@ def _warn_of_clocks(attempt: Attempt, account: Account) -> None:
 
 
 def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
-    """Publish the broken rows; those of a requeue must leave quarantine with the load itself."""
+    """Publish the invalid rows; those of a requeue leave quarantine in the load's own commit."""
     kept = attempt.kept
-    if kept is None or kept.left is None:
+    if kept is None or kept.remaining is None:
         publish_quarantine(attempt, prepared.quarantine)
         return []
     try:
-        return [stage_quarantine(attempt, prepared.quarantine.rows, kept.left)]
+        return [stage_quarantine(attempt, prepared.quarantine.rows, kept.remaining)]
     except MovedHeadError as exc:
         raise MovedCursorError(
             f"Another load of {attempt.spec.table} changed its quarantine meanwhile; nothing was "

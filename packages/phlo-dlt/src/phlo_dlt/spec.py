@@ -1,4 +1,4 @@
-"""What ``@phlo_ingestion`` attaches to a function."""
+"""The spec that ``@phlo_ingestion`` attaches to a function."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MergeStrategy = Literal["merge", "append", "replace"]
 
 @dataclass(frozen=True, slots=True)
 class MergeConfig:
-    """``merge_config``, checked.
+    """The checked ``merge_config`` of an ingestion.
 
     Attributes:
         deduplication_method: Which row of a key is kept.
@@ -42,7 +42,7 @@ class MergeConfig:
 
 @dataclass(frozen=True, eq=False)
 class IngestionSpec:
-    """One ingestion, as the decorator was given it; see ``phlo_ingestion`` for the meanings.
+    """The arguments of one ``@phlo_ingestion``, which explains them.
 
     Attributes beyond the decorator's arguments:
         function: The decorated function.
@@ -74,19 +74,19 @@ class IngestionSpec:
 
     @property
     def asset_name(self) -> str:
-        """``dlt_<table>``, with the namespace where it is not ``bronze``."""
+        """Return ``dlt_<table>``, with the namespace where it is not ``bronze``."""
         if self.table.namespace == "bronze":
             return f"dlt_{self.table.name}"
         return f"dlt_{self.table.namespace}__{self.table.name}"
 
     @property
     def quarantine(self) -> TableName:
-        """Where invalid rows go."""
+        """Return the table that invalid rows go to."""
         return TableName("quarantine", f"{self.table.namespace}__{self.table.name}")
 
     @property
     def tombstones(self) -> TableName:
-        """The table that remembers deleted keys."""
+        """Return the table that remembers deleted keys."""
         return TableName("tombstones", f"{self.table.namespace}__{self.table.name}")
 
     @property

@@ -16,7 +16,7 @@ from phlo.specs import spec_of
 from phlo.sql import sql
 from phlo.values import LoadAccount
 from phlo_dlt.deadline import Deadline
-from phlo_dlt.kept.quarantine import Found
+from phlo_dlt.kept.quarantine import QuarantinedRows
 from phlo_dlt.load import Account, Attempt, Prepared, publish_load, table_schema
 from phlo_dlt.settings import get_dlt_settings
 from phlo_dlt.spec import MergeConfig
@@ -236,7 +236,7 @@ class Feed:
         times = {INGESTED_AT_COLUMN: self.began, PARTITION_DATE_COLUMN: partition.date}
         schema = pa.schema([f.with_nullable(True) for f in table_schema(self.spec)])
         table = pa.Table.from_pylist([row | times for row in rows], schema=schema)
-        prepared = Prepared(ds.dataset(table), Found(None), None)
+        prepared = Prepared(ds.dataset(table), QuarantinedRows(None), None)
         account = Account(rows=LoadAccount(extracted=len(rows)))
         publish_load(attempt, prepared, account)
         assert account.rows.is_balanced

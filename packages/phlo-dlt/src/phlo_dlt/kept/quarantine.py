@@ -1,4 +1,4 @@
-"""Invalid rows, kept with the rules they broke."""
+"""Keep invalid rows in the quarantine of their table, with the rules they broke."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Found:
-    """Broken rows of an attempt.
+class QuarantinedRows:
+    """Invalid rows of one attempt.
 
     Attributes:
         rows: In the form of :data:`SCHEMA`; ``None``: there are none.
-        keys: Keys of all rows of a load that hands over only what is new: what is in quarantine
-            under other keys stays there. ``None``: the load is all that the partition has.
+        keys: Keys of all rows of a load that delivers only what is new: rows of other keys stay
+            in quarantine. ``None``: the load delivers all rows of the partition.
     """
 
     rows: ds.Dataset | None
@@ -60,8 +60,8 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Left:
-    """Rows of earlier runs that stay in quarantine.
+class RemainingRows:
+    """Quarantined rows of earlier runs that stay.
 
     Attributes:
         rows: In the form of :data:`SCHEMA`.
@@ -73,7 +73,7 @@ class Left:
 
 
 def select_broken(attempt: Attempt) -> Sql:
-    """All broken rows in the form of :data:`SCHEMA`.
+    """Build the SELECT of the invalid rows, in the form of :data:`SCHEMA`.
 
     A value that could not be cast stands in ``row`` as the source delivered it.
     """
@@ -107,7 +107,7 @@ def _key(spec: IngestionSpec) -> Sql:
 
 
 def select_keys(attempt: Attempt) -> Sql:
-    """Keys of all rows of the load, as quarantine has them; keys with a null are none."""
+    """Build the SELECT of all keys without a null, in the form that quarantine keeps them."""
     keys = attempt.spec.unique_key
     present = [sql("r.{c} IS NOT NULL", c=name) for name in identifiers(keys)]
     return sql(
@@ -118,31 +118,31 @@ def select_keys(attempt: Attempt) -> Sql:
     )
 
 
-def publish_quarantine(attempt: Attempt, found: Found) -> None:
-    """Make the quarantine of this table and partition what this attempt found.
+def publish_quarantine(attempt: Attempt, quarantined: QuarantinedRows) -> None:
+    """Replace the quarantined rows of the table and partition by those of this attempt.
 
     Args:
         attempt: The attempt.
-        found: Its broken rows.
+        quarantined: Its invalid rows.
     """
     store = attempt.lake.store
-    if found.rows is None and not store.exists(attempt.spec.quarantine):
+    if quarantined.rows is None and not store.exists(attempt.spec.quarantine):
         return
 
     def publish() -> None:
         snapshot = quarantine_snapshot(attempt.lake, attempt.spec)
-        left = None
-        if found.keys is not None and snapshot is not None:
-            left = Left(_left(attempt, found), snapshot)
-        store.publish([stage_quarantine(attempt, found.rows, left)])
+        remaining = None
+        if quarantined.keys is not None and snapshot is not None:
+            remaining = RemainingRows(_remaining_rows(attempt, quarantined), snapshot)
+        store.publish([stage_quarantine(attempt, quarantined.rows, remaining)])
 
     retry_on_moved_head(publish, attempt.settings.publish_attempts)
 
 
-def _left(attempt: Attempt, found: Found) -> pa.Table:
-    """Rows of earlier loads of the partition that this one says nothing of."""
-    assert found.keys is not None
-    broken = found.rows if found.rows is not None else ds.dataset(SCHEMA.empty_table())
+def _remaining_rows(attempt: Attempt, quarantined: QuarantinedRows) -> pa.Table:
+    """Read the rows of earlier loads that this one neither delivered nor rejected again."""
+    assert quarantined.keys is not None
+    broken = quarantined.rows if quarantined.rows is not None else ds.dataset(SCHEMA.empty_table())
     query = sql(
         "SELECT {columns} FROM {t} WHERE {p} AND key NOT IN (SELECT key FROM delivered) "
         'AND "row" NOT IN (SELECT "row" FROM broken)',
@@ -150,41 +150,43 @@ def _left(attempt: Attempt, found: Found) -> pa.Table:
         t=attempt.spec.quarantine,
         p=of_partition(attempt.partition),
     )
-    relations = {"delivered": found.keys, "broken": broken}
+    relations = {"delivered": quarantined.keys, "broken": broken}
     return attempt.lake.engine.query(query, relations=relations).read_all().cast(SCHEMA)
 
 
 def of_partition(partition: Partition | None) -> Sql:
-    """Condition that a row of quarantine is of a partition, or of a load that has none."""
+    """Build the condition that a quarantined row is of a partition, or of a load without one."""
     if partition is None:
         return sql("{c} IS NULL", c=Identifier(PARTITION_DATE_COLUMN))
     return partition_predicate(partition)
 
 
 def quarantine_snapshot(lake: Lake, spec: IngestionSpec) -> int | None:
-    """The quarantine's head; ``None`` where it has none."""
+    """Return the snapshot of the quarantine table; ``None`` where it has none."""
     store = lake.store
     return store.load(spec.quarantine).snapshot_id if store.exists(spec.quarantine) else None
 
 
-def stage_quarantine(attempt: Attempt, rows: ds.Dataset | None, left: Left | None) -> Staged:
-    """Stage the quarantine of this table and partition as these rows alone.
+def stage_quarantine(
+    attempt: Attempt, rows: ds.Dataset | None, remaining: RemainingRows | None
+) -> Staged:
+    """Stage these rows as all that the quarantine holds of the table and partition.
 
     Raises:
-        MovedHeadError: It was changed since those that are left were read.
+        MovedHeadError: It was changed since the remaining rows were read.
     """
     return attempt.lake.store.stage(
         attempt.spec.quarantine,
-        _union(rows, left.rows if left else SCHEMA.empty_table()),
-        Replace(attempt.partition, revises=left.snapshot_id if left else None),
+        _union(rows, remaining.rows if remaining else SCHEMA.empty_table()),
+        Replace(attempt.partition, revises=remaining.snapshot_id if remaining else None),
         schema=SCHEMA,
         partition_by=((PARTITION_DATE_COLUMN, "identity"),) if attempt.partition else (),
         summary=attempt.extraction_entry,
     )
 
 
-def _union(rows: ds.Dataset | None, left: pa.Table) -> ds.Dataset:
-    """Both as one; a file of DuckDB's has times in UTC without saying so."""
+def _union(rows: ds.Dataset | None, remaining: pa.Table) -> ds.Dataset:
+    """Join both; a Parquet file of DuckDB has times in UTC without a zone."""
     if rows is None:
-        return ds.dataset(left)
-    return ds.dataset([rows, ds.dataset(left.select(rows.schema.names).cast(rows.schema))])
+        return ds.dataset(remaining)
+    return ds.dataset([rows, ds.dataset(remaining.select(rows.schema.names).cast(rows.schema))])

@@ -1,4 +1,4 @@
-"""What an attempt extracted, kept so that it can be loaded again without its source.
+"""Load again what a failed attempt extracted, without asking its source.
 
 An attempt writes a manifest when all rows are there. A replay hands the rows out as the source
 delivered them, under the contract of today, with the cursor and the time of their extraction.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from phlo.names import Partition
 
     from phlo_dlt.extract import Extraction
-    from phlo_dlt.kept.quarantine import Left
+    from phlo_dlt.kept.quarantine import RemainingRows
     from phlo_dlt.spec import IngestionSpec
 
 MANIFEST = "extraction.json"
@@ -41,7 +41,7 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class KeptRows:
-    """Rows of an earlier run, to be loaded without asking their source.
+    """Rows of an earlier run that are loaded without asking their source.
 
     Attributes:
         run_id: That run.
@@ -51,7 +51,7 @@ class KeptRows:
         dropped: Values that were dropped then, by source column.
         seed: dlt's state before their extraction.
         state: dlt's state after it; ``None`` where the load moves no cursor.
-        left: What stays in the quarantine that they come from; ``None`` for a replay.
+        remaining: Rows that stay in the quarantine they come from; ``None`` for a replay.
     """
 
     run_id: str
@@ -60,12 +60,12 @@ class KeptRows:
     dropped: Mapping[str, int] = field(default_factory=dict)
     seed: str | None = None
     state: str | None = None
-    left: Left | None = None
+    remaining: RemainingRows | None = None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a staging folder holds: the fields of :class:`KeptRows`, as JSON has them."""
+    """Content of a staging folder: the fields of :class:`KeptRows` as JSON holds them."""
 
     run_id: str
     partition: str | None
@@ -88,7 +88,7 @@ def write_manifest(
     began_at: datetime,
     seed: str | None,
 ) -> None:
-    """Note that all rows of an attempt are in its folder, and what they are."""
+    """Write the manifest of an attempt, once all of its rows are in its folder."""
     manifest = Manifest(
         run_id=run_id,
         partition=partition.key if partition else None,
@@ -163,9 +163,9 @@ def _find_run(settings: Settings, run_id: str) -> Path:
     matching = [f for f in runs if run_id and f.name.startswith(run_id)]
     if len(matching) == 1:
         return matching[0]
-    found = f"{len(matching)} runs whose ids begin" if matching else "No run whose id begins"
+    runs_text = f"{len(matching)} runs whose ids begin" if matching else "No run whose id begins"
     raise ReplayError(
-        f"{found} with {run_id!r} {'have' if matching else 'has'} kept rows.",
+        f"{runs_text} with {run_id!r} {'have' if matching else 'has'} kept rows.",
         got=repr(run_id),
         expected=", ".join(f.name for f in (matching or runs)[-5:]) or "a run that failed",
         hint=f"Rows of failed runs are kept for {settings.staging_keep_days} days "
@@ -195,18 +195,18 @@ def _read(folder: Path) -> Manifest:
 def _refuse_other_partition(
     manifest: Manifest, spec: IngestionSpec, partition: Partition | None
 ) -> None:
-    wanted = partition.key if partition else None
-    if manifest.partition != wanted:
+    key = partition.key if partition else None
+    if manifest.partition != key:
         raise ReplayError(
             f"Run {manifest.run_id} extracted another partition of {spec.table}.",
-            got=repr(wanted),
+            got=repr(key),
             expected=repr(manifest.partition),
             hint=f"Give --partition {manifest.partition}." if manifest.partition else None,
         )
 
 
 def _refuse_lost_columns(manifest: Manifest, contract: Contract) -> None:
-    """Refuse columns that the source delivered, but that the schema did not have then."""
+    """Raise ReplayError for columns that were delivered while the schema did not have them."""
     new = [c for c in contract.column_names if c not in manifest.columns]
     lost = [c for n, count in manifest.dropped.items() if count and (c := resolve_name(n, new))]
     if lost:
@@ -219,7 +219,7 @@ def _refuse_lost_columns(manifest: Manifest, contract: Contract) -> None:
 
 
 def restored(folder: Path, manifest: Manifest, contract: Contract) -> Iterator[Any]:
-    """The rows of a staging folder as the source delivered them, in their order.
+    """Yield the rows of a staging folder as the source delivered them, in their order.
 
     Raises:
         ReplayError: A column has another type since, from which the old one does not lead there.
@@ -253,7 +253,7 @@ def _refuse_lossy_types(rows: pa.Table, contract: Contract) -> None:
     for name in rows.column_names:
         column, kept = contract.column(name), rows.schema.field(name).type
         is_empty = rows.column(name).null_count == len(rows)
-        if column is not None and not is_empty and not _leads_to(kept, column.type):
+        if column is not None and not is_empty and not _can_recast(kept, column.type):
             raise ReplayError(
                 f"{contract.name}.{name} is a {column.type} now, but the rows were kept with it "
                 f"as {kept}; how the source wrote it is not known any more.",
@@ -262,15 +262,15 @@ def _refuse_lossy_types(rows: pa.Table, contract: Contract) -> None:
             )
 
 
-def _leads_to(kept: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a value kept as one type tells what the source delivered, for the other.
+def _can_recast(stored_type: pa.DataType, wanted_type: pa.DataType) -> bool:
+    """Return whether a value of one type can be cast to another without asking the source again.
 
-    Numbers do among themselves. Text that became something else cannot be had back: ``02134``
-    kept as a number is 2134.
+    Numbers can among themselves. Text that was stored as something else is lost: ``02134`` stored
+    as a number is 2134.
     """
     is_number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    numbers = [any(is_kind(t) for is_kind in is_number) for t in (kept, wanted)]
-    return kept == wanted or all(numbers) or pa.types.is_string(kept)
+    numbers = [any(is_kind(t) for is_kind in is_number) for t in (stored_type, wanted_type)]
+    return stored_type == wanted_type or all(numbers) or pa.types.is_string(stored_type)
 
 
 def _with_originals(
@@ -288,13 +288,13 @@ def _with_originals(
 def _by_column(
     values: Mapping[str, Any], columns: Sequence[str], contract: Contract
 ) -> dict[str, Any]:
-    """Values by column of the contract, where the source's name means one."""
+    """Name values by the contract's column, where the source's name means one."""
     named = {resolve_name(name, columns) or name: value for name, value in values.items()}
     return {name: as_refused(value, contract, name) for name, value in named.items()}
 
 
 def as_refused(value: Any, contract: Contract, name: str) -> Any:
-    """A value that could not be cast, from its JSON, so that it is cast only where it now fits.
+    """Return a value that failed to cast, read from JSON; it is cast again only where it fits now.
 
     Real text always fits a column of text; what stands there as text was bytes or the like.
     """

@@ -1,4 +1,4 @@
-"""Rows out of quarantine, loaded again."""
+"""Load rows out of quarantine again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from phlo.errors import ReplayError
 from phlo.names import INGESTED_AT_COLUMN
 from phlo.sql import Sql, identifiers, sql
 
-from phlo_dlt.kept.quarantine import SCHEMA, Left, of_partition, quarantine_snapshot
+from phlo_dlt.kept.quarantine import SCHEMA, RemainingRows, of_partition, quarantine_snapshot
 from phlo_dlt.kept.replay import KeptRows, as_refused
 from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.spec import MergeConfig
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def as_requeue(spec: IngestionSpec) -> IngestionSpec:
-    """The ingestion for rows that come beside those already loaded.
+    """Return the ingestion that loads rows beside those already loaded.
 
     What is still broken goes back to quarantine, and rows of an append or a replace are added.
     """
@@ -52,7 +52,7 @@ def quarantined_rows(
     instance: DagsterInstance,
     run_id: str,
 ) -> KeptRows:
-    """The rows of a partition that a run put into quarantine.
+    """Read the rows of a partition that a run put into quarantine.
 
     Rows that were loaded all the same (``invalid_rows="keep"``) are loaded again only where a
     merge finds them by their key; else they stay in quarantine as they are, like those of other
@@ -65,9 +65,10 @@ def quarantined_rows(
     if snapshot is None:
         raise _nothing(spec, partition)
     is_merge = spec.merge_strategy == "merge"
-    wanted = sql("run_id = {r}{own}", r=run_id, own=Sql("" if is_merge else " AND NOT is_loaded"))
-    chosen = sql("{p} AND {w}", p=of_partition(partition), w=wanted)
-    others = sql("{p} AND NOT ({w})", p=of_partition(partition), w=wanted)
+    is_loaded = Sql("" if is_merge else " AND NOT is_loaded")
+    is_of_run = sql("run_id = {r}{loaded}", r=run_id, loaded=is_loaded)
+    chosen = sql("{p} AND {r}", p=of_partition(partition), r=is_of_run)
+    others = sql("{p} AND NOT ({r})", p=of_partition(partition), r=is_of_run)
     first = lake.engine.query(_select(spec, chosen, limit=1)).read_all().to_pylist()
     if not first:
         raise _nothing(spec, partition)
@@ -76,7 +77,9 @@ def quarantined_rows(
         run_id=run_id,
         rows=lambda: _rows(lake, _select(spec, chosen), spec.contract),
         began_at=first[0][INGESTED_AT_COLUMN],
-        left=Left(lake.engine.query(_select(spec, others)).read_all().cast(SCHEMA), snapshot),
+        remaining=RemainingRows(
+            lake.engine.query(_select(spec, others)).read_all().cast(SCHEMA), snapshot
+        ),
     )
 
 
@@ -99,7 +102,10 @@ def _nothing(spec: IngestionSpec, partition: Partition | None) -> ReplayError:
 
 
 def _refuse_unpublished(instance: DagsterInstance, spec: IngestionSpec, run_id: str) -> None:
-    """Refuse rows of a load that published nothing: they are but a part of what it lacks."""
+    """Raise ReplayError if the run that quarantined these rows published nothing.
+
+    Its valid rows are missing too, so the whole run is to be replayed.
+    """
     if not instance.has_run(run_id):
         return
     kind = DagsterEventType.ASSET_MATERIALIZATION
@@ -119,7 +125,7 @@ def _rows(lake: Lake, query: Sql, contract: Contract) -> Iterator[list[dict[str,
 
 
 def _row(text: str, rules: str, contract: Contract) -> dict[str, Any]:
-    """A row of the quarantine as the source delivered it.
+    """Read a quarantined row as the source delivered it.
 
     A value that could not be cast stands under the source's own name for the column.
     """

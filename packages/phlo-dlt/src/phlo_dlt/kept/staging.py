@@ -1,4 +1,4 @@
-"""Folders in which loads are staged, each held by an OS file lock while its load runs."""
+"""Make and remove the folders of loads; an OS file lock holds each while its load runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK = ".lock"
 
 @contextmanager
 def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) -> Iterator[Path]:
-    """A folder of this attempt's own, removed when the load succeeds.
+    """Make the folder of one attempt, and remove it when the load succeeds.
 
     Folders of loads that failed are kept ``staging_keep_days`` days for replay; those of loads
     that run are never touched, since they hold their lock.
@@ -59,7 +59,7 @@ def held(folder: Path) -> AbstractContextManager[None]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a staging folder, and its run's where it was the last."""
+    """Remove a staging folder, and the folder of its run when it is empty."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.parent.is_dir() and not any(folder.parent.iterdir()):
         folder.parent.rmdir()

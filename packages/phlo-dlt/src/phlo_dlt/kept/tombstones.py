@@ -1,4 +1,4 @@
-"""Keys that loads deleted, remembered so that an older partition does not bring their rows back.
+"""Remember the keys that loads deleted, so that an older partition brings no row back.
 
 The table ``tombstones.<namespace>__<table>`` has a row per deleted key: the key, the column by
 which rows compete, and partition and extraction of the load that deleted it. A load reads it before
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from phlo_dlt.spec import IngestionSpec
 
 _IS_BACK = "_phlo_is_back"
-"""Column of a change to the table: whether the key is remembered no longer."""
+"""Column of a staged change: whether the key is to be forgotten."""
 
 
 @dataclass(frozen=True)
 class Tombstones:
-    """Deleted keys as they stood when a load was planned.
+    """Deleted keys as read when a load was planned.
 
     Attributes:
         standing: Those that the load's rows compete with.
@@ -133,7 +133,7 @@ def stage_tombstones(attempt: Attempt, staged: Staged, before: Tombstones) -> St
 
 
 def _changes(spec: IngestionSpec, staged: Staged, before: Tombstones) -> ds.Dataset:
-    """Rows of the table to be, once per key; those that are back are to go."""
+    """Collect the changes, one row per key."""
     assert staged.deleted is not None
     names = tombstone_schema(spec).names
     there = staged.deleted.schema.names

@@ -1,4 +1,4 @@
-"""One row per key within a load."""
+"""Choose one row per key within a load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _N, _RANK = Identifier(ROW_NUMBER), Identifier("_phlo_rank")
 
 
 def deduplicate(work: Workspace, spec: IngestionSpec) -> int:
-    """Make ``survivors``, the rows to load, from those that are not excluded.
+    """Create ``survivors``, the rows to load, from those that are not excluded.
 
     For a merge one row per key survives: with ``last`` and ``hash`` the last that arrived, with
     ``first`` the first; with ``order_by`` the latest or earliest by that column, where nulls are
@@ -43,7 +43,7 @@ def deduplicate(work: Workspace, spec: IngestionSpec) -> int:
 
 
 def _passed_over(spec: IngestionSpec) -> Sql:
-    """Only rows of repeated keys are sorted, so that memory goes with their number."""
+    """Select the rows that lose; only rows of repeated keys are sorted, which bounds memory."""
     return sql(
         "SELECT {n} FROM (SELECT {n}, {keys}, {rank} FROM {rows} "
         "WHERE {n} NOT IN (SELECT {n} FROM {e}) AND {candidate}) "
