@@ -28,7 +28,6 @@ def build_dbt_assets(project: Project) -> AssetsDefinition | None:
         ``None`` where there is no dbt project, or one without models.
 
     Raises:
-        ConfigurationError: dbt cannot parse the project.
         AssetNotFoundError: A source maps to no table.
     """
     dbt = DbtProject.load(project)
@@ -38,7 +37,7 @@ def build_dbt_assets(project: Project) -> AssetsDefinition | None:
     suites = _blocking_suites(dbt.manifest, project)
     keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in specs}
     own = [c for uid, many in suites.items() for s in many for c in check_specs(s, keys[uid].path)]
-    models = Models(dbt, project.settings, suites, keys)
+    models = Models(dbt, project, suites, keys)
     # Only what a second try can cure gets that far: failures of models and tests forbid retries.
     retry = RetryPolicy(max_retries=2, delay=1)
 

@@ -1,7 +1,8 @@
-"""dbt by hand: any command, with phlo's profile; what passes its tests is published."""
+"""dbt by hand: any command, in the project's folders; what passes its tests is published."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.metadata import version
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING
 import click
 from phlo.config import get_settings
 from phlo.errors import ConfigurationError, PhloError
-from phlo.lake import open_lake
-from phlo.project import load_project
 
-from phlo_dbt.folders import PROJECT_FILE, DbtWorkspace
-from phlo_dbt.manifest import DbtProject, manifest_json
+from phlo_dbt.folders import PROFILE, PROFILES_FILE, PROJECT_FILE, DbtWorkspace, profile_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# Commands of dbt that take no folder for artifacts: they look at the project's files alone.
+_ABOUT_FILES = ("clean", "debug", "deps")
+_FAILED, _NOT_RUN = 1, 2
+
+logger = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -27,61 +31,96 @@ def dbt(arguments: tuple[str, ...]) -> None:
     """Run any dbt command: `phlo dbt build --select stg_events`.
 
     Models land in the project's tables, and those that passed their tests are published.
+    `phlo dbt init` writes a profiles.yml, with which plain `dbt` does the same.
     `phlo dbt parse` writes target/manifest.json, for `@dbt_assets` of your own.
     """
-    if not run_command(arguments):
-        sys.exit(1)
+    sys.exit(run_command(arguments))
 
 
-def run_command(arguments: Sequence[str]) -> bool:
+def run_command(arguments: Sequence[str]) -> int:
     """Run one dbt command.
 
     Args:
         arguments: What would follow ``dbt`` on the command line.
 
     Returns:
-        Whether all went well and everything built was published.
+        dbt's exit code; 1 where something was built and not published.
 
     Raises:
-        ConfigurationError: There is no dbt project, or dbt cannot parse it.
+        ConfigurationError: There is no dbt project.
     """
     workspace = DbtWorkspace.of(get_settings())
-    if not workspace.exists:
+    if list(arguments) == ["init"]:
+        return write_profile(workspace)
+    if not workspace.exists and not {"--version", "-v", "--help", "-h"} & set(arguments):
         raise ConfigurationError(
             f"There is no dbt project in {workspace.source_dir}.",
-            hint=f"Write {PROJECT_FILE} there.",
+            hint="`phlo dbt init` writes one.",
         )
-    if list(arguments) == ["parse"]:
-        return _write_manifest(workspace)
-    return _run(arguments)
+    return _invoke([*arguments, *_folders(workspace, arguments)])
 
 
-def _write_manifest(workspace: DbtWorkspace) -> bool:
-    """Imports no workflows: they may be waiting for this very file."""
-    manifest_json(workspace)
-    target = workspace.source_dir / "target"
-    target.mkdir(exist_ok=True)
-    (target / "manifest.json").write_bytes(workspace.manifest_file.read_bytes())
-    return True
+def _folders(workspace: DbtWorkspace, arguments: Sequence[str]) -> list[str]:
+    if not workspace.exists:
+        return []
+    if any(word in arguments for word in ("--version", "-v", "--help", "-h")):
+        return []
+    if any(word in arguments for word in _ABOUT_FILES):
+        return workspace.project_arguments
+    if list(arguments) == ["parse"]:  # @dbt_assets look for it there
+        return workspace.arguments(target_dir=workspace.source_dir / "target")
+    target = os.environ.get("DBT_TARGET_PATH")
+    return workspace.arguments(target_dir=Path(target).absolute() if target else None)
 
 
-def _run(arguments: Sequence[str]) -> bool:
-    from phlo_dbt.run import run_dbt
+def _invoke(arguments: Sequence[str]) -> int:
+    from phlo_dbt.manifest import invoke_dbt
+    from phlo_dbt.running import interrupt_current_session
 
-    project = DbtProject.load(load_project())
-    assert project is not None
-    given = os.environ.get("DBT_TARGET_PATH")
-    outcome = run_dbt(
-        project,
-        open_lake(),
-        arguments,
-        run_name=f"command-{os.getpid()}",
-        options=(),
-        target_dir=Path(given).absolute() if given else None,
-    )
-    for line in outcome.withheld_lines(project.manifest["nodes"]):
-        click.echo(line, err=True)
-    return not (outcome.failures or outcome.withheld)
+    result = invoke_dbt(arguments, stop=interrupt_current_session)
+    if result.exception is None:
+        return 0 if result.success else _FAILED
+    if isinstance(result.exception, PhloError):
+        return _FAILED  # told already
+    if type(result.exception).__name__ == "DbtUsageException":  # dbt has written nothing yet
+        click.echo(str(result.exception), err=True)
+    logger.debug("dbt ended with an exception", exc_info=result.exception)
+    return _NOT_RUN
+
+
+def write_profile(workspace: DbtWorkspace) -> int:
+    """Write what plain ``dbt`` needs in the project's folder; no file that is there is changed."""
+    files = {
+        PROJECT_FILE: f'name: {_project_name(workspace)}\nversion: "1.0"\nconfig-version: 2\n'
+        f"profile: {PROFILE}\n",
+        PROFILES_FILE: profile_text(PROFILE),
+        ".gitignore": "target/\nlogs/\ndbt_packages/\n.user.yml\n",
+    }
+    workspace.source_dir.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        file = workspace.source_dir / name
+        if not file.exists():
+            file.write_text(text)
+            click.echo(f"Wrote {file}.")
+    _name_profile(workspace)
+    return 0
+
+
+def _name_profile(workspace: DbtWorkspace) -> None:
+    """Add the profile's name to a ``dbt_project.yml`` that names none."""
+    import yaml
+
+    file = workspace.source_dir / PROJECT_FILE
+    text = file.read_text()
+    if not (yaml.safe_load(text) or {}).get("profile"):
+        file.write_text(f"{text.rstrip()}\nprofile: {PROFILE}\n")
+        click.echo(f"Added `profile: {PROFILE}` to {file}.")
+
+
+def _project_name(workspace: DbtWorkspace) -> str:
+    folder = get_settings().project_dir.name
+    name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in folder)
+    return name if name[:1].isalpha() else f"dbt_{name}"
 
 
 def main() -> None:
@@ -90,8 +129,7 @@ def main() -> None:
         click.echo(f"Core:\n  - installed: {version('dbt-core')}")
         return
     try:
-        succeeded = run_command(sys.argv[1:])
+        sys.exit(run_command(sys.argv[1:]))
     except PhloError as exc:
         click.echo(str(exc), err=True)
-        succeeded = False
-    sys.exit(0 if succeeded else 1)
+        sys.exit(_FAILED)

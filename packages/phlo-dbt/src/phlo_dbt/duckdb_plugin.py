@@ -9,7 +9,8 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 from phlo.errors import PhloError
 
-from phlo_dbt.session import current_session, quoted_relation
+from phlo_dbt.running import current_session
+from phlo_dbt.session import quoted_relation
 
 if TYPE_CHECKING:
     from dbt.adapters.duckdb.utils import TargetConfig
@@ -21,7 +22,7 @@ class Plugin(BasePlugin):
     _connection: duckdb.DuckDBPyConnection | None = None
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
-        """Find the session; outside of a run of phlo there is none, and only reading works."""
+        """Find the session of the run in progress."""
         self._session = current_session()
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
@@ -34,7 +35,7 @@ class Plugin(BasePlugin):
         """Stage the rows of a model (called by the materializations)."""
         relation, config = target_config.relation, target_config.config
         if self._session is None or self._connection is None:
-            raise DbtRuntimeError("phlo's materializations run in a dbt run that phlo started.")
+            raise DbtRuntimeError("There is no session of phlo to land the model in.")
         name = quoted_relation(str(relation.schema), str(relation.identifier))
         cursor = self._connection.cursor()
         try:

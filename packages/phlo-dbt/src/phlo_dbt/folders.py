@@ -1,7 +1,7 @@
-"""Where dbt runs: a copy of the project's settings beside links to its files.
+"""Where dbt runs, and with which profile.
 
-phlo never writes into a user's dbt project. dbt is pointed at ``.phlo/dbt/project`` instead: its
-entries are links to the user's, its ``dbt_project.yml`` is the user's with phlo's macros added.
+A run that phlo starts leaves nothing in the user's dbt project: artifacts, logs and, where the
+project has no profile of phlo's, the profile too stand in ``.phlo/dbt``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from phlo.config import get_settings
+from phlo.config import load_settings
 from phlo.errors import ConfigurationError
 from phlo.folders import DBT, make_folder
-from phlo.limits import QueryLimits
 from phlo.locks import locked
 
+from phlo_dbt.settings import DbtSettings
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from phlo.config import Settings
@@ -34,11 +34,13 @@ DATABASE = "lake"
 """Name of the scratch database, which is part of every relation's name."""
 
 PROFILE = "phlo"
+PROFILES_FILE = "profiles.yml"
+ADAPTER = "phlo"
+"""The adapter's name, which a profile gives as its ``type``."""
+
 _OWN_MACROS = Path(__file__).parent / "macros"
-_LINKED_MACROS = "phlo_macros"
-# Variables that projects read; other DBT_* ones are options, which change from run to run.
-_VARIABLE_PREFIXES = ("DBT_ENV_", "PHLO_DBT_")
-_GENERATED = ("target", "logs", PROJECT_FILE, "profiles.yml", ".user.yml")
+_VARIABLE_PREFIX = "DBT_ENV_"
+_GENERATED = ("target", "logs", ".user.yml")
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,6 @@ class DbtWorkspace:
         return (self.source_dir / PROJECT_FILE).is_file()
 
     @property
-    def project_dir(self) -> Path:
-        """The folder that dbt is pointed at."""
-        return self.state_dir / "project"
-
-    @property
     def manifest_file(self) -> Path:
         """The manifest as JSON, of the last parse."""
         return self.state_dir / "manifest.json"
@@ -90,63 +87,81 @@ class DbtWorkspace:
         """Scratch folders, one per run."""
         return self.state_dir / "runs"
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Changes whenever a parse could come out differently: files, versions, settings."""
         facts: list[Any] = [importlib.metadata.version(n) for n in ("phlo-dbt", "dbt-core")]
-        facts += sorted(i for i in os.environ.items() if i[0].startswith(_VARIABLE_PREFIXES))
+        facts += [self.options, sorted(_environment(self._read_variables()).items())]
         for folder in (self.source_dir, _OWN_MACROS):
             facts += sorted(_file_facts(folder))
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def prepare(self) -> None:
-        """Write the project that dbt is pointed at, and the profile for parsing."""
-        mark = self.project_dir / ".fingerprint"
-        if mark.exists() and mark.read_text() == self.fingerprint:
-            return  # a run of another process may be reading it
-        project = _read_project(self.source_dir / PROJECT_FILE)
-        shutil.rmtree(self.project_dir, ignore_errors=True)
-        make_folder(self.project_dir)
-        for entry in self.source_dir.iterdir():
-            if entry.name not in _GENERATED:
-                (self.project_dir / entry.name).symlink_to(entry.resolve())
-        (self.project_dir / _LINKED_MACROS).symlink_to(_OWN_MACROS)
-        macro_paths = [*project.get("macro-paths", ["macros"]), _LINKED_MACROS]
-        settings = project | {"macro-paths": macro_paths, "profile": PROFILE}
-        (self.project_dir / PROJECT_FILE).write_text(yaml.safe_dump(settings, sort_keys=False))
-        self.write_profile(self.parse_dir, self.parse_dir)
-        mark.write_text(self.fingerprint)
+    @property
+    def options(self) -> list[str]:
+        """The options of every command by phlo's settings; they change what a parse gives."""
+        settings = load_settings(DbtSettings)
+        target = ["--target", settings.target] if settings.target else []
+        return [*target, *(["--vars", json.dumps(settings.vars)] if settings.vars else [])]
 
-    def write_profile(self, folder: Path, scratch: Path) -> None:
-        """Write a ``profiles.yml`` whose DuckDB file stands in ``scratch``."""
-        limits = QueryLimits.of(get_settings())
-        output = {
-            "type": "duckdb",
-            "path": str(scratch / f"{DATABASE}.duckdb"),
-            "schema": "transform",
-            "threads": 1,
-            "config_options": {
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-            "settings": {"TimeZone": "UTC", "memory_limit": f"{limits.memory_mb}MiB"},
-            "plugins": [{"module": "phlo_dbt.duckdb_plugin", "alias": "phlo"}],
-        }
-        make_folder(folder)
-        profile = {PROFILE: {"target": "embedded", "outputs": {"embedded": output}}}
-        (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
+    def record_variables(self, names: Iterable[str]) -> None:
+        """Note which environment variables the project reads; one that changes costs a parse."""
+        self._variables_file.write_text(json.dumps(sorted(names)))
 
-    def arguments(self, *, profile_dir: Path, target_dir: Path) -> list[str]:
-        """The options of every dbt command: phlo's folders, and no word to anybody outside."""
+    def _read_variables(self) -> list[str]:
+        file = self._variables_file
+        return json.loads(file.read_text()) if file.exists() else []
+
+    @property
+    def _variables_file(self) -> Path:
+        return self.state_dir / "environment.json"
+
+    @cached_property
+    def profile(self) -> tuple[Path, str]:
+        """Folder and name of the profile: the project's if it is one of phlo's, else phlo's own.
+
+        Raises:
+            ConfigurationError: ``dbt_project.yml`` is no YAML mapping.
+        """
+        name = _read_yaml(self.source_dir / PROJECT_FILE).get("profile") or PROFILE
+        file = self.source_dir / PROFILES_FILE
+        if file.is_file() and _is_of_phlo(_read_yaml(file).get(name)):
+            return self.source_dir, name
+        make_folder(self.state_dir)
+        (self.state_dir / PROFILES_FILE).write_text(profile_text(PROFILE))
+        return self.state_dir, PROFILE
+
+    def arguments(self, *, target_dir: Path | None = None) -> list[str]:
+        """Return dbt's options for the project's folders and profile.
+
+        Args:
+            target_dir: Where dbt leaves its artifacts; ``None``: in ``.phlo/dbt``.
+        """
         return [
-            *("--project-dir", str(self.project_dir), "--profiles-dir", str(profile_dir)),
-            *("--target-path", str(target_dir), "--log-path", str(self.state_dir / "logs")),
+            *self.project_arguments,
+            *("--target-path", str(target_dir or self.target_dir)),
             *("--no-version-check", "--no-send-anonymous-usage-stats"),
         ]
+
+    @property
+    def project_arguments(self) -> list[str]:
+        """The options that every command of dbt takes which looks at a project."""
+        folder, name = self.profile
+        folders = ["--project-dir", str(self.source_dir), "--profiles-dir", str(folder)]
+        return [*folders, "--profile", name, "--log-path", str(self.state_dir / "logs")]
 
     def lock(self) -> AbstractContextManager[None]:
         """Let one process at a time write the workspace."""
         return locked(self.state_dir / "lock")
+
+
+def _environment(names: Iterable[str]) -> dict[str, str]:
+    """The environment variables by which a parse may differ: those of dbt, and those it read."""
+    wanted = set(names)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in wanted or name.startswith(_VARIABLE_PREFIX)
+    }
 
 
 def _file_facts(folder: Path) -> Iterator[tuple[str, int, int]]:
@@ -157,13 +172,38 @@ def _file_facts(folder: Path) -> Iterator[tuple[str, int, int]]:
             yield str(Path(path, name)), stat.st_mtime_ns, stat.st_size
 
 
-def _read_project(file: Path) -> dict[str, Any]:
+def _is_of_phlo(profile: Any) -> bool:
+    outputs = profile.get("outputs") if isinstance(profile, dict) else None
+    targets = outputs.values() if isinstance(outputs, dict) else []
+    return any(isinstance(target, dict) and target.get("type") == ADAPTER for target in targets)
+
+
+def profile_text(name: str) -> str:
+    """Return a ``profiles.yml`` whose one profile runs dbt on the project's own tables.
+
+    Example:
+        >>> print(profile_text("shop"))
+        shop:
+          target: embedded
+          outputs:
+            embedded:
+              type: phlo
+              threads: 1
+        <BLANKLINE>
+    """
+    output = {"type": ADAPTER, "threads": 1}
+    profile = {name: {"target": "embedded", "outputs": {"embedded": output}}}
+    return yaml.safe_dump(profile, sort_keys=False)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as exc:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"{file} is not valid YAML: {exc}") from exc
     if not isinstance(content, dict):
         raise ConfigurationError(
-            f"{file} is empty.", hint="Write at least `name:` and `version:` into it."
+            f"{file} is empty, or no mapping.",
+            hint="Write at least `name:` and `version:` into it.",
         )
     return content

@@ -266,7 +266,8 @@ def _merged_schema(new: pa.Schema, current: pa.Schema, mode: str, node: Node) ->
             f"and on_schema_change is {mode!r}.",
             got=f"added {[f.name for f in added]}, missing {missing}",
             expected=f"the columns {current.names}",
-            hint="Set on_schema_change='append_new_columns', or full_refresh=true for one run.",
+            hint="Set on_schema_change='append_new_columns', or build it anew: phlo materialize "
+            f"{node['name']} --full-refresh",
         )
     if mode == "sync_all_columns":
         return pa.schema([_same_kind(f, current, node) for f in new])
@@ -284,6 +285,7 @@ def _same_kind(field: pa.Field, current: pa.Schema, node: Node) -> pa.Field:
         "changed its type.",
         got=str(field.type),
         expected=str(old),
-        hint="Set full_refresh=true in the model's config for one run, or rename the column.",
+        hint=f"Build it anew: phlo materialize {node['name']} --full-refresh. Or rename the "
+        "column.",
         column=field.name,
     )

@@ -7,6 +7,7 @@ importing dbt, and dbt's own object, which a run hands back to dbt so that it ne
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from phlo.sql import quote_identifier, quote_table
 from phlo.values import TableAsset
 
 from phlo_dbt.folders import DATABASE, DbtWorkspace
+from phlo_dbt.running import current_session
 from phlo_dbt.translator import CustomDbtTranslator
 
 if TYPE_CHECKING:
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
     from phlo.project import Project
 
+logger = logging.getLogger(__name__)
+
 _CONFIG_OF_THE_DAY = re.compile(
     r"\{\{\s*config\((?:(?!\}\}).)*?\bvar\(\s*['\"](partition_date|min_date|max_date)\b", re.DOTALL
 )
-_THIS = re.compile(r"\bthis\b")
-_ADDING = ("incremental", "snapshot")
 _TABLE_KINDS = ("model", "seed", "snapshot")
 
 
@@ -53,40 +55,24 @@ class DbtProject:
 
     @classmethod
     def load(cls, project: Project) -> DbtProject | None:
-        """The dbt project of a phlo project; ``None`` where it has none.
+        """Load the dbt project of a phlo project; ``None`` where it has none that dbt ever parsed.
 
         Raises:
-            ConfigurationError: dbt cannot parse it.
             AssetNotFoundError: A source maps to no table.
         """
         workspace = DbtWorkspace.of(project.settings)
-        if not workspace.exists:
+        manifest = known_manifest(workspace) if workspace.exists else None
+        if manifest is None:
             return None
-        manifest = manifest_json(workspace)
-        sources = resolve_sources(manifest, project.tables)
+        sources = resolve_sources(manifest, lambda: project.tables)
         point_sources_json(manifest, sources)
         return cls(workspace, manifest, sources)
 
     @property
     def tables(self) -> dict[str, TableName]:
-        """The table of every model, seed and source, by unique id."""
+        """The table of every model, seed, snapshot and source, by unique id."""
         made = {node["unique_id"]: table_of(node) for node in table_nodes(self.manifest)}
         return {**made, **self.sources}
-
-    def tables_read_by(self, chosen: Iterable[str] | None) -> set[TableName]:
-        """The tables that a run has to find as they are published.
-
-        What the run builds anew need not be there before, unless a model reads itself.
-
-        Args:
-            chosen: Unique ids of the models and tests run; ``None``: all.
-        """
-        nodes, tables = self.manifest["nodes"], self.tables
-        running = set(nodes) if chosen is None else set(chosen)
-        above = {parent for uid in running for parent in _parents(uid, nodes)} - running
-        own = {uid for uid in running if _THIS.search(nodes[uid].get("raw_code") or "")}
-        own |= {u for u in running if nodes[u]["config"].get("materialized") in _ADDING}
-        return {tables[uid] for uid in above | own if uid in tables}
 
 
 def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
@@ -98,10 +84,28 @@ def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
     file, key = workspace.manifest_file, workspace.state_dir / "manifest.key"
     with workspace.lock():
         if not (file.exists() and key.exists() and key.read_text() == workspace.fingerprint):
-            parse_manifest(workspace)
+            manifest = parse_manifest(workspace)
             (workspace.parse_dir / "manifest.json").replace(file)
+            workspace.record_variables(manifest.env_vars)
             key.write_text(workspace.fingerprint)
         return json.loads(file.read_text())
+
+
+def known_manifest(workspace: DbtWorkspace) -> dict[str, Any] | None:
+    """Return the manifest, or that of the last parse that succeeded, with an error in the log.
+
+    A dbt project that dbt cannot parse stops the runs of its models, which say why, and nothing
+    else: ingestion and commands that have nothing to do with dbt go on.
+    """
+    running = current_session()
+    if running is not None and running.manifest is not None:
+        return running.manifest_json  # dbt cannot parse while it runs
+    try:
+        return manifest_json(workspace)
+    except ConfigurationError as exc:
+        logger.error("%s", exc)  # noqa: TRY400 - the message says it all
+        file = workspace.manifest_file
+        return json.loads(file.read_text()) if file.exists() else None
 
 
 @cache
@@ -140,16 +144,11 @@ def invoke_dbt(
 
 def parse_manifest(workspace: DbtWorkspace) -> Manifest:
     """Have dbt parse the project; unchanged files come from its own partial parse."""
-    workspace.prepare()
-    folder = workspace.parse_dir
-    options = workspace.arguments(profile_dir=folder, target_dir=folder)
-    result = invoke_dbt(["--log-level", "none", "parse", *options])
+    options = workspace.arguments(target_dir=workspace.parse_dir)
+    result = invoke_dbt(["--log-level", "none", "parse", *options, *workspace.options])
     if not result.success:
-        reason = str(result.exception).replace(
-            str(workspace.project_dir), str(workspace.source_dir)
-        )
         raise ConfigurationError(
-            f"dbt cannot parse {workspace.source_dir}: {reason}",
+            f"dbt cannot parse {workspace.source_dir}: {result.exception}",
             hint="Correct the file that dbt names.",
         ) from result.exception
     manifest: Manifest = result.result  # pyright: ignore[reportAssignmentType] - of a parse
@@ -168,16 +167,6 @@ def _refuse_config_of_the_day(name: str, file: str, code: str) -> None:
             hint="Read it in the model's SQL instead.",
             variable=found[1],
         )
-
-
-def _parents(unique_id: str, nodes: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """What a node reads, through ephemeral models, which are part of its own SQL."""
-    found: set[str] = set()
-    for parent in nodes[unique_id]["depends_on"].get("nodes", []):
-        found.add(parent)
-        if parent in nodes and nodes[parent]["config"].get("materialized") == "ephemeral":
-            found |= _parents(parent, nodes)
-    return found
 
 
 def table_of(node: Mapping[str, Any]) -> TableName:
@@ -210,7 +199,7 @@ def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
             names=(node["name"],) if _is_latest(node) else (),
             defined_at=relative_path(workspace.source_dir / node["original_file_path"]),
         )
-        for node in table_nodes(manifest_json(workspace))
+        for node in table_nodes(known_manifest(workspace) or {"nodes": {}})
     ]
 
 
@@ -220,37 +209,40 @@ def _is_latest(node: Mapping[str, Any]) -> bool:
 
 
 def resolve_sources(
-    manifest: Mapping[str, Any], tables: Mapping[TableName, TableAsset]
+    manifest: Mapping[str, Any], assets: Callable[[], Mapping[TableName, TableAsset]]
 ) -> dict[str, TableName]:
-    """The table that each source reads.
+    """Return the table that each source reads.
 
     Args:
         manifest: The manifest as JSON.
-        tables: Which asset makes which table.
+        assets: Tells which asset makes which table; asked where a source names no schema.
 
     Returns:
         By unique id: the table of the asset the source maps to, or for a source with a
-        ``schema:`` of its own, that very table. Sources that no model reads are left out.
+        ``schema:`` of its own, that very table. Sources that nothing reads are left out.
 
     Raises:
         AssetNotFoundError: A source without ``schema:`` maps to an asset that makes no table.
     """
-    translator = CustomDbtTranslator()
     used = {u for n in manifest["nodes"].values() for u in n["depends_on"].get("nodes", [])}
-    resolved: dict[str, TableName] = {}
-    for unique_id, source in manifest["sources"].items():
-        if unique_id not in used:
-            continue
-        key = tuple(translator.get_asset_key(source).path)
-        made = {asset.table for asset in tables.values() if asset.asset_key == key}
-        if source["schema"] != source["source_name"]:
-            resolved[unique_id] = table_of(source)
-        elif made:
-            same = {table for table in made if table.name == source["identifier"]}
-            resolved[unique_id] = min(same or made)
-        else:
-            raise _unmapped(source, key, tables.values())
-    return resolved
+    return {
+        unique_id: table_of(source) if _has_schema(source) else _mapped_table(source, assets())
+        for unique_id, source in manifest["sources"].items()
+        if unique_id in used
+    }
+
+
+def _has_schema(source: Mapping[str, Any]) -> bool:
+    """Whether the source names its schema; without one, dbt takes the source's own name."""
+    return bool(source.get("unrendered_schema")) or source["schema"] != source["source_name"]
+
+
+def _mapped_table(source: Mapping[str, Any], assets: Mapping[TableName, TableAsset]) -> TableName:
+    key = tuple(CustomDbtTranslator().get_asset_key(source).path)
+    made = {asset.table for asset in assets.values() if asset.asset_key == key}
+    if not made:
+        raise _unmapped(source, key, assets.values())
+    return min({table for table in made if table.name == source["identifier"]} or made)
 
 
 def _unmapped(

@@ -15,8 +15,6 @@ from dagster import AssetsDefinition
 from dagster_dbt import DbtCliResource
 from dagster_dbt.asset_utils import DAGSTER_DBT_MANIFEST_METADATA_KEY
 
-from phlo_dbt.folders import PROFILE
-
 if TYPE_CHECKING:
     from phlo.project import Project
 
@@ -37,12 +35,11 @@ def has_own_assets(project: Project) -> bool:
 
 def dbt_resource(workspace: DbtWorkspace) -> DbtCliResource:
     """dagster-dbt's own resource, pointed at phlo's workspace and command."""
-    with workspace.lock():
-        workspace.prepare()
+    profiles_dir, profile = workspace.profile
     beside_python = shutil.which(_COMMAND, path=str(Path(sys.executable).parent))
     return DbtCliResource(
-        project_dir=str(workspace.project_dir),
-        profiles_dir=str(workspace.parse_dir),
-        profile=PROFILE,
+        project_dir=str(workspace.source_dir),
+        profiles_dir=str(profiles_dir),
+        profile=profile,
         dbt_executable=beside_python or _COMMAND,
     )

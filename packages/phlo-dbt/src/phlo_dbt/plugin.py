@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from phlo.config import Settings
     from phlo.project import Project
     from phlo.values import TableAsset
+    from pydantic_settings import BaseSettings
+
+
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """The settings class of ``PHLO_DBT_*``."""
+    from phlo_dbt.settings import DbtSettings
+
+    return DbtSettings
 
 
 @hookimpl

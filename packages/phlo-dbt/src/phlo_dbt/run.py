@@ -1,126 +1,61 @@
-"""One run of dbt: build in a scratch database, judge, publish what passed in one step."""
+"""One run of dbt in this process: build in a scratch database, audit, publish what passed."""
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt_common.events.functions import msg_to_dict
-from phlo.audit import audit_branch
 from phlo.config import get_settings
-from phlo.errors import MovedHeadError, PhloError
-from phlo.interrupts import run_interruptible, uninterrupted
 from phlo.locks import locked
-from phlo.retry import retry_on_moved_head
 
 from phlo_dbt.dbt_private import copy_manifest, limit_statements
-from phlo_dbt.manifest import held_manifest, invoke_dbt, point_sources
-from phlo_dbt.session import DbtSession, open_session
-from phlo_dbt.withholding import withheld_models
+from phlo_dbt.manifest import held_manifest, invoke_dbt
+from phlo_dbt.publishing import DbtOutcome, publish_stages
+from phlo_dbt.running import session_in_progress
+from phlo_dbt.session import DbtSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from dbt.cli.main import dbtRunnerResult
-    from phlo.audit import Audit
     from phlo.lake import Lake
-    from phlo.names import TableName
-    from phlo.protocols import Staged
-    from phlo.values import Published
+    from phlo.project import Project
 
     from phlo_dbt.folders import DbtWorkspace
-    from phlo_dbt.manifest import DbtProject
+    from phlo_dbt.publishing import Judge
 
-    Judge = Callable[[str, Mapping[str, Staged]], Audit]
-
-logger = logging.getLogger(__name__)
-
-RESULT_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 _LOCK = ".lock"
-_BUILT = ("model", "seed", "snapshot")
 _BROKEN = ("error", "fail", "runtime error")
 # dbt keeps its flags, adapter and event handlers per process.
 _ONE_AT_A_TIME = threading.Lock()
-PUBLISH_ATTEMPTS = 10
-"""How often stages are audited anew when a table that an audit read moved meanwhile."""
-
-
-@dataclass
-class DbtOutcome:
-    """How a run of dbt ended.
-
-    Attributes:
-        events: The result of every node as dbt told it, in order.
-        published: What was published, by unique id.
-        withheld: Why a model was built and not published, by unique id.
-        kept: Branches on which withheld models stand, by unique id.
-        failures: One line for each node that failed, and for dbt itself.
-        audits: What the blocking suites said of the stages, by unique id.
-        vetoes: Why what reads a node may not be published, by unique id: the node is in no stage.
-    """
-
-    events: list[dict[str, Any]] = field(default_factory=list)
-    published: dict[str, Published] = field(default_factory=dict)
-    withheld: dict[str, str] = field(default_factory=dict)
-    kept: dict[str, str] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-    audits: dict[str, Audit] = field(default_factory=dict)
-    vetoes: dict[str, str] = field(default_factory=dict)
-
-    def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """One sentence for each model that was withheld."""
-        return [
-            f"{nodes[uid]['name']} was not published: {reason}."
-            + (f" It is kept as branch {self.kept[uid]!r}." if uid in self.kept else "")
-            for uid, reason in self.withheld.items()
-        ]
-
-    @property
-    def statuses(self) -> dict[str, str]:
-        """How each node ended, by unique id."""
-        infos = [event["data"]["node_info"] for event in self.events]
-        return {info["unique_id"]: info["node_status"] for info in infos}
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Wall time of each node, by unique id."""
-        datas = [event["data"] for event in self.events]
-        return {d["node_info"]["unique_id"]: float(d.get("execution_time") or 0) for d in datas}
 
 
 def run_dbt(
-    project: DbtProject,
+    workspace: DbtWorkspace,
+    project: Project,
     lake: Lake,
     arguments: Sequence[str],
     *,
     run_name: str,
-    chosen: Sequence[str] | None = None,
+    chosen: Sequence[str],
     judge: Judge | None = None,
-    options: Sequence[str] = ("--log-level", "none", "--no-use-colors"),
-    target_dir: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
     outcome: DbtOutcome | None = None,
 ) -> DbtOutcome:
-    """Run a dbt command and publish what it built and passed its tests.
+    """Run a dbt command quietly, and publish what it built and passed its tests.
 
     Args:
-        project: What is run.
+        workspace: Folders of the dbt project.
+        project: Tells which asset makes which table.
         lake: Where tables are read from and published to.
         arguments: The command and its options, without folders and profile.
         run_name: Names the scratch folder, which is removed at the end.
-        chosen: Unique ids of the models and tests that ``arguments`` select; ``None``: unknown, so
-            that all tables are made readable.
-        judge: Audits the stage of a model by its unique id; its second argument holds all stages
-            that may still be published, by unique id.
-        options: dbt's options before the command; by default it prints nothing.
-        target_dir: Where dbt leaves its artifacts; ``None``: in the workspace.
+        chosen: Unique ids of the models and tests that ``arguments`` select.
+        judge: See :func:`~phlo_dbt.publishing.publish_stages`.
         on_event: Told each node's result as it comes.
         outcome: Filled on the way; whoever stops the run reads there what was published.
 
@@ -130,33 +65,27 @@ def run_dbt(
     outcome = outcome or DbtOutcome()
 
     def collect(message: Any) -> None:
-        if message.info.name in RESULT_EVENTS:
-            event = msg_to_dict(message)
-            outcome.events.append(event)
-            if on_event is not None:
-                on_event(event)
+        event = outcome.collect(message)
+        if event is not None and on_event is not None:
+            on_event(event)
 
     limit = limit_statements(get_settings().query_timeout_seconds or None)
-    with _ONE_AT_A_TIME, limit, _scratch(project.workspace, run_name) as folder:
-        reads = set(project.tables.values()) if chosen is None else project.tables_read_by(chosen)
-        session = DbtSession(lake, folder, project.manifest["nodes"], reads)
-        with open_session(session):
-            folders = project.workspace.arguments(
-                profile_dir=folder, target_dir=target_dir or project.workspace.target_dir
+    with _ONE_AT_A_TIME, limit, scratch_folder(workspace, run_name) as folder:
+        session = DbtSession(lambda: lake, folder, lambda: project.tables, frozenset(chosen))
+        with session_in_progress(session):
+            options = ["--log-level", "none", "--no-use-colors"]
+            result = _invoke(
+                workspace, session, [*options, *arguments, *workspace.arguments()], collect
             )
-            project.workspace.write_profile(folder, folder)
-            result = _invoke(project, session, [*options, *arguments, *folders], collect)
-            outcome.failures = _failures(result)
-            outcome.vetoes = run_interruptible(
-                lambda: _land_batched(session, outcome), stop=session.interrupt
-            )
-        _publish(session, outcome, judge)
+            outcome.failures = failures_of(result)
+            outcome.compiled = session.compiled
+            publish_stages(session, outcome, judge)
     return outcome
 
 
 @contextmanager
-def _scratch(workspace: DbtWorkspace, run_name: str) -> Iterator[Path]:
-    """A folder of the run's own, locked while it lives; what killed runs left is removed."""
+def scratch_folder(workspace: DbtWorkspace, run_name: str) -> Iterator[Path]:
+    """Make a folder for one run, locked while it lives, and remove what killed runs left."""
     folder = workspace.runs_dir / run_name
     with ExitStack() as stack:
         with workspace.lock():
@@ -174,18 +103,17 @@ def _remove_abandoned(runs_dir: Path) -> None:
 
 
 def _invoke(
-    project: DbtProject,
+    workspace: DbtWorkspace,
     session: DbtSession,
     arguments: Sequence[str],
     collect: Callable[[Any], None],
 ) -> dbtRunnerResult:
-    workspace = project.workspace
     manifest = copy_manifest(held_manifest(workspace, workspace.fingerprint))
-    point_sources(manifest, project.sources)
     return invoke_dbt(arguments, manifest=manifest, callbacks=[collect], stop=session.interrupt)
 
 
-def _failures(result: dbtRunnerResult) -> list[str]:
+def failures_of(result: dbtRunnerResult) -> list[str]:
+    """Return one line for each node that failed, or for dbt itself."""
     if result.exception is not None:
         return [str(result.exception)]
     results = getattr(result.result, "results", [])
@@ -194,113 +122,3 @@ def _failures(result: dbtRunnerResult) -> list[str]:
         for r in results
         if str(r.status) in _BROKEN
     ]
-
-
-def _land_batched(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
-    """Stage what dbt built batch by batch; gives a reason for each node that is in no stage."""
-    try:
-        session.land_batched()
-    except (PhloError, duckdb.Error) as exc:
-        outcome.failures.append(str(exc))
-    unstaged = _unstaged(session, outcome)
-    outcome.failures += [f"{session.nodes[uid]['name']}: {why}" for uid, why in unstaged.items()]
-    return dict.fromkeys(unstaged, "it is in no stage")
-
-
-def _unstaged(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
-    """What dbt built by a way that does not land: it would be gone with the scratch database."""
-    built = [uid for uid, status in outcome.statuses.items() if status == "success"]
-    nodes = [session.nodes[uid] for uid in built if uid in session.nodes]
-    return {
-        node["unique_id"]: f"the materialization {node['config']['materialized']!r} does not land "
-        "in Iceberg; use table, view, incremental or snapshot."
-        for node in nodes
-        if node["resource_type"] in _BUILT and node["unique_id"] not in session.staged
-    }
-
-
-def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
-    store = session.lake.store
-    try:
-        if session.moved is not None:
-            raise session.moved
-        retry_on_moved_head(
-            lambda: _audit_and_publish(session, outcome, judge),
-            PUBLISH_ATTEMPTS,
-            can_retry=lambda: not _has_moved(session),
-        )
-    except MovedHeadError:
-        for stage in session.staged.values():
-            store.discard(stage)
-        raise
-    _keep_withheld(session, outcome)
-
-
-def _audit_and_publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
-    """Audit the stages against the lake as it is now, and publish those that passed together."""
-    outcome.audits = {}
-    reads = _audit(session, outcome, judge)
-    ready = {uid: s for uid, s in session.staged.items() if uid not in outcome.withheld}
-    with uninterrupted():
-        published = session.lake.store.publish(list(ready.values()), reads=reads)
-        outcome.published = dict(zip(ready, published, strict=True))
-
-
-def _audit(
-    session: DbtSession, outcome: DbtOutcome, judge: Judge | None
-) -> dict[TableName, int | None]:
-    """Audit until no verdict rests on a stage that is withheld.
-
-    Returns:
-        The snapshots of published tables that the audits read, to be asserted by the publish.
-    """
-    while True:
-        vetoes = outcome.vetoes | {
-            uid: f"the check {audited.blocking[0].check} failed"
-            for uid, audited in outcome.audits.items()
-            if audited.blocking
-        }
-        outcome.withheld = withheld_models(
-            list(session.staged), session.nodes, outcome.statuses, vetoes
-        )
-        ready = {uid: s for uid, s in session.staged.items() if uid not in outcome.withheld}
-        unjudged = _unjudged(ready, outcome.audits)
-        if judge is None or not unjudged:
-            break
-        outcome.audits |= {uid: judge(uid, ready) for uid in unjudged}
-    return {
-        table: snapshot_id
-        for uid in ready
-        if uid in outcome.audits
-        for table, snapshot_id in outcome.audits[uid].reads.items()
-    }
-
-
-def _unjudged(ready: Mapping[str, Staged], audits: Mapping[str, Audit]) -> list[str]:
-    """Return stages without an audit, or whose audit read a stage that is no longer ready."""
-    tables = {stage.table for stage in ready.values()}
-    return [uid for uid in ready if uid not in audits or audits[uid].stages - tables]
-
-
-def _has_moved(session: DbtSession) -> bool:
-    """Return whether a staged table got a snapshot since its stage was planned."""
-    store = session.lake.store
-    return any(
-        stage.base_snapshot_id
-        != (store.load(stage.table).snapshot_id if store.exists(stage.table) else None)
-        for stage in session.staged.values()
-    )
-
-
-def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:
-    """Keep what was withheld as branches, to look into; where that cannot be, let it go."""
-    store = session.lake.store
-    for unique_id in outcome.withheld:
-        branch = audit_branch(session.nodes[unique_id]["name"], None, session.folder.name)
-        try:
-            if store.keep(session.staged[unique_id], branch):
-                outcome.kept[unique_id] = branch
-            else:
-                store.discard(session.staged[unique_id])
-        except Exception:  # the others are published: nothing may fail any more
-            logger.warning("%s could not be kept as a branch.", unique_id, exc_info=True)

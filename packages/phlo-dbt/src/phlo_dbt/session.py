@@ -6,8 +6,10 @@ built. Nothing is published here; see :mod:`phlo_dbt.run`.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
@@ -17,17 +19,21 @@ from phlo.values import LoadAccount
 
 from phlo_dbt.column_metadata import select_list
 from phlo_dbt.incremental import Incoming, Landing, plan_built, plan_landing
-from phlo_dbt.manifest import table_of
+from phlo_dbt.manifest import point_sources, resolve_sources, table_nodes, table_of
+from phlo_dbt.reads import tables_named_in, tables_read_by, texts_of
+from phlo_dbt.variables import default_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import duckdb
     from phlo.lake import Lake
     from phlo.names import TableName
     from phlo.protocols import Staged, StoredTable
+    from phlo.values import TableAsset
 
+_MISSING = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 NEW_ROWS_SCHEMA = "phlo_new"
 _MACROS = (
     # The guide's models call it as a function, which DuckDB does not know.
@@ -56,31 +62,71 @@ class DuckDBTables(Protocol):
 
 @dataclass
 class DbtSession:
-    """One run of dbt.
+    """One run of dbt, whoever started it.
 
     Attributes:
-        lake: Where tables are read from and staged into.
+        open_tables: Opens the lake that tables are read from and staged into.
         folder: Scratch folder of the run.
-        nodes: The manifest's nodes by unique id, as JSON.
-        reads: Tables to make readable, if they exist.
+        assets: Tells which asset makes which table; asked once dbt connects.
+        chosen: Unique ids of the models and tests that run; ``None``: unknown, so that all tables
+            are made readable.
+        manifest: dbt's own, as the run parsed it.
+        config: dbt's configuration of the run.
+        sources: The table that each source reads, by unique id.
         staged: What the run staged so far, by unique id, in the order built.
         heads: Snapshots of the published tables that the run reads.
         batched: Models that dbt builds batch by batch, not staged yet; whether from scratch.
         connection: To the scratch database, once dbt has opened it.
         moved: Why a model's own rows, as it read them, are no longer those of its table.
         landing: Connections that compute and stage a model's rows now.
+        is_started: Whether dbt has connected.
+        on_start: Makes the scratch folder, where it is not there yet.
     """
 
-    lake: Lake
+    open_tables: Callable[[], Lake]
     folder: Path
-    nodes: Mapping[str, Mapping[str, Any]]
-    reads: Iterable[TableName]
+    assets: Callable[[], Mapping[TableName, TableAsset]]
+    chosen: Collection[str] | None = None
+    manifest: Any = None
+    config: Any = None
+    sources: dict[str, TableName] = field(default_factory=dict)
     staged: dict[str, Staged] = field(default_factory=dict)
     heads: dict[TableName, int | None] = field(default_factory=dict)
     batched: dict[str, bool] = field(default_factory=dict)
     connection: duckdb.DuckDBPyConnection | None = None
     moved: MovedHeadError | None = None
     landing: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+    is_started: bool = False
+    on_start: Callable[[], object] | None = None
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The project's tables."""
+        return self.open_tables()
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Mapping[str, Any]]:
+        """The manifest's nodes by unique id, as JSON; read once dbt has parsed them all."""
+        return {uid: node.to_dict(omit_none=False) for uid, node in self.manifest.nodes.items()}
+
+    @cached_property
+    def manifest_json(self) -> dict[str, Any]:
+        """Nodes and sources of the run's manifest, as JSON."""
+        sources = {uid: s.to_dict(omit_none=False) for uid, s in self.manifest.sources.items()}
+        return {"nodes": self.nodes, "sources": sources}
+
+    @cached_property
+    def tables(self) -> dict[str, TableName]:
+        """The table of every model, seed, snapshot and source in use, by unique id."""
+        nodes = table_nodes({"nodes": self.nodes})
+        return {**{node["unique_id"]: table_of(node) for node in nodes}, **self.sources}
+
+    @property
+    def compiled(self) -> dict[str, str]:
+        """The SQL that dbt compiled so far, by unique id."""
+        nodes = self.manifest.nodes if self.manifest is not None else {}
+        codes = {uid: getattr(node, "compiled_code", None) for uid, node in nodes.items()}
+        return {uid: code for uid, code in codes.items() if code}
 
     def interrupt(self) -> None:
         """End the queries that compute models now; dbt knows only of its own."""
@@ -102,6 +148,25 @@ class DbtSession:
             )
         return cast("DuckDBTables", self.lake.engine)
 
+    def take(self, manifest: Any, config: Any) -> None:
+        """Take the manifest and the configuration that dbt runs with."""
+        self.manifest, self.config = manifest, config
+
+    def start(self) -> None:
+        """Find what sources read and set the run's variables, when dbt connects first.
+
+        Raises:
+            AssetNotFoundError: A source maps to no table.
+        """
+        if self.is_started:
+            return
+        self.is_started = True
+        if self.on_start is not None:
+            self.on_start()
+        self.config.cli_vars.update(default_variables() | self.config.cli_vars)
+        self.sources = resolve_sources(self.manifest_json, self.assets)
+        point_sources(self.manifest, self.sources)
+
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make a new scratch database read the lake."""
         self.close()
@@ -109,12 +174,41 @@ class DbtSession:
         for statement in _MACROS:
             connection.execute(statement)
         connection.execute(sql("CREATE SCHEMA IF NOT EXISTS {s}", s=Identifier(NEW_ROWS_SCHEMA)))
-        there = set(self.lake.store.list_tables())
-        tables = {table: None for table in self.reads if table in there}
-        readable = self.engine.register(
-            connection, cast("Mapping[TableName, Staged | str | None]", tables)
-        )
+        readable = self.engine.register(connection, self._readable())
         self.heads.update({table.name: table.snapshot_id for table in readable})
+
+    def _readable(self) -> dict[TableName, Staged | str | None]:
+        """The published tables that the run may read; what is staged already is read as staged."""
+        published = self.lake.store.list_tables()
+        named = set(published)
+        if self.chosen is not None:
+            named = tables_read_by(self.nodes, self.tables, self.chosen)
+            named |= tables_named_in(texts_of(self.manifest, self.chosen), published)
+        staged: dict[TableName, Staged | str | None] = {
+            stage.table: stage for stage in self.staged.values()
+        }
+        return {**{table: None for table in published if table in named}, **staged}
+
+    def explain(self, message: str) -> str:
+        """Say of a table that DuckDB does not find how it comes about, where phlo knows it.
+
+        Args:
+            message: DuckDB's, which guesses at other tables.
+        """
+        missing = _MISSING.search(message)
+        if missing is None:
+            return message
+        there = {*self.lake.store.list_tables(), *(s.table for s in self.staged.values())}
+        for unique_id, table in self.tables.items():
+            if table.name == missing[1] and table not in there:
+                asset = self._asset_of(unique_id, table)
+                return f"{table} has no rows yet.\n\nHint: phlo materialize {asset}"
+        return message
+
+    def _asset_of(self, unique_id: str, table: TableName) -> str:
+        node = self.nodes.get(unique_id)
+        assets = {} if node else self.assets()
+        return "/".join(assets[table].asset_key) if table in assets else table.name
 
     def land(
         self,
@@ -242,25 +336,6 @@ def _with_docs(schema: pa.Schema, node: Mapping[str, Any]) -> pa.Schema:
             for f in schema
         ]
     )
-
-
-_current: list[DbtSession] = []
-
-
-@contextmanager
-def open_session(session: DbtSession) -> Iterator[DbtSession]:
-    """Make a session the one that dbt's plugin finds; dbt runs once at a time per process."""
-    _current.append(session)
-    try:
-        yield session
-    finally:
-        _current.pop()
-        session.close()
-
-
-def current_session() -> DbtSession | None:
-    """The session of the dbt run in progress."""
-    return _current[-1] if _current else None
 
 
 def quoted_relation(schema: str, identifier: str) -> Sql:

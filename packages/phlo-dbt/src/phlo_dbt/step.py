@@ -15,6 +15,7 @@ from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from phlo.audit import Audit, audit, judge_published, notify_checks
+from phlo.config import load_settings
 from phlo.errors import InvalidPartitionError, PhloError, RetriableError
 from phlo.events import LoadEvent
 from phlo.lake import open_lake
@@ -23,19 +24,21 @@ from phlo.orchestration.dagster_private import PARTITION_TAG
 from phlo.orchestration.partitions import is_date, partition_range
 from phlo.plugins import notify
 
+from phlo_dbt.lineage import LineageBudget
 from phlo_dbt.metadata import published_metadata
+from phlo_dbt.settings import DbtSettings
 from phlo_dbt.translator import CustomDbtTranslator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from phlo.checks import CheckResult
-    from phlo.config import Settings
     from phlo.lake import Lake
+    from phlo.project import Project
     from phlo.protocols import CheckSuite, Staged
 
     from phlo_dbt.manifest import DbtProject
-    from phlo_dbt.run import DbtOutcome
+    from phlo_dbt.publishing import DbtOutcome
 
     Suites = Mapping[str, Sequence[CheckSuite]]
 
@@ -61,13 +64,13 @@ class Models:
 
     Attributes:
         dbt: The project.
-        settings: Settings of core.
+        project: The phlo project.
         suites: Blocking suites by the unique id of the model they judge.
         keys: Asset keys by unique id.
     """
 
     dbt: DbtProject
-    settings: Settings
+    project: Project
     suites: Suites
     keys: Mapping[str, AssetKey]
 
@@ -95,7 +98,7 @@ class DbtStep:
         """Run what is selected of dbt in one process, then the suites selected alone."""
         chosen, outcome = self.chosen(), None
         if chosen:
-            from phlo_dbt.run import DbtOutcome
+            from phlo_dbt.publishing import DbtOutcome
 
             outcome = DbtOutcome()
             yield from self._run_or_cancel(chosen, outcome)
@@ -129,9 +132,10 @@ class DbtStep:
         try:
             variables = self.variables(running)
             run_dbt(
-                self.models.dbt,
+                self.models.dbt.workspace,
+                self.models.project,
                 self.lake,
-                ["build", *self.selection(chosen), "--vars", json.dumps(variables)],
+                ["build", *self.selection(chosen), *self._options(variables)],
                 chosen=running,
                 run_name=f"{self.context.run.run_id[:8]}-{self._attempt}",
                 judge=self._audit,
@@ -142,6 +146,12 @@ class DbtStep:
             raise
         except PhloError as exc:  # would fail again the same way
             raise Failure(description=str(exc), allow_retries=False) from exc
+
+    def _options(self, variables: Mapping[str, str]) -> list[str]:
+        settings = load_settings(DbtSettings)
+        target = ["--target", settings.target] if settings.target else []
+        full_refresh = ["--full-refresh"] if settings.full_refresh else []
+        return [*target, *full_refresh, "--vars", json.dumps({**settings.vars, **variables})]
 
     @property
     def _attempt(self) -> int:
@@ -188,7 +198,7 @@ class DbtStep:
         if days is not None:
             self._refuse_variables(chosen, ("partition_date",), f"a range, {days[0]} to {days[1]}")
             return {"min_date": days[0], "max_date": days[1]}
-        today = datetime.now(ZoneInfo(self.models.settings.timezone)).date().isoformat()
+        today = datetime.now(ZoneInfo(self.models.project.settings.timezone)).date().isoformat()
         partition = self.context.run.tags.get(PARTITION_TAG, today)
         names = ["partition_date", "min_date", "max_date"]
         variables: dict[str, str] = dict.fromkeys(names, partition)
@@ -249,10 +259,14 @@ class DbtStep:
             self.checked.setdefault(unique_id, []).extend(results)
 
     def _results(self, outcome: DbtOutcome) -> Iterator[Any]:
+        budget = LineageBudget()
         for unique_id, published in outcome.published.items():
             key = self.models.keys[unique_id]
             seconds = outcome.seconds.get(unique_id, 0.0)
-            metadata = published_metadata(self.models.dbt, unique_id, published, self.lake)
+            query = outcome.compiled.get(unique_id, "")
+            metadata = published_metadata(
+                self.models.dbt, unique_id, published, self.lake, query, budget
+            )
             yield MaterializeResult(
                 asset_key=key, metadata={**metadata, "phlo/seconds": round(seconds, 3)}
             )

@@ -7,6 +7,7 @@ from phlo.names import TableName
 from phlo_dbt import manifest as manifest_module
 from phlo_dbt.folders import DbtWorkspace
 from phlo_dbt.manifest import manifest_json
+from phlo_dbt.reads import tables_read_by
 
 
 def workspace() -> DbtWorkspace:
@@ -149,14 +150,17 @@ def test_ephemeral_models_make_no_table(dbt_project):
     assert dbt_project.rows("gold.a") == [(1,)]
 
 
-def test_the_profile_and_options_speak_to_nobody_outside(dbt_project):
-    options = workspace().arguments(profile_dir=dbt_project.root, target_dir=dbt_project.root)
-    assert "--no-version-check" in options
-    assert "--no-send-anonymous-usage-stats" in options
-    workspace().write_profile(dbt_project.root, dbt_project.root)
-    text = (dbt_project.root / "profiles.yml").read_text()
-    assert "autoinstall_known_extensions: false" in text
-    assert "autoload_known_extensions: false" in text
+def test_the_options_speak_to_nobody_outside(dbt_project):
+    assert {"--no-version-check", "--no-send-anonymous-usage-stats"} <= set(workspace().arguments())
+
+
+def test_a_profile_of_the_project_is_used_if_it_is_one_of_phlos(dbt_project):
+    assert workspace().profile == (workspace().state_dir, "phlo")
+    dbt_project.write("dbt_project.yml", "name: shop\nversion: '1.0'\nprofile: mine\n")
+    dbt_project.write("profiles.yml", "mine: {target: a, outputs: {a: {type: postgres}}}")
+    assert workspace().profile == (workspace().state_dir, "phlo")
+    dbt_project.write("profiles.yml", "mine: {target: a, outputs: {a: {type: phlo}}}")
+    assert workspace().profile == (dbt_project.dbt_dir, "mine")
 
 
 def test_marts_x_is_the_model_x_wherever_it_stands(dbt_project):
@@ -197,7 +201,8 @@ def test_a_run_finds_what_it_does_not_build_and_what_reads_itself(dbt_project):
     project = DbtProject.load(dbt_project.project.load())
 
     def read_by(*names: str) -> set[str]:
-        return {str(t) for t in project.tables_read_by([f"model.shop.{n}" for n in names])}
+        chosen = [f"model.shop.{n}" for n in names]
+        return {str(t) for t in tables_read_by(project.manifest["nodes"], project.tables, chosen)}
 
     assert read_by("daily_aggregates") == {"silver.events_cleaned"}
     assert read_by("a") == {"silver.events_cleaned"}

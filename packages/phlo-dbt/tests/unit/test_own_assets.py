@@ -94,6 +94,25 @@ def test_dbt_by_hand_fails_when_a_test_withholds_a_model(own):
     assert "stg_events was not published: the test " in done.stderr
 
 
+def test_a_broken_model_stops_nothing_but_the_runs_of_models(own, caplog):
+    assert {str(t) for t in own.project.load().tables} >= {"bronze.stg_events"}
+    own.write("models/gold/broken.sql", "select * from {{ ref('nobody') }}")
+
+    assert {str(t) for t in own.project.load().tables} >= {"bronze.stg_events"}
+    assert "nobody" in caplog.text
+    result = own.materialize("stg_events")
+    assert not result.success
+    description = result.failure_data_for_node("dbt_models").user_failure_data.description
+    assert "dbt cannot parse" in description
+    assert "nobody" in description
+
+
+def test_a_project_that_dbt_never_parsed_has_no_models_and_the_rest(own, caplog):
+    own.write("models/gold/broken.sql", "select * from {{ ref('nobody') }}")
+    assert {str(t) for t in own.project.load().tables} == {"bronze.events"}
+    assert "nobody" in caplog.text
+
+
 def test_the_written_manifest_is_of_the_users_project(own):
     assert run(own, "parse").returncode == 0
     manifest = json.loads((own.dbt_dir / "target/manifest.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Load what this failed run extracted, instead of asking the sources again.",
 )
+@click.option("--vars", "dbt_vars", metavar="JSON", help="Variables of dbt, as dbt's --vars.")
+@click.option("--full-refresh", is_flag=True, help="Build incremental dbt models from scratch.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @output_options()
 @click.pass_context
@@ -43,6 +46,8 @@ def materialize(
     select: str | None,
     partition: str | None,
     staged_run: str | None,
+    dbt_vars: str | None,
+    full_refresh: bool,
     dry_run: bool,
     output: Output,
 ) -> None:
@@ -60,6 +65,7 @@ def materialize(
     wanted = [*names, *([select] if select else [])]
     if not wanted:
         raise click.UsageError("Name an asset, or give --select.")
+    _set_dbt_options(dbt_vars, full_refresh=full_refresh)
     with output.busy("Loading the project"):
         from phlo.names import FROM_STAGED_TAG
 
@@ -82,6 +88,14 @@ def materialize(
     if output.as_json:
         output.json(summary.as_dict())
     ctx.exit(DONE if summary.is_ok else FAILED)
+
+
+def _set_dbt_options(dbt_vars: str | None, *, full_refresh: bool) -> None:
+    """Hand dbt's options to this run by the settings of phlo-dbt, which processes inherit."""
+    if dbt_vars is not None:
+        os.environ["PHLO_DBT_VARS"] = dbt_vars
+    if full_refresh:
+        os.environ["PHLO_DBT_FULL_REFRESH"] = "true"
 
 
 def run_plan(

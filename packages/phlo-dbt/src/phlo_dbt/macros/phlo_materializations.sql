@@ -2,7 +2,7 @@
     stages when dbt is done. A plain query is staged as it is. What dbt has to build step by step is
     built by dbt-duckdb's own materialization in the scratch database, hooks included, and staged
     from there. -#}
-{% materialization table, adapter='duckdb', supported_languages=['sql', 'python'] %}
+{% materialization table, adapter='phlo', supported_languages=['sql', 'python'] %}
   {%- if model.language == 'python' -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -15,12 +15,12 @@
   {{ return(phlo_stage_built(dbt.materialization_table_duckdb)) }}
 {% endmaterialization %}
 
-{% materialization view, adapter='duckdb' %}
+{% materialization view, adapter='phlo' %}
   {%- if phlo_is_plain_query() -%}{{ return(phlo_stage_query()) }}{%- endif -%}
   {{ return(phlo_stage_built(dbt.materialization_view_default)) }}
 {% endmaterialization %}
 
-{% materialization incremental, adapter='duckdb', supported_languages=['sql', 'python'] %}
+{% materialization incremental, adapter='phlo', supported_languages=['sql', 'python'] %}
   {%- if model.language == 'python' -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -36,12 +36,12 @@
   {{ return(phlo_stage_built(dbt.materialization_incremental_duckdb)) }}
 {% endmaterialization %}
 
-{% materialization snapshot, adapter='duckdb' %}
+{% materialization snapshot, adapter='phlo' %}
   {%- do phlo_copy_published() -%}
   {{ return(phlo_stage_built(dbt.materialization_snapshot_default)) }}
 {% endmaterialization %}
 
-{% materialization seed, adapter='duckdb' %}
+{% materialization seed, adapter='phlo' %}
   {%- set known = load_cached_relation(this) -%}
   {%- if known is not none -%}{% do adapter.drop_relation(known) %}{%- endif -%}
   {{ return(phlo_stage_built(dbt.materialization_seed_default)) }}
@@ -113,6 +113,23 @@
   {{ return(made) }}
 {% endmacro %}
 
+{#- The partitions that the new rows are of are replaced; without `partition_by`, the whole table. -#}
+{% macro phlo__get_incremental_insert_overwrite_sql(arguments) %}
+  {%- set columns = config.get('partition_by') or config.get('partitioned_by') or [] -%}
+  {%- set columns = [columns] if columns is string else columns -%}
+  {%- set names = get_quoted_csv(arguments.dest_columns | map(attribute='name')) -%}
+  delete from {{ arguments.target_relation }}
+  {%- if columns %} as stored where exists (
+    select 1 from {{ arguments.temp_relation }} as delivered where
+    {% for column in columns -%}
+      stored.{{ column }} is not distinct from delivered.{{ column }} {{ 'and ' if not loop.last }}
+    {%- endfor -%}
+  )
+  {%- endif %};
+  insert into {{ arguments.target_relation }} ({{ names }})
+  select {{ names }} from {{ arguments.temp_relation }}
+{% endmacro %}
+
 {% macro phlo_stage(relation) %}
   {% do adapter.store_relation('phlo', relation, [], '', 'iceberg', {
         'unique_id': model.unique_id,
@@ -155,7 +172,6 @@
   {%- set relation = load_cached_relation(this) -%}
   {{ return(
         relation is not none
-        and (relation.type == 'table' or target.type == 'duckdb')
         and model.config.materialized == 'incremental'
         and not should_full_refresh()) }}
 {% endmacro %}

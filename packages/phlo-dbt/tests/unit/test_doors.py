@@ -1,0 +1,115 @@
+"""dbt that phlo did not start: at a prompt, in an editor, by `phlo dbt`."""
+
+import pytest
+from dbt.cli.main import dbtRunner
+from phlo.names import TableName
+from phlo_dbt.command import run_command
+
+SUITE = """
+from phlo_quality import RangeCheck, phlo_quality
+
+
+@phlo_quality(table="silver.days", checks=[RangeCheck(column="n", max_value=5)])
+def days(): ...
+"""
+ALIASED = """
+{{ config(materialized='incremental' if var('inc', false) else 'table', alias=var('al', 'other')) }}
+select {{ var('n', 1) }} as n
+"""
+
+
+def plain_dbt(dbt_project, *arguments: str):
+    """Run dbt as at a prompt in the project's folder, by the profile that `phlo dbt init` wrote."""
+    run_command(["init"])
+    folder = str(dbt_project.dbt_dir)
+    quiet = ["--log-level", "none", "--no-send-anonymous-usage-stats"]
+    folders = ["--project-dir", folder, "--profiles-dir", folder]
+    return dbtRunner().invoke([*quiet, *arguments, *folders])
+
+
+def phlo_dbt(dbt_project, *arguments: str):
+    class Result:
+        success = run_command(["--log-level", "none", *arguments]) == 0
+
+    return Result
+
+
+@pytest.fixture(params=[plain_dbt, phlo_dbt])
+def door(request, dbt_project):
+    return lambda *arguments: request.param(dbt_project, *arguments)
+
+
+def write_days(dbt_project, n: int) -> None:
+    dbt_project.write("models/silver/days.sql", f"select {n} as n")
+    dbt_project.write(
+        "models/gold/read.sql", "select n, '{{ var(\"partition_date\") }}' as day from silver.days"
+    )
+    dbt_project.write(
+        "models/silver/s.yml",
+        "models: [{name: days, columns: [{name: n, data_tests: "
+        "[{accepted_values: {arguments: {values: [1, 9], quote: false}}}]}]}]",
+    )
+
+
+def test_what_passes_is_published_and_what_does_not_fails_the_command(dbt_project, door, capsys):
+    write_days(dbt_project, 1)
+    dbt_project.project.write("workflows/quality/days.py", SUITE)
+    assert door("build", "--select", "days").success
+    assert dbt_project.rows("silver.days") == [(1,)]
+    assert door("run", "--select", "read").success
+    [(n, day)] = dbt_project.rows("gold.read")
+    assert n == 1
+    assert len(day) == len("2025-01-01")
+
+    write_days(dbt_project, 2)  # refused by dbt's test
+    assert not door("build").success
+    assert "days was not published: the test accepted_values" in capsys.readouterr().err
+    write_days(dbt_project, 9)  # refused by the suite
+    assert not door("build").success
+    assert "days was not published: the check days__RangeCheck__n" in capsys.readouterr().err
+    assert dbt_project.rows("silver.days") == [(1,)]
+    assert list((dbt_project.root / ".phlo/dbt/runs").iterdir()) == []
+
+
+def test_variables_reach_the_parse(dbt_project, door):
+    dbt_project.write("models/silver/m.sql", ALIASED)
+    for n in (1, 2):
+        assert door("run", "--vars", f"{{n: {n}, inc: true, al: named}}").success
+    assert dbt_project.rows("silver.named") == [(1,), (2,)]
+    assert not dbt_project.project.lake.store.exists(TableName("silver", "other"))
+
+
+def test_commands_about_files_need_no_project_that_can_be_parsed(dbt_project, capfd):
+    dbt_project.write("models/silver/m.sql", "select * from {{ ref('nobody') }}")
+    dbt_project.write("packages.yml", "packages: [{local: ../../../own_macros}]")
+    dbt_project.project.write("own_macros/dbt_project.yml", "name: own_macros\nversion: '1.0'\n")
+    dbt_project.project.write("own_macros/macros/one.sql", "{% macro one() %}1{% endmacro %}")
+    dbt_project.write("models/silver/m.sql", "select {{ own_macros.one() }} as n")
+
+    assert run_command(["deps"]) == 0
+    assert run_command(["debug"]) == 0
+    assert run_command(["--version"]) == 0
+    assert "installed:" in capfd.readouterr().out
+    assert run_command(["run"]) == 0
+    assert dbt_project.rows("silver.m") == [(1,)]
+    assert run_command(["clean"]) == 0
+    assert run_command(["runn"]) == 2
+    assert "runn" in capfd.readouterr().err
+
+
+def test_a_table_that_is_not_loaded_names_the_command_that_loads_it(dbt_project, capfd):
+    dbt_project.write_guide()
+    assert run_command(["run", "--select", "stg_events"]) == 1
+    output = capfd.readouterr().out
+    assert "bronze.events has no rows yet" in output
+    assert "Hint: phlo materialize dlt_events" in output
+    assert "Did you mean" not in output
+
+
+def test_init_keeps_what_is_there(dbt_project):
+    before = (dbt_project.dbt_dir / "dbt_project.yml").read_text()
+    assert run_command(["init"]) == 0
+    assert (dbt_project.dbt_dir / "dbt_project.yml").read_text() == f"{before}profile: phlo\n"
+    (dbt_project.dbt_dir / "profiles.yml").write_text("mine: {}")
+    assert run_command(["init"]) == 0
+    assert (dbt_project.dbt_dir / "profiles.yml").read_text() == "mine: {}"
