@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
-import sqlglot
+import pyarrow as pa
 from phlo.config import get_settings
 from phlo.errors import QueryError
 from phlo.limits import QueryLimits
-from phlo.names import TableName
 from phlo.sql import Identifier, quote_table, sql
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.scope import traverse_scope
 
+from phlo_iceberg.read.dialect.connection import prepare
+from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_iceberg.read.state import TableState, allow_only, connect, use_object_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import pyarrow as pa
     import pyarrow.dataset as ds
+    from phlo.names import TableName
     from phlo.protocols import Staged
 
 BATCH_ROWS = 100_000
@@ -65,17 +62,22 @@ class DuckDBEngine:
         parameters: Sequence[Any] | None = None,
     ) -> pa.RecordBatchReader:
         """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
-        text, tables = translate(sql, frozenset(relations or ()), self._catalog_name)
+        parsed = parse(sql, frozenset(relations or ()), self._catalog_name)
+        states = [self._store.state(t, (at or {}).get(t)) for t in parsed.tables]
+        schemas = {s.name: s.arrow_schema for s in states}
+        schemas |= {name: rows.schema for name, rows in (relations or {}).items()}
+        query = translate(parsed, schemas, parameters)
         connection = connect(self._limits)
-        states = self.register(
-            connection, {t: (at or {}).get(t) for t in tables}, relations=relations
-        )
-        connection.execute("SET integer_division = true")
+        self._make_readable(connection, states, relations or {})
+        prepare(connection, query.uses)
         allow_only(connection, states)
         try:
-            return self._limits.read(connection, text, parameters or None, BATCH_ROWS)
+            reader = self._limits.read(
+                connection, query.sql, list(parameters) if parameters else None, BATCH_ROWS
+            )
+            return _with_query(reader, sql)
         except duckdb.Error as exc:
-            raise QueryError(f"The query failed: {exc}", got=sql, expected="valid SQL") from exc
+            raise _query_error(exc, sql) from exc
 
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
         """Names and types of a table's columns, in order."""
@@ -83,7 +85,7 @@ class DuckDBEngine:
 
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
         """The tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
-        return set(translate(sql, frozenset(relations), self._catalog_name)[1])
+        return set(parse(sql, frozenset(relations), self._catalog_name).tables)
 
     def register(
         self,
@@ -102,12 +104,20 @@ class DuckDBEngine:
         Returns:
             The states now readable.
         """
-        for name, rows in (relations or {}).items():
-            connection.register(name, rows)
         states = [self._store.state(name, at) for name, at in tables.items()]
+        self._make_readable(connection, states, relations or {})
+        return states
+
+    def _make_readable(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        states: Sequence[TableState],
+        relations: Mapping[str, ds.Dataset],
+    ) -> None:
+        for name, rows in relations.items():
+            connection.register(name, rows)
         for state in states:
             self._create_view(connection, state)
-        return states
 
     def _create_view(self, connection: duckdb.DuckDBPyConnection, state: TableState) -> None:
         use_object_store(connection, state.io, state.metadata.location)
@@ -120,81 +130,17 @@ class DuckDBEngine:
         )
 
 
-@lru_cache(maxsize=64)  # an audit asks for the tables of each query that it runs
-def translate(
-    text: str, relations: frozenset[str], catalog: str
-) -> tuple[str, frozenset[TableName]]:
-    """DuckDB's text of one SELECT in Trino's dialect, and the tables that it reads.
+def _with_query(reader: pa.RecordBatchReader, text: str) -> pa.RecordBatchReader:
+    """Name the query in errors that its rows raise while they are read."""
 
-    Raises:
-        QueryError: It cannot be parsed, is no SELECT, or reads what is no table of the catalog.
-    """
-    statement = parse_select(text)
-    tables = find_tables(statement, relations, catalog)
-    return statement.sql(dialect="duckdb"), frozenset(tables)
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except (duckdb.Error, pa.ArrowException, OSError) as exc:
+            raise _query_error(exc, text) from exc
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
-def parse_select(text: str) -> exp.Query:
-    """Parse one SELECT in Trino's dialect.
-
-    Raises:
-        QueryError: It is not SQL, not one statement, or not a SELECT.
-    """
-    try:
-        statements = [s for s in sqlglot.parse(text, read="trino") if s is not None]
-    except SqlglotError as exc:
-        raise QueryError(
-            f"The query cannot be parsed: {exc}", got=text, expected="SQL in Trino's dialect"
-        ) from exc
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise QueryError(
-            "A query is one SELECT.", got=text, expected="one statement that only reads"
-        )
-    return statements[0]
-
-
-def find_tables(statement: exp.Query, relations: frozenset[str], catalog: str) -> set[TableName]:
-    """The tables a statement reads; their catalog part is taken off in place.
-
-    Raises:
-        QueryError: A name without namespace that is no relation, or of another catalog.
-    """
-    found: set[TableName] = set()
-    for scope in traverse_scope(statement):
-        for source in scope.tables:
-            if _is_local(source, scope.sources, relations):
-                continue
-            found.add(_table_name(source, catalog))
-    return found
-
-
-def _is_local(source: exp.Table, sources: Mapping[str, object], relations: frozenset[str]) -> bool:
-    if isinstance(source.this, exp.Func | exp.Anonymous):
-        raise QueryError(
-            f"A query reads tables of the catalog, not {source.this.sql(dialect='trino')}.",
-            got=source.sql(dialect="trino"),
-            expected="namespace.table",
-        )
-    if source.db:
-        return False
-    is_cte = not isinstance(sources.get(source.alias_or_name), exp.Table)
-    return is_cte or source.name in relations
-
-
-def _table_name(source: exp.Table, catalog: str) -> TableName:
-    if not source.db:
-        raise QueryError(
-            f"Table {source.name!r} has no namespace.",
-            got=repr(source.name),
-            expected="namespace.table",
-            hint=f"Write bronze.{source.name}, or the namespace it is in.",
-        )
-    if source.catalog:
-        if source.catalog not in (catalog, "iceberg"):
-            raise QueryError(
-                f"There is no catalog {source.catalog!r}.",
-                got=source.sql(dialect="trino"),
-                expected=f"a table of the catalog {catalog!r}",
-            )
-        source.set("catalog", None)
-    return TableName(source.db, source.name)
+def _query_error(exc: Exception, text: str) -> QueryError:
+    return QueryError(f"The query failed: {exc}", got=text, expected="valid SQL")

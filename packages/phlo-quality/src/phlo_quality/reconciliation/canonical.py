@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ def row_hash(
     """
     text = Sql(" || ".join(_part(rows, others, name) for name in columns) or "''")
     if algorithm == "xxhash64" and dialect == "duckdb":
-        return sql("hash({text})", text=text)
+        return sql("phlo_hash({text})", text=text)
     return sql("{f}(to_utf8({text}))", f=Sql(algorithm), text=text)
 
 
@@ -118,15 +119,15 @@ def _exact_number(column: Identifier, ours: pa.DataType) -> Sql:
 
     A decimal with a fraction is written as the double of the same value, where there is one.
     """
-    whole = sql("CAST(CAST({c} AS DECIMAL(38, 0)) AS VARCHAR)", c=column)
+    whole = sql("CAST(CAST({c} AS BIGINT) AS VARCHAR)", c=column)
     as_double = sql("CAST(CAST({c} AS DOUBLE) AS VARCHAR)", c=column)
     if pa.types.is_integer(ours):
         return whole
     if pa.types.is_floating(ours):
-        is_whole = sql("{c} = floor({c}) AND abs({c}) < {limit}", c=column, limit=1e37)
+        is_whole = sql("{c} = floor({c}) AND abs({c}) < {limit}", c=column, limit=_BIGINT_LIMIT)
         fraction = as_double
     else:
-        is_whole = sql("{c} = floor({c})", c=column)
+        is_whole = sql("{c} = floor({c}) AND abs({c}) < {limit}", c=column, limit=Decimal(2**63))
         fraction = sql(
             "CASE WHEN CAST(CAST({c} AS DOUBLE) AS DECIMAL(38, {s})) = {c} THEN {d} "
             "ELSE CAST({c} AS VARCHAR) END",
@@ -135,6 +136,11 @@ def _exact_number(column: Identifier, ours: pa.DataType) -> Sql:
             d=as_double,
         )
     return sql("CASE WHEN {w} THEN {n} ELSE {f} END", w=is_whole, n=whole, f=fraction)
+
+
+_BIGINT_LIMIT = 2.0**63
+"""The first double that is no bigint. Trino casts a double to a bigint with all its digits, and to
+a decimal with those that it is written with."""
 
 
 def _scale(kind: pa.DataType) -> int:

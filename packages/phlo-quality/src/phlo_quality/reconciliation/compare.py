@@ -64,8 +64,7 @@ class Tolerance:
         if is_number and not self.share and not self.absolute:
             return sql(
                 "({unequal} OR abs(CAST({s} AS DOUBLE)) >= {limit} AND "
-                "try_cast({s} AS DECIMAL(38, 0)) IS DISTINCT FROM "
-                "try_cast({t} AS DECIMAL(38, 0)))",
+                "try_cast({s} AS BIGINT) IS DISTINCT FROM try_cast({t} AS BIGINT))",
                 unequal=unequal,
                 limit=_EXACT_LIMIT,
                 s=source,

@@ -1,0 +1,276 @@
+"""Trino's SQL as a tree in which every function keeps the name that its author wrote.
+
+sqlglot's own reading of functions is made for writing other dialects, and forgets what it takes for
+the same: ``DECIMAL '1.5'`` and ``CAST('1.5' AS DECIMAL)``, or ``extract(dow ...)`` and how weeks
+begin. So function names and literals with a type are marked among the tokens, and sqlglot
+parses the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from phlo.errors import QueryError
+from sqlglot import TokenType, exp
+from sqlglot.dialects.trino import Trino
+from sqlglot.errors import SqlglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlglot.tokenizer_core import Token
+
+    from phlo_iceberg.read.dialect.values import Node
+
+
+MARK = "f$"
+"""Before the name of a function that sqlglot leaves alone."""
+
+LITERAL = "literal of a type"
+"""Name of the function for ``DATE '2025-01-15'``: the type's name and the text."""
+
+PARAMETER = "parameter of the query"
+
+_TRINO = Trino()
+_TRINO.INDEX_OFFSET = 0  # pyright: ignore[reportAttributeAccessIssue] - subscripts as written
+_KEEP_SYNTAX = frozenset(
+    [
+        "cast",
+        "try_cast",
+        "extract",
+        "substring",
+        "trim",
+        "position",
+        "json_value",
+        "json_query",
+        "json_object",
+        "normalize",
+        "listagg",
+        "if",
+        "exists",
+        "values",
+        "unnest",
+        "in",
+        "any",
+        "all",
+        "some",
+        "over",
+        "filter",
+        "within",
+        "as",
+        "and",
+        "or",
+        "not",
+        "on",
+        "using",
+        "bernoulli",
+        "system",
+        "select",
+        "from",
+        "where",
+        "when",
+        "then",
+        "else",
+        "case",
+        "between",
+        "like",
+        "grouping_sets",
+        "sets",
+        "cube",
+        "rollup",
+        "by",
+        "lateral",
+        "group",
+        "with",
+        "array",
+        "interval",
+        "table",
+        "is",
+        "distinct",
+        "union",
+        "intersect",
+        "except",
+        "end",
+        "order",
+        "partition",
+    ]
+)
+_LITERAL_TYPES = frozenset(
+    [
+        "decimal",
+        "date",
+        "timestamp",
+        "time",
+        "char",
+        "varchar",
+        "double",
+        "real",
+        "bigint",
+        "integer",
+        "int",
+        "smallint",
+        "tinyint",
+        "boolean",
+        "uuid",
+        "json",
+    ]
+)
+
+
+def parse_select(text: str) -> exp.Query:
+    """Parse one SELECT in Trino's dialect.
+
+    Raises:
+        QueryError: It is not SQL, not one statement, or not a SELECT.
+    """
+    try:
+        tokens = list(_marked(_TRINO.tokenize(_apart(text))))
+        statements = [s for s in _TRINO.parser().parse(tokens, text) if s is not None]
+    except SqlglotError as exc:
+        raise QueryError(
+            f"The query cannot be parsed: {_without_colours(exc)}",
+            got=text,
+            expected="SQL in Trino's dialect",
+        ) from exc
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise QueryError(
+            "A query is one SELECT.", got=text, expected="one statement that only reads"
+        )
+    for alias in statements[0].find_all(exp.TableAlias):
+        if alias.name.startswith(MARK):
+            alias.set("this", exp.to_identifier(alias.name.removeprefix(MARK)))
+    return statements[0]
+
+
+_EXPONENT = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<number>\b\d+\.?\d*[eE]\d+)(?=[+-])""",
+    re.S,
+)
+
+
+def _apart(text: str) -> str:
+    """Put a space after ``1e0`` where an operator follows: sqlglot takes that for its exponent."""
+    return _EXPONENT.sub(lambda m: m[0] + " " if m["number"] else m[0], text)
+
+
+def _without_colours(exc: SqlglotError) -> str:
+    return str(exc).replace("\x1b[4m", "").replace("\x1b[0m", "").replace(MARK, "")
+
+
+def as_written(node: Node) -> str:
+    """A part of a query in Trino's dialect, for messages."""
+    text = node.sql(dialect="trino", normalize_functions=False)
+    text = re.sub(rf"{re.escape(MARK + LITERAL)}\('(\w+)', ", r"\1(", text).replace(MARK, "")
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _marked(tokens: Sequence[Token]) -> Iterator[Token]:
+    in_type: int | None = None
+    depth = parameters = 0
+    casts: list[int] = []
+    after: Token | None
+    for number, token in enumerate(tokens):
+        after = tokens[number + 1] if number + 1 < len(tokens) else None
+        name = token.text.lower()
+        previous = tokens[number - 1] if number else None
+        if token.token_type is TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type is TokenType.R_PAREN:
+            depth -= 1
+            if casts and depth < casts[-1]:
+                casts.pop()
+                in_type = None
+        elif name in ("cast", "try_cast") and _opens(after):
+            casts.append(depth + 1)
+        elif token.token_type is TokenType.ALIAS and casts and depth == casts[-1]:
+            in_type = depth
+        elif in_type is None and _is_typed_literal(name, token, after):
+            yield from _literal_call(token)
+            continue
+        elif token.token_type is TokenType.DCOLON:
+            raise QueryError(
+                "'::' is not in Trino's dialect.",
+                got=f"'::' in line {token.line}, column {token.col}",
+                expected="CAST(value AS type)",
+                hint="Write CAST(... AS ...).",
+            )
+        elif token.token_type is TokenType.PLACEHOLDER:
+            parameters += 1
+            yield from _parameter_call(token, parameters)
+            continue
+        elif (
+            in_type is None
+            and not _ends_a_value(previous)
+            and _is_function(name, token, after, tokens[number + 2 : number + 3])
+        ):
+            yield _as_name(token, MARK + name)
+            continue
+        if (
+            in_type is None
+            and previous is not None
+            and _is_typed_literal(previous.text.lower(), previous, token)
+        ):
+            yield token
+            yield _copy(token, TokenType.R_PAREN, ")")
+            continue
+        yield token
+
+
+def _ends_a_value(token: Token | None) -> bool:
+    """Whether a name after the token is an alias, with names of columns in parentheses."""
+    ends = (TokenType.R_PAREN, TokenType.ALIAS, TokenType.VAR, TokenType.IDENTIFIER)
+    return token is not None and token.token_type in ends
+
+
+def _parameter_call(token: Token, number: int) -> Iterator[Token]:
+    """The second ``?`` becomes ``f$parameter(2)``."""
+    yield _as_name(token, MARK + PARAMETER)
+    yield _copy(token, TokenType.L_PAREN, "(")
+    yield _copy(token, TokenType.NUMBER, str(number))
+    yield _copy(token, TokenType.R_PAREN, ")")
+
+
+def _literal_call(token: Token) -> Iterator[Token]:
+    """``DATE`` before a text becomes ``f$literal of a type('date',``."""
+    yield _as_name(token, MARK + LITERAL)
+    yield _copy(token, TokenType.L_PAREN, "(")
+    yield _copy(token, TokenType.STRING, token.text.lower())
+    yield _copy(token, TokenType.COMMA, ",")
+
+
+def _is_typed_literal(name: str, token: Token, after: Token | None) -> bool:
+    is_name = token.token_type not in (TokenType.IDENTIFIER, TokenType.STRING)
+    return (
+        is_name
+        and name in _LITERAL_TYPES
+        and after is not None
+        and after.token_type is TokenType.STRING
+    )
+
+
+def _is_function(name: str, token: Token, after: Token | None, rest: Sequence[Token]) -> bool:
+    if not _opens(after) or token.token_type not in _TRINO.parser_class.FUNC_TOKENS:
+        return False
+    if name == "grouping":
+        return not (rest and rest[0].token_type is TokenType.L_PAREN)
+    if name == "filter":
+        return not (rest and rest[0].token_type is TokenType.WHERE)
+    return (
+        name not in _KEEP_SYNTAX
+        and " " not in name
+        and token.text.replace("_", "").isalnum()
+        and token.token_type is not TokenType.NUMBER
+    )
+
+
+def _opens(token: Token | None) -> bool:
+    return token is not None and token.token_type is TokenType.L_PAREN
+
+
+def _as_name(token: Token, text: str) -> Token:
+    return _copy(token, TokenType.VAR, text)
+
+
+def _copy(token: Token, token_type: TokenType, text: str) -> Token:
+    return type(token)(token_type, text, token.line, token.col, token.start, token.end)

@@ -1,0 +1,1402 @@
+"""Functions of Trino that neither DuckDB's functions nor macros make, in Python.
+
+DuckDB calls them for each row in which no argument is null.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import re
+import struct
+import unicodedata
+import zlib
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    InvalidOperation,
+)
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qsl, quote_plus, unquote, unquote_plus, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXACT = Context(prec=120)
+
+
+class TrinoError(ValueError):
+    """An error as Trino names it."""
+
+
+@dataclass(frozen=True)
+class PythonFunction:
+    """A function and its types in DuckDB."""
+
+    function: Callable[..., Any]
+    parameters: tuple[str, ...]
+    returns: str
+
+
+FUNCTIONS: dict[str, PythonFunction] = {}
+
+
+def _register(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Name a function's types, as in ``VARCHAR, BIGINT -> VARCHAR``."""
+    parameters, _, returns = signature.partition(" -> ")
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        kinds = tuple(p.strip() for p in parameters.split(",") if p.strip())
+        FUNCTIONS[function.__name__] = PythonFunction(function, kinds, returns)
+        return function
+
+    return add
+
+
+# Numbers
+
+
+def _quantize(number: Decimal, digits: int, rounding: str) -> str:
+    return f"{number.quantize(Decimal(1).scaleb(-digits), rounding, EXACT):f}"
+
+
+@_register("VARCHAR, VARCHAR, INTEGER -> VARCHAR")
+def decimal_quotient(a: str, b: str, digits: int) -> str:
+    if not Decimal(b):
+        raise TrinoError("DIVISION_BY_ZERO: Division by zero")
+    return _quantize(EXACT.divide(Decimal(a), Decimal(b)), digits, ROUND_HALF_UP)
+
+
+@_register("VARCHAR, VARCHAR, INTEGER -> VARCHAR")
+def decimal_remainder(a: str, b: str, digits: int) -> str:
+    if not Decimal(b):
+        raise TrinoError("DIVISION_BY_ZERO: Division by zero")
+    return _quantize(EXACT.remainder(Decimal(a), Decimal(b)), digits, ROUND_HALF_UP)
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def decimal_product(a: str, b: str) -> str:
+    return f"{EXACT.multiply(Decimal(a), Decimal(b)):f}"
+
+
+@_register("VARCHAR, VARCHAR, INTEGER -> VARCHAR")
+def decimal_average(total: str, count: str, digits: int) -> str:
+    return _quantize(EXACT.divide(Decimal(total), Decimal(count)), digits, ROUND_HALF_UP)
+
+
+def _rounded(rounding: str) -> Callable[[str, int], str]:
+    def apply(text: str, digits: int) -> str:
+        number = Decimal(text)
+        scale = -int(number.as_tuple().exponent)
+        return f"{number.quantize(Decimal(1).scaleb(-min(digits, scale)), rounding, EXACT):f}"
+
+    return apply
+
+
+for _name, _rounding in {
+    "round_decimal": ROUND_HALF_UP,
+    "truncate_decimal": ROUND_DOWN,
+    "floor_decimal": ROUND_FLOOR,
+    "ceil_decimal": ROUND_CEILING,
+}.items():
+    FUNCTIONS[_name] = PythonFunction(_rounded(_rounding), ("VARCHAR", "INTEGER"), "VARCHAR")
+
+
+@_register("BIGINT, INTEGER -> BIGINT")
+def round_whole(x: int, digits: int) -> int:
+    return int(Decimal(x).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, EXACT))
+
+
+@_register("DOUBLE, INTEGER -> DOUBLE")
+def round_double(x: float, digits: int) -> float:
+    if not math.isfinite(x):
+        return x
+    factor = 10.0**digits
+    scaled = x * factor
+    if not math.isfinite(scaled):
+        return x
+    return math.copysign(math.floor(abs(scaled) + 0.5) / factor, x)
+
+
+def _float_function(function: Callable[..., float]) -> Callable[..., float]:
+    def apply(*arguments: float) -> float:
+        try:
+            return function(*arguments)
+        except OverflowError:
+            return math.inf
+        except (ValueError, ZeroDivisionError):
+            return math.nan
+
+    return apply
+
+
+for _name in ("sin", "cos", "tan", "asin", "acos", "atan"):
+    FUNCTIONS[f"{_name}_double"] = PythonFunction(
+        _float_function(getattr(math, _name)), ("DOUBLE",), "DOUBLE"
+    )
+FUNCTIONS["atan2_double"] = PythonFunction(math.atan2, ("DOUBLE", "DOUBLE"), "DOUBLE")
+
+
+@_register("DOUBLE -> DOUBLE")
+def radians_double(x: float) -> float:
+    return x * 0.017453292519943295
+
+
+@_register("DOUBLE -> DOUBLE")
+def degrees_double(x: float) -> float:
+    return x * 57.29577951308232
+
+
+@_register("DOUBLE, DOUBLE -> DOUBLE")
+def power_double(x: float, y: float) -> float:
+    try:
+        result = math.pow(x, y)
+    except OverflowError:
+        return -math.inf if x < 0 and y % 2 == 1 else math.inf
+    except ValueError:
+        return math.inf if x == 0 else math.nan
+    return math.nan if abs(x) == 1 and (math.isinf(y) or math.isnan(y)) else result
+
+
+@_register("DOUBLE, DOUBLE, DOUBLE, BIGINT -> BIGINT")
+def width_bucket(x: float, low: float, high: float, count: int) -> int:
+    if (
+        count <= 0
+        or math.isnan(x)
+        or not math.isfinite(low)
+        or not math.isfinite(high)
+        or low == high
+    ):
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: bucket bounds")
+    first, last = min(low, high), max(low, high)
+    if x < first:
+        result = 0
+    elif x >= last:
+        result = count + 1
+    else:
+        result = int(count * (x - first) / (last - first) + 1)
+    return result if low < high else count - result + 1
+
+
+@_register("DOUBLE, DOUBLE[] -> BIGINT")
+def width_bucket_of(x: float, bins: list[float]) -> int:
+    return sum(1 for bound in bins if bound <= x)
+
+
+@_register("DOUBLE -> DOUBLE")
+def cbrt_double(x: float) -> float:
+    if not math.isfinite(x) or not x:
+        return x
+    root = EXACT.power(Decimal(abs(x)), EXACT.divide(Decimal(1), Decimal(3)))
+    return math.copysign(float(root), x)
+
+
+@dataclass
+class _Moments:
+    """Running means and sums of squares, as Trino keeps them."""
+
+    count: int = 0
+    mean_x: float = 0.0
+    mean_y: float = 0.0
+    c2: float = 0.0
+    m2_x: float = 0.0
+    m2_y: float = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        self.count += 1
+        delta_x, old_y = x - self.mean_x, self.mean_y
+        self.mean_x += delta_x / self.count
+        delta_y = y - old_y
+        self.mean_y += delta_y / self.count
+        self.c2 += delta_x * (y - self.mean_y)
+        self.m2_x += delta_x * (x - self.mean_x)
+        self.m2_y += delta_y * (y - self.mean_y)
+
+
+def _moments(ys: list[float], xs: list[float]) -> _Moments:
+    moments = _Moments()
+    for x, y in zip(xs, ys, strict=True):
+        moments.add(x, y)
+    return moments
+
+
+@_register("DOUBLE[], DOUBLE[] -> DOUBLE")
+def covariance_of(ys: list[float], xs: list[float]) -> float | None:
+    m = _moments(ys, xs)
+    return m.c2 / m.count if m.count else None
+
+
+@_register("DOUBLE[], DOUBLE[] -> DOUBLE")
+def sample_covariance_of(ys: list[float], xs: list[float]) -> float | None:
+    m = _moments(ys, xs)
+    return m.c2 / (m.count - 1) if m.count > 1 else None
+
+
+@_register("DOUBLE[], DOUBLE[] -> DOUBLE")
+def slope_of(ys: list[float], xs: list[float]) -> float | None:
+    m = _moments(ys, xs)
+    return m.c2 / m.m2_x if m.m2_x else None
+
+
+@_register("DOUBLE[], DOUBLE[] -> DOUBLE")
+def intercept_of(ys: list[float], xs: list[float]) -> float | None:
+    m = _moments(ys, xs)
+    return m.mean_y - m.c2 / m.m2_x * m.mean_x if m.m2_x else None
+
+
+@_register("VARCHAR, BIGINT -> BIGINT")
+def from_base(text: str, radix: int) -> int:
+    try:
+        return int(text, radix) if "_" not in text and text == text.strip() else int("x", 2)
+    except ValueError as exc:
+        raise TrinoError(
+            f"INVALID_FUNCTION_ARGUMENT: Not a valid base-{radix} number: {text}"
+        ) from exc
+
+
+@_register("BIGINT, BIGINT -> VARCHAR")
+def to_base(number: int, radix: int) -> str:
+    if not 2 <= radix <= 36:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Radix must be between 2 and 36")
+    digits, rest = "", abs(number)
+    while rest or not digits:
+        rest, digit = divmod(rest, radix)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return "-" + digits if number < 0 else digits
+
+
+def _signed(number: int, bits: int) -> int:
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if number >> (bits - 1) else number
+
+
+@_register("BIGINT, INTEGER, INTEGER -> BIGINT")
+def shift_left(x: int, n: int, bits: int) -> int:
+    return _signed(x << n, bits)
+
+
+@_register("BIGINT, INTEGER, INTEGER -> BIGINT")
+def shift_right(x: int, n: int, bits: int) -> int:
+    return _signed((x & ((1 << bits) - 1)) >> n, bits) if n < bits else 0
+
+
+@_register("BIGINT, BIGINT -> BIGINT")
+def bit_count_of(x: int, bits: int) -> int:
+    if not 2 <= bits <= 64 or not -(1 << (bits - 1)) <= x < 1 << (bits - 1):
+        raise TrinoError(
+            "INVALID_FUNCTION_ARGUMENT: Number must be representable with the bits specified"
+        )
+    return (x & ((1 << bits) - 1)).bit_count()
+
+
+_UNITS = {
+    u: 1 << (10 * n) for n, u in enumerate(["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"])
+}
+
+
+@_register("VARCHAR -> VARCHAR")
+def parse_data_size(text: str) -> str:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-zA-Z]+)", text)
+    if not match or match[2] not in _UNITS:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid data size: '{text}'")
+    return str(int(Decimal(match[1]) * _UNITS[match[2]]))
+
+
+# Casts
+
+
+@_register("VARCHAR, VARCHAR -> BIGINT")
+def parse_integer(text: str, kind: str) -> int:
+    stripped = text.strip(" ")
+    if not re.fullmatch(r"[+-]?\d+", stripped) or not -(2**63) <= int(stripped) < 2**63:
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{text}' to {kind.upper()}")
+    return int(stripped)
+
+
+@_register("VARCHAR, VARCHAR -> DOUBLE")
+def parse_double(text: str, kind: str) -> float:
+    stripped = text.strip()
+    if re.fullmatch(
+        r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[dDfF]?", stripped
+    ):
+        return float(stripped.rstrip("dDfF") if stripped[-1] in "dDfF" else stripped)
+    raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{text}' to {kind.upper()}")
+
+
+def _decimal_kind(kind: str) -> tuple[int, int]:
+    precision, scale = (int(n) for n in kind[8:-1].split(","))
+    return precision, scale
+
+
+def _as_decimal(number: Decimal, kind: str, shown: str) -> str:
+    precision, scale = _decimal_kind(kind)
+    rounded = number.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
+    if abs(rounded) >= Decimal(10) ** (precision - scale):
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{shown}' to {kind.upper()}")
+    return f"{rounded:f}"
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def parse_decimal(text: str, kind: str) -> str:
+    if not re.fullmatch(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", text):
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{text}' to {kind.upper()}")
+    try:
+        return _as_decimal(Decimal(text), kind, text)
+    except InvalidOperation as exc:
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{text}' to {kind.upper()}") from exc
+
+
+@_register("DOUBLE, VARCHAR -> VARCHAR")
+def double_digits(x: float, kind: str) -> str:
+    if not math.isfinite(x) or abs(x) > 1e40:
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast {x} to {kind.upper()}")
+    return _as_decimal(Decimal(repr(x)), kind, repr(x))
+
+
+@_register("VARCHAR -> DATE")
+def parse_date(text: str) -> date:
+    match = re.fullmatch(r"[ ]*([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})[ ]*", text)
+    try:
+        return date(int(match[1]), int(match[2]), int(match[3])) if match else date(0, 0, 0)
+    except ValueError as exc:
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Value cannot be cast to date: {text}") from exc
+
+
+_TIMESTAMP = re.compile(
+    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
+    r"(?: ([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,12}))?)?"
+    r"(?: ?(?:[A-Za-z_]+(?:/[A-Za-z_+\-0-9]+)*|[+-][0-9]{2}:[0-9]{2}))?)?"
+)
+
+
+@_register("VARCHAR -> TIMESTAMP")
+def parse_timestamp(text: str) -> datetime:
+    match = _TIMESTAMP.fullmatch(text.strip(" "))
+    year, month, day, hour, minute, second = (
+        int(match[n] or 0) if match else 0 for n in range(1, 7)
+    )
+    try:
+        moment = datetime(year, month, day, hour, minute, second)
+    except ValueError as exc:
+        raise TrinoError(
+            f"INVALID_CAST_ARGUMENT: Value cannot be cast to timestamp: {text}"
+        ) from exc
+    nanos = int(((match and match[7]) or "0").ljust(9, "0")[:9])
+    return moment + timedelta(microseconds=(nanos + 500) // 1000)
+
+
+def _java_text(x: float, digits: str) -> str:
+    if math.isnan(x):
+        return "NaN"
+    if math.isinf(x):
+        return "Infinity" if x > 0 else "-Infinity"
+    number = Decimal(digits)
+    sign = "-" if math.copysign(1, x) < 0 else ""
+    if not number:
+        return f"{sign}0E0"
+    _, parts, exponent = number.as_tuple()
+    text = "".join(map(str, parts)).rstrip("0")
+    power = len(parts) - 1 + int(exponent)
+    return f"{sign}{text[0]}.{text[1:] or '0'}E{power}"
+
+
+@_register("DOUBLE -> VARCHAR")
+def double_to_text(x: float) -> str:
+    return _java_text(x, repr(x))
+
+
+@_register("REAL -> VARCHAR")
+def real_to_text(x: float) -> str:
+    if not math.isfinite(x):
+        return _java_text(x, "0")
+    return _java_text(x, f"{x:.6e}")
+
+
+# Text
+
+
+@_register("VARCHAR -> VARCHAR")
+def upper_text(text: str) -> str:
+    return "".join(u if len(u := c.upper()) == 1 else c for c in text)
+
+
+@_register("VARCHAR -> VARCHAR")
+def reverse_text(text: str) -> str:
+    return text[::-1]
+
+
+_SPACES = " \t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u2028\u2029\u205f\u3000"
+
+
+@_register("VARCHAR -> VARCHAR")
+def trim_text(text: str) -> str:
+    return text.strip(_SPACES)
+
+
+@_register("VARCHAR -> VARCHAR")
+def ltrim_text(text: str) -> str:
+    return text.lstrip(_SPACES)
+
+
+@_register("VARCHAR -> VARCHAR")
+def rtrim_text(text: str) -> str:
+    return text.rstrip(_SPACES)
+
+
+@_register("VARCHAR, VARCHAR, VARCHAR -> VARCHAR")
+def replace_text(text: str, old: str, new: str) -> str:
+    return text.replace(old, new)
+
+
+@_register("VARCHAR, VARCHAR, BIGINT -> BIGINT")
+def nth_position(text: str, part: str, n: int) -> int:
+    if n == 0:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: 'instance' must not be 0")
+    if not part:
+        return 1
+    at = -1 if n > 0 else len(text) + 1
+    for _ in range(abs(n)):
+        at = (
+            text.find(part, at + 1)
+            if n > 0
+            else text.rfind(part, 0, at - 1 + len(part))
+            if at > 0
+            else -1
+        )
+        if at < 0:
+            return 0
+    return at + 1
+
+
+@_register("VARCHAR, VARCHAR, BIGINT -> VARCHAR[]")
+def split_limited(text: str, delimiter: str, limit: int) -> list[str]:
+    if limit <= 0 or not delimiter:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Limit must be positive")
+    return text.split(delimiter, limit - 1)
+
+
+@_register("VARCHAR, VARCHAR, VARCHAR -> MAP(VARCHAR, VARCHAR)")
+def split_to_map(text: str, entry: str, pair: str) -> list[tuple[str, str]]:
+    result: dict[str, str] = {}
+    for part in filter(None, text.split(entry)):
+        key, separator, value = part.partition(pair)
+        if not separator or key in result:
+            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Bad input or duplicate key: {part}")
+        result[key] = value
+    return list(result.items())
+
+
+@_register("VARCHAR, VARCHAR -> BIGINT")
+def levenshtein_of(a: str, b: str) -> int:
+    row = list(range(len(b) + 1))
+    for n, left in enumerate(a, 1):
+        before, row[0] = row[0], n
+        for m, right in enumerate(b, 1):
+            before, row[m] = row[m], min(row[m] + 1, row[m - 1] + 1, before + (left != right))
+    return row[-1]
+
+
+@_register("VARCHAR, VARCHAR -> BIGINT")
+def hamming_of(a: str, b: str) -> int:
+    if len(a) != len(b):
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: The input strings must have the same length")
+    return sum(left != right for left, right in zip(a, b, strict=True))
+
+
+@_register("VARCHAR -> VARCHAR")
+def soundex(text: str) -> str:
+    if not text:
+        return ""
+    if not text.isascii() or not text.isalpha():
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: The character is not mapped")
+    codes = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "01230120022455012623010202", strict=True))
+    letters = text.upper()
+    result, last = letters[0], codes[letters[0]]
+    for letter in letters[1:]:
+        code = codes[letter]
+        if letter in "HW":
+            continue
+        if code != "0" and code != last:
+            result += code
+        last = code
+    return (result + "000")[:4]
+
+
+@_register("VARCHAR -> BOOLEAN")
+def luhn_check(text: str) -> bool:
+    if not text:
+        return False
+    if not text.isdigit():
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Input contains non-digit characters")
+    total = 0
+    for place, letter in enumerate(reversed(text)):
+        digit = int(letter) * (1 + place % 2)
+        total += digit - 9 if digit > 9 else digit
+    return total % 10 == 0
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def normalize_text(text: str, form: str) -> str:
+    return unicodedata.normalize(form, text)  # pyright: ignore[reportArgumentType]
+
+
+_FORMAT = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
+
+
+@_register("VARCHAR, VARCHAR[] -> VARCHAR")
+def format_text(form: str, arguments: list[str | None]) -> str:
+    number = iter(range(len(arguments)))
+
+    def one(match: re.Match[str]) -> str:
+        if match[5] == "%":
+            return "%"
+        if match[5] == "n":
+            return "\n"
+        place = int(match[1]) - 1 if match[1] else next(number)
+        return _format_one(match, arguments[place])
+
+    try:
+        return _FORMAT.sub(one, form)
+    except (StopIteration, IndexError, ValueError) as exc:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid format string: {form}") from exc
+
+
+def _format_one(match: re.Match[str], argument: str | None) -> str:
+    flags, width, precision, letter = match[2], match[3], match[4], match[5]
+    kind, _, text = (argument or "varchar:null").partition(":")
+    if any(flag in flags for flag in "(#"):
+        raise ValueError(flags)
+    if letter in "sS":
+        shown = _format_text(kind, text)
+        shown = shown[: int(precision)] if precision else shown
+        shown = shown.upper() if letter == "S" else shown
+    elif letter in "dfeExX":
+        shown = _format_number(kind, text, letter, flags, precision)
+    elif letter in "bB":
+        shown = text
+    else:
+        raise ValueError(letter)
+    size = int(width or 0)
+    if "-" in flags:
+        return shown.ljust(size)
+    if "0" in flags and letter not in "sS":
+        sign = shown[0] if shown[0] in "+- " else ""
+        return sign + shown[len(sign) :].rjust(size - len(sign), "0")
+    return shown.rjust(size)
+
+
+def _format_text(kind: str, text: str) -> str:
+    if kind in ("double", "real"):
+        number = float(text)
+        if math.isfinite(number) and (1e-3 <= abs(number) < 1e7 or not number):
+            return f"{Decimal(repr(number)):f}"
+        return _java_text(number, repr(number))
+    return text
+
+
+def _format_number(kind: str, text: str, letter: str, flags: str, precision: str | None) -> str:
+    if letter in "dxX" and kind not in ("tinyint", "smallint", "integer", "bigint"):
+        raise ValueError(kind)
+    if letter in "feE" and kind not in ("double", "real", "decimal"):
+        raise ValueError(kind)
+    number = Decimal(text)
+    sign = "+" if "+" in flags else " " if " " in flags else ""
+    comma = "," if "," in flags else ""
+    if letter == "d":
+        return f"{int(number):{sign}{comma}d}"
+    if letter in "xX":
+        return f"{int(number) & 0xFFFFFFFFFFFFFFFF if int(number) < 0 else int(number):{letter}}"
+    if not number.is_finite():
+        return text
+    digits = int(precision) if precision is not None else 6
+    if letter in "eE":
+        return f"{float(number):{sign}.{digits}{letter}}"
+    rounded = number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, EXACT)
+    return f"{rounded:{sign}{comma}f}"
+
+
+# Bytes
+
+
+@_register("BLOB -> BLOB")
+def reverse_bytes(data: bytes) -> bytes:
+    return bytes(data)[::-1]
+
+
+@_register("BLOB, BIGINT -> BLOB")
+def bytes_from(data: bytes, start: int) -> bytes:
+    return bytes_of(data, start, len(data))
+
+
+@_register("BLOB, BIGINT, BIGINT -> BLOB")
+def bytes_of(data: bytes, start: int, length: int) -> bytes:
+    if start == 0 or length <= 0 or -start > len(data):
+        return b""
+    first = start - 1 if start > 0 else len(data) + start
+    return bytes(data)[first : first + length]
+
+
+@_register("BLOB -> VARCHAR")
+def from_utf8(data: bytes) -> str:
+    return bytes(data).decode("utf-8", errors="replace")
+
+
+@_register("VARCHAR -> BLOB")
+def from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError as exc:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Invalid base64") from exc
+
+
+@_register("BLOB -> VARCHAR")
+def to_base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode()
+
+
+@_register("VARCHAR -> BLOB")
+def from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@_register("BLOB -> BLOB")
+def sha512(data: bytes) -> bytes:
+    return hashlib.sha512(data).digest()
+
+
+@_register("BLOB -> BIGINT")
+def crc32(data: bytes) -> int:
+    return zlib.crc32(data)
+
+
+def _hmac(algorithm: str) -> Callable[[bytes, bytes], bytes]:
+    return lambda data, key: hmac.digest(bytes(key), bytes(data), algorithm)
+
+
+for _name in ("md5", "sha1", "sha256", "sha512"):
+    FUNCTIONS[f"hmac_{_name}"] = PythonFunction(_hmac(_name), ("BLOB", "BLOB"), "BLOB")
+
+
+for _name, _form, _kind in (("64", ">q", "BIGINT"), ("32", ">i", "INTEGER")):
+    FUNCTIONS[f"to_big_endian_{_name}"] = PythonFunction(
+        lambda x, form=_form: struct.pack(form, x), (_kind,), "BLOB"
+    )
+    FUNCTIONS[f"from_big_endian_{_name}"] = PythonFunction(
+        lambda x, form=_form: struct.unpack(form, x)[0], ("BLOB",), _kind
+    )
+
+_P1, _P2, _P3, _P4, _P5 = (
+    11400714785074694791,
+    14029467366897019727,
+    1609587929392839161,
+    9650029242287828579,
+    2870177450012600261,
+)
+_WORD = (1 << 64) - 1
+
+
+def _rotate(x: int, n: int) -> int:
+    return ((x << n) | (x >> (64 - n))) & _WORD
+
+
+def _mix(total: int, word: int) -> int:
+    return _rotate((total + word * _P2) & _WORD, 31) * _P1 & _WORD
+
+
+@_register("BLOB -> BLOB")
+def xxhash64(data: bytes) -> bytes:
+    data, at = bytes(data), 0
+    if len(data) >= 32:
+        lanes = [(_P1 + _P2) & _WORD, _P2, 0, -_P1 & _WORD]
+        while at + 32 <= len(data):
+            words = struct.unpack_from("<4Q", data, at)
+            lanes = [_mix(lane, word) for lane, word in zip(lanes, words, strict=True)]
+            at += 32
+        total = sum(_rotate(lane, n) for lane, n in zip(lanes, (1, 7, 12, 18), strict=True)) & _WORD
+        for lane in lanes:
+            total = ((total ^ _mix(0, lane)) * _P1 + _P4) & _WORD
+    else:
+        total = _P5
+    total = (total + len(data)) & _WORD
+    while at + 8 <= len(data):
+        total = (
+            _rotate(total ^ _mix(0, struct.unpack_from("<Q", data, at)[0]), 27) * _P1 + _P4
+        ) & _WORD
+        at += 8
+    if at + 4 <= len(data):
+        total = (
+            _rotate(total ^ (struct.unpack_from("<I", data, at)[0] * _P1 & _WORD), 23) * _P2 + _P3
+        ) & _WORD
+        at += 4
+    for byte in data[at:]:
+        total = _rotate(total ^ (byte * _P5 & _WORD), 11) * _P1 & _WORD
+    for shift, prime in ((33, _P2), (29, _P3)):
+        total = (total ^ (total >> shift)) * prime & _WORD
+    return struct.pack(">Q", total ^ (total >> 32))
+
+
+# URLs
+
+
+@_register("VARCHAR -> VARCHAR")
+def url_encode(text: str) -> str:
+    return quote_plus(text, safe="*-._").replace("~", "%7E")
+
+
+@_register("VARCHAR -> VARCHAR")
+def url_decode(text: str) -> str:
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Illegal hex characters in escape (%) pattern")
+    return unquote_plus(text)
+
+
+def _url(text: str) -> SplitResult | None:
+    if re.search(r"[\s<>\"{}|\\^`]", text):
+        return None
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return None
+    is_opaque = bool(parts.scheme) and not parts.netloc and not parts.path.startswith("/")
+    return parts._replace(path="", query="") if is_opaque else parts
+
+
+def _url_part(part: Callable[[SplitResult], Any]) -> Callable[[str], Any]:
+    def apply(text: str) -> Any:
+        parts = _url(text)
+        return None if parts is None else part(parts)
+
+    return apply
+
+
+def _host(parts: SplitResult) -> str:
+    return re.sub(r":\d*$", "", parts.netloc.rpartition("@")[2])
+
+
+for _name, _part in {
+    "path": lambda p: unquote(p.path),
+    "protocol": lambda p: p.scheme,
+    "query": lambda p: unquote(p.query),
+    "fragment": lambda p: unquote(p.fragment),
+    "host": _host,
+}.items():
+    FUNCTIONS[f"url_extract_{_name}"] = PythonFunction(_url_part(_part), ("VARCHAR",), "VARCHAR")
+FUNCTIONS["url_extract_port"] = PythonFunction(_url_part(lambda p: p.port), ("VARCHAR",), "BIGINT")
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def url_extract_parameter(text: str, name: str) -> str | None:
+    parts = _url(text)
+    if parts is None:
+        return None
+    return next((v for k, v in parse_qsl(parts.query, keep_blank_values=True) if k == name), None)
+
+
+# Regular expressions
+
+
+_CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": " \\t\\n\\x0b\\f\\r"}
+_PIECE = re.compile(r"\\(.)|(\[\^?)|(\])|\(\?<([A-Za-z]\w*)>|(.)", re.S)
+_UNKNOWN = re.compile(r"\\[pPhHRXGZQEkcx0-9uv]|\[\[|&&|\(\?[a-hj-zA-Z]|[*+?}]\+")
+
+
+@lru_cache(maxsize=256)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    r"""Compile a pattern of Trino: its classes are of ASCII, its ``(?i)`` and ``\b`` are not."""
+    if _UNKNOWN.search(pattern):
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: The pattern is not translated: {pattern}")
+    is_inside = False
+    text = ""
+    for match in _PIECE.finditer(pattern):
+        if match[2]:
+            is_inside = True
+        elif match[3]:
+            is_inside = False
+        text += _piece(match, is_inside=is_inside)
+    try:
+        return re.compile(text)
+    except re.error as exc:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: {exc}: {pattern}") from exc
+
+
+def _piece(match: re.Match[str], *, is_inside: bool) -> str:
+    letter = match[1]
+    if match[4]:
+        return f"(?P<{match[4]}>"
+    if letter is None:
+        return match[0]
+    if letter in _CLASSES:
+        return _CLASSES[letter] if is_inside else f"[{_CLASSES[letter]}]"
+    if letter.lower() in _CLASSES:
+        if is_inside:
+            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Not translated within [...]: {match[0]}")
+        return f"[^{_CLASSES[letter.lower()]}]"
+    return r"\Z" if letter == "z" else match[0]
+
+
+@_register("VARCHAR, VARCHAR -> BOOLEAN")
+def regexp_like(text: str, pattern: str) -> bool:
+    return _pattern(pattern).search(text) is not None
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def regexp_extract(text: str, pattern: str) -> str | None:
+    return regexp_extract_group(text, pattern, 0)
+
+
+@_register("VARCHAR, VARCHAR, BIGINT -> VARCHAR")
+def regexp_extract_group(text: str, pattern: str, group: int) -> str | None:
+    compiled = _checked_group(pattern, group)
+    match = compiled.search(text)
+    return match[group] if match else None
+
+
+def _checked_group(pattern: str, group: int) -> re.Pattern[str]:
+    compiled = _pattern(pattern)
+    if not 0 <= group <= compiled.groups:
+        raise TrinoError(
+            f"INVALID_FUNCTION_ARGUMENT: Pattern has {compiled.groups} groups. Cannot access group {group}"
+        )
+    return compiled
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR[]")
+def regexp_extract_every(text: str, pattern: str) -> list[str | None]:
+    return regexp_extract_every_group(text, pattern, 0)
+
+
+@_register("VARCHAR, VARCHAR, BIGINT -> VARCHAR[]")
+def regexp_extract_every_group(text: str, pattern: str, group: int) -> list[str | None]:
+    return [match[group] for match in _checked_group(pattern, group).finditer(text)]
+
+
+@_register("VARCHAR, VARCHAR, VARCHAR -> VARCHAR")
+def regexp_replace_all(text: str, pattern: str, replacement: str) -> str:
+    compiled = _pattern(pattern)
+
+    def fill(match: re.Match[str]) -> str:
+        def part(found: re.Match[str]) -> str:
+            if found[1] is not None:
+                return found[1]
+            if found[2] is not None:
+                return match[found[2]] or ""
+            digits = found[3]
+            while len(digits) > 1 and int(digits) > compiled.groups:
+                digits = digits[:-1]
+            if int(digits) > compiled.groups:
+                raise TrinoError(
+                    f"INVALID_FUNCTION_ARGUMENT: Illegal replacement sequence: unknown group {digits}"
+                )
+            return (match[int(digits)] or "") + found[3][len(digits) :]
+
+        return re.sub(r"\\(.)|\$\{(\w+)\}|\$(\d+)", part, replacement)
+
+    return compiled.sub(fill, text)
+
+
+@_register("VARCHAR, VARCHAR -> BIGINT")
+def regexp_count(text: str, pattern: str) -> int:
+    return sum(1 for _ in _pattern(pattern).finditer(text))
+
+
+@_register("VARCHAR, VARCHAR -> INTEGER")
+def regexp_position(text: str, pattern: str) -> int:
+    match = _pattern(pattern).search(text)
+    return match.start() + 1 if match else -1
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR[]")
+def regexp_split(text: str, pattern: str) -> list[str]:
+    parts, at = [], 0
+    for match in _pattern(pattern).finditer(text):
+        parts.append(text[at : match.start()])
+        at = match.end()
+    return [*parts, text[at:]]
+
+
+# JSON
+
+
+class _Number(str):
+    """A number of JSON as it is written."""
+
+    __slots__ = ()
+
+
+def _load(text: str) -> Any:
+    return json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_bad_constant)
+
+
+def _bad_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _dump(value: Any, *, sort: bool = False) -> str:
+    if isinstance(value, _Number):
+        return _canonical(value) if sort else str(value)
+    if isinstance(value, dict):
+        items = sorted(value.items()) if sort else value.items()
+        return "{" + ",".join(f"{_quoted(k)}:{_dump(v, sort=sort)}" for k, v in items) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_dump(v, sort=sort) for v in value) + "]"
+    if isinstance(value, str):
+        return _quoted(value)
+    return json.dumps(value)
+
+
+def _canonical(number: str) -> str:
+    """A number as JSON values of Trino hold it: whole, or a double."""
+    if re.fullmatch(r"-?[0-9]+", number):
+        return str(int(number))
+    value = float(number)
+    text = (
+        f"{Decimal(repr(value)):f}" if 1e-3 <= abs(value) < 1e7 else _java_text(value, repr(value))
+    )
+    return text if "." in text or "E" in text else text + ".0"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+@_register("VARCHAR -> VARCHAR")
+def json_parse(text: str) -> str:
+    try:
+        return _dump(_load(text), sort=True)
+    except ValueError as exc:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Cannot convert value to JSON") from exc
+
+
+_STEP = re.compile(
+    r"\.([A-Za-z_][\w]*|\*)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\]|\.\"([^\"]*)\"|\[\*\]"
+)
+
+
+@lru_cache(maxsize=256)
+def _steps(path: str, *, is_sql: bool = False) -> tuple[str | int, ...]:
+    text = re.sub(r"^\s*(lax|strict)\s+", "", path) if is_sql else path
+    if not text.startswith("$"):
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid JSON path: '{path}'")
+    at, steps = 1, []
+    while at < len(text):
+        match = _STEP.match(text, at)
+        if match is None or match[0] in (".*", "[*]"):
+            raise TrinoError(
+                f"INVALID_FUNCTION_ARGUMENT: Invalid JSON path, or not translated: '{path}'"
+            )
+        name = match[1] or match[3] or match[4]
+        steps.append(int(match[2]) if match[2] is not None else name)
+        at = match.end()
+    return tuple(steps)
+
+
+_MISSING = object()
+
+
+def _walk(text: str, path: str, *, is_sql: bool = False) -> Any:
+    steps = _steps(path, is_sql=is_sql)
+    try:
+        value = _load(text)
+    except ValueError:
+        return _MISSING
+    for step in steps:
+        value = _step(value, step, is_lax=is_sql and "strict" not in path)
+        if value is _MISSING:
+            return _MISSING
+    return value
+
+
+def _step(value: Any, step: str | int, *, is_lax: bool) -> Any:
+    if isinstance(step, int):
+        if is_lax and not isinstance(value, list):
+            value = [value]
+        return value[step] if isinstance(value, list) and step < len(value) else _MISSING
+    if is_lax and isinstance(value, list):
+        if len(value) != 1:
+            return _MISSING
+        value = value[0]
+    if isinstance(value, list) and step.isdigit():
+        return value[int(step)] if int(step) < len(value) else _MISSING
+    return value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
+
+
+def _scalar(value: Any) -> str | None:
+    if value is _MISSING or value is None or isinstance(value, dict | list):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def json_extract(text: str, path: str) -> str | None:
+    value = _walk(text, path)
+    return None if value is _MISSING else _dump(value)
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def json_extract_scalar(text: str, path: str) -> str | None:
+    return _scalar(_walk(text, path))
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def json_value(text: str, path: str) -> str | None:
+    return _scalar(_walk(text, path, is_sql=True))
+
+
+@_register("VARCHAR, VARCHAR, BOOLEAN -> VARCHAR")
+def json_query(text: str, path: str, is_wrapped: bool) -> str | None:
+    value = _walk(text, path, is_sql=True)
+    if value is _MISSING:
+        return None
+    if is_wrapped:
+        return f"[{_dump(value)}]"
+    return _dump(value)
+
+
+@_register("VARCHAR, VARCHAR -> BOOLEAN")
+def json_exists(text: str, path: str) -> bool:
+    return _walk(text, path, is_sql=True) is not _MISSING
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return _load(text)
+    except ValueError:
+        return _MISSING
+
+
+@_register("VARCHAR -> BIGINT")
+def json_array_length_of(text: str) -> int | None:
+    value = _loaded(text)
+    return len(value) if isinstance(value, list) else None
+
+
+@_register("VARCHAR, VARCHAR -> BIGINT")
+def json_size(text: str, path: str) -> int | None:
+    value = _walk(text, path)
+    if value is _MISSING:
+        return None
+    return len(value) if isinstance(value, dict | list) else 0
+
+
+def _contains(is_it: Callable[[Any, Any], bool]) -> Callable[[str, Any], bool | None]:
+    def apply(text: str, wanted: Any) -> bool | None:
+        value = _loaded(text)
+        return any(is_it(v, wanted) for v in value) if isinstance(value, list) else None
+
+    return apply
+
+
+def _is_number(value: Any, wanted: int) -> bool:
+    return (
+        isinstance(value, _Number)
+        and re.fullmatch(r"-?\d+", value) is not None
+        and int(value) == wanted
+    )
+
+
+FUNCTIONS |= {
+    "json_array_contains_number": PythonFunction(
+        _contains(_is_number), ("VARCHAR", "BIGINT"), "BOOLEAN"
+    ),
+    "json_array_contains_text": PythonFunction(
+        _contains(lambda v, w: isinstance(v, str) and not isinstance(v, _Number) and v == w),
+        ("VARCHAR", "VARCHAR"),
+        "BOOLEAN",
+    ),
+    "json_array_contains_boolean": PythonFunction(
+        _contains(lambda v, w: isinstance(v, bool) and v is w), ("VARCHAR", "BOOLEAN"), "BOOLEAN"
+    ),
+}
+
+
+@_register("VARCHAR, BIGINT -> VARCHAR")
+def json_array_get(text: str, index: int) -> str | None:
+    value = _loaded(text)
+    if index < 0:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: The index must not be negative")
+    if not isinstance(value, list) or index >= len(value):
+        return None
+    item = value[index]
+    return str(item) if isinstance(item, str) else None if item is None else _dump(item)
+
+
+@_register("VARCHAR -> BOOLEAN")
+def is_json_scalar(text: str) -> bool:
+    value = _loaded(text)
+    if value is _MISSING:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid JSON value: {text}")
+    return not isinstance(value, dict | list)
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def json_cast(text: str, kind: str) -> str | None:
+    value = _load(text)
+    if value is None:
+        return None
+    shown = _scalar(value)
+    if shown is None:
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast to {kind}: {text}")
+    if kind.startswith("varchar"):
+        return shown
+    if kind == "boolean":
+        if isinstance(value, bool) or shown in ("true", "false"):
+            return shown
+        raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{shown}' to boolean")
+    if isinstance(value, bool):
+        return str(int(value))
+    if kind in ("double", "real"):
+        return repr(parse_double(shown, kind))
+    if re.fullmatch(r"-?\d+", shown):
+        return shown
+    if isinstance(value, _Number):
+        return f"{Decimal(shown).quantize(Decimal(1), ROUND_HALF_UP, EXACT):f}"
+    raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{shown}' to {kind}")
+
+
+# Times
+
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+def _hour12(moment: datetime) -> int:
+    return moment.hour % 12 or 12
+
+
+_MYSQL: dict[str, Callable[[datetime], str]] = {
+    "a": lambda m: _DAYS[m.weekday()][:3],
+    "b": lambda m: _MONTHS[m.month - 1][:3],
+    "c": lambda m: str(m.month),
+    "d": lambda m: f"{m.day:02}",
+    "e": lambda m: str(m.day),
+    "f": lambda m: f"{m.microsecond // 1000 * 1000:06}",
+    "H": lambda m: f"{m.hour:02}",
+    "h": lambda m: f"{_hour12(m):02}",
+    "I": lambda m: f"{_hour12(m):02}",
+    "i": lambda m: f"{m.minute:02}",
+    "j": lambda m: f"{m.timetuple().tm_yday:03}",
+    "k": lambda m: str(m.hour),
+    "l": lambda m: str(_hour12(m)),
+    "M": lambda m: _MONTHS[m.month - 1],
+    "m": lambda m: f"{m.month:02}",
+    "p": lambda m: "AM" if m.hour < 12 else "PM",
+    "r": lambda m: f"{_hour12(m):02}:{m.minute:02}:{m.second:02} {'AM' if m.hour < 12 else 'PM'}",
+    "S": lambda m: f"{m.second:02}",
+    "s": lambda m: f"{m.second:02}",
+    "T": lambda m: f"{m.hour:02}:{m.minute:02}:{m.second:02}",
+    "v": lambda m: f"{m.isocalendar().week:02}",
+    "W": lambda m: _DAYS[m.weekday()],
+    "x": lambda m: f"{m.isocalendar().year:04}",
+    "Y": lambda m: f"{m.year:04}",
+    "y": lambda m: f"{m.year % 100:02}",
+}
+
+
+@_register("TIMESTAMP, VARCHAR -> VARCHAR")
+def date_format(moment: datetime, form: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        letter = match[1]
+        if letter in "DUuVwX":
+            raise TrinoError(
+                f"INVALID_FUNCTION_ARGUMENT: %{letter} not supported in date format string"
+            )
+        return _MYSQL[letter](moment) if letter in _MYSQL else letter
+
+    return re.sub(r"%(.)", one, form, flags=re.S)
+
+
+_PARSED = {
+    "Y": r"(?P<Y>-?\d{1,9})",
+    "y": r"(?P<y>\d{1,2})",
+    "m": r"(?P<m>\d{1,2})",
+    "c": r"(?P<m>\d{1,2})",
+    "d": r"(?P<d>\d{1,2})",
+    "e": r"(?P<d>\d{1,2})",
+    "H": r"(?P<H>\d{1,2})",
+    "k": r"(?P<H>\d{1,2})",
+    "h": r"(?P<h>\d{1,2})",
+    "I": r"(?P<h>\d{1,2})",
+    "l": r"(?P<h>\d{1,2})",
+    "i": r"(?P<i>\d{1,2})",
+    "s": r"(?P<s>\d{1,2})",
+    "S": r"(?P<s>\d{1,2})",
+    "f": r"(?P<f>\d{1,9})",
+    "p": r"(?P<p>[AaPp][Mm])",
+    "T": r"(?P<H>\d{1,2}):(?P<i>\d{1,2}):(?P<s>\d{1,2})",
+    "b": r"(?P<b>[A-Za-z]{3,9})",
+    "M": r"(?P<b>[A-Za-z]{3,9})",
+    "j": r"(?P<j>\d{1,3})",
+    "%": "%",
+}
+
+
+@lru_cache(maxsize=128)
+def _date_pattern(form: str) -> re.Pattern[str]:
+    def one(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return re.escape(match[0])
+        if match[1] not in _PARSED:
+            raise TrinoError(
+                f"INVALID_FUNCTION_ARGUMENT: %{match[1]} not supported in date format string"
+            )
+        return _PARSED[match[1]]
+
+    return re.compile(re.sub(r"%(.)|[^%]", one, form, flags=re.S), re.ASCII)
+
+
+@_register("VARCHAR, VARCHAR -> TIMESTAMP")
+def date_parse(text: str, form: str) -> datetime:
+    match = _date_pattern(form).fullmatch(text)
+    if match is None:
+        raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Invalid format: "{text}"')
+    held = {k: v for k, v in match.groupdict().items() if v is not None}
+    try:
+        return _moment(held)
+    except ValueError as exc:
+        raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Cannot parse "{text}"') from exc
+
+
+def _moment(held: dict[str, str]) -> datetime:
+    year = int(held.get("Y", 1970))
+    if "y" in held:
+        year = int(held["y"]) + (1900 if int(held["y"]) >= 70 else 2000)
+    month = int(held.get("m", 1))
+    if "b" in held:
+        month = 1 + next(
+            (n for n, m in enumerate(_MONTHS) if m.lower().startswith(held["b"].lower())), 99
+        )
+    hour = int(held.get("H", 0))
+    if "h" in held:
+        if not 1 <= int(held["h"]) <= 12:
+            raise ValueError(held["h"])
+        hour = int(held["h"]) % 12 + (12 if held.get("p", "AM").lower() == "pm" else 0)
+    micros = int(held.get("f", "0").ljust(6, "0")[:6]) // 1000 * 1000
+    moment = datetime(
+        year,
+        month,
+        int(held.get("d", 1)),
+        hour,
+        int(held.get("i", 0)),
+        int(held.get("s", 0)),
+        micros,
+    )
+    return (
+        moment
+        if "j" not in held
+        else moment.replace(month=1, day=1) + timedelta(days=int(held["j"]) - 1)
+    )
+
+
+_JODA: dict[str, Callable[[datetime, int], str]] = {
+    "y": lambda m, n: f"{m.year % 100:02}" if n == 2 else f"{m.year:0{n}}",
+    "Y": lambda m, n: f"{m.year % 100:02}" if n == 2 else f"{m.year:0{n}}",
+    "x": lambda m, n: f"{m.isocalendar().year:0{n}}",
+    "w": lambda m, n: f"{m.isocalendar().week:0{n}}",
+    "e": lambda m, n: f"{m.isoweekday():0{n}}",
+    "E": lambda m, n: _DAYS[m.weekday()] if n > 3 else _DAYS[m.weekday()][:3],
+    "D": lambda m, n: f"{m.timetuple().tm_yday:0{n}}",
+    "M": lambda m, n: (
+        _MONTHS[m.month - 1] if n > 3 else _MONTHS[m.month - 1][:3] if n == 3 else f"{m.month:0{n}}"
+    ),
+    "d": lambda m, n: f"{m.day:0{n}}",
+    "a": lambda m, n: "AM" if m.hour < 12 else "PM",
+    "K": lambda m, n: f"{m.hour % 12:0{n}}",
+    "h": lambda m, n: f"{_hour12(m):0{n}}",
+    "H": lambda m, n: f"{m.hour:0{n}}",
+    "k": lambda m, n: f"{m.hour or 24:0{n}}",
+    "m": lambda m, n: f"{m.minute:0{n}}",
+    "s": lambda m, n: f"{m.second:0{n}}",
+    "S": lambda m, n: f"{m.microsecond // 1000:03}"[:n].ljust(n, "0"),
+    "G": lambda m, n: "AD",
+    "C": lambda m, n: f"{m.year // 100:0{n}}",
+}
+
+
+@_register("TIMESTAMP, VARCHAR -> VARCHAR")
+def format_datetime(moment: datetime, form: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        if match[1] is not None:
+            return match[1].replace("''", "'") or "'"
+        letters = match[2]
+        if letters is None:
+            return match[0]
+        if letters[0] not in _JODA:
+            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Illegal pattern component: {letters}")
+        return _JODA[letters[0]](moment, len(letters))
+
+    return re.sub(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|.", one, form, flags=re.S)
+
+
+@_register("VARCHAR -> DATE")
+def from_iso8601_date(text: str) -> date:
+    for form in (r"\d{4}-\d{2}-\d{2}", r"\d{4}-W\d{2}(-\d)?", r"\d{4}-\d{3}"):
+        if re.fullmatch(form, text):
+            break
+    else:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid ISO date: {text}")
+    try:
+        if "W" in text:
+            return date.fromisocalendar(int(text[:4]), int(text[6:8]), int(text[9:] or 1))
+        if len(text) == 8:
+            return date(int(text[:4]), 1, 1) + timedelta(days=int(text[5:]) - 1)
+        return date.fromisoformat(text)
+    except ValueError as exc:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid ISO date: {text}") from exc
+
+
+@_register("VARCHAR -> TIMESTAMPTZ")
+def from_iso8601_timestamp(text: str) -> datetime:
+    from datetime import UTC
+
+    if not re.fullmatch(
+        r"\d{4}-\d\d-\d\d(T(\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", text
+    ):
+        raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Invalid format: "{text}"')
+    plain = re.sub(r"[.,](\d{1,3})\d*", lambda m: "." + m[1].ljust(3, "0"), text).rstrip("T")
+    try:
+        moment = datetime.fromisoformat(plain.replace("Z", "+00:00"))
+    except ValueError as exc:
+        raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Invalid format: "{text}"') from exc
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@_register("DOUBLE -> VARCHAR")
+def human_readable_seconds(seconds: float) -> str:
+    rest, parts = round(abs(seconds)), []
+    for name, size in (
+        ("week", 604800),
+        ("day", 86400),
+        ("hour", 3600),
+        ("minute", 60),
+        ("second", 1),
+    ):
+        count, rest = divmod(rest, size)
+        if count or (name == "second" and not parts):
+            parts.append(f"{count} {name}" + ("s" if count != 1 else ""))
+    return ", ".join(parts)

@@ -1,0 +1,84 @@
+"""A translated expression with its type, and the error for what is not translated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from phlo.errors import QueryError
+from phlo.sql import literal
+
+from phlo_iceberg.read.dialect.types import Type
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+Node = Any
+"""A node of sqlglot's tree. Its base class has another name in other versions of sqlglot."""
+
+PAGE = "docs/reference/sql.md"
+"""Where the table of rules is."""
+
+
+PREFIX = "trino_"
+"""Before the names of macros and Python functions, some of which DuckDB has too."""
+
+
+OR_NULL = "_or_null"
+"""After the name of a macro or Python function that gives null instead of an error."""
+
+
+def used(uses: set[str], name: str, *arguments: str) -> str:
+    """Write a call of a macro or Python function of the connection, and note its name."""
+    uses.add(name)
+    return f"{PREFIX}{name}({', '.join(arguments)})"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A translated expression.
+
+    Attributes:
+        sql: Text for DuckDB, which can stand as an operand.
+        type: Its type in Trino.
+        constant: Its value, where it is a literal.
+    """
+
+    sql: str
+    type: Type
+    constant: str | int | float | Decimal | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text, where it is a text literal."""
+        is_text = isinstance(self.constant, str) and self.type.name == "varchar"
+        return self.constant if is_text else None  # pyright: ignore[reportReturnType]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it is a number that surely is neither null nor NaN."""
+        if self.constant is None:
+            return False
+        return not isinstance(self.constant, float) or math.isfinite(self.constant)
+
+
+def text_literal(text: str) -> Value:
+    """A text of the query."""
+    return Value(literal(text), Type("varchar", (len(text),)), constant=text)
+
+
+def refuse(what: str, why: str, instead: str = "") -> QueryError:
+    """The error for a construct that is not translated, raised before anything runs.
+
+    Args:
+        what: The construct, as it is written.
+        why: What keeps DuckDB from answering as Trino does.
+        instead: What to write that both answer alike.
+    """
+    return QueryError(
+        f"The embedded engine does not answer {what!r} as Trino does: {why}",
+        got=what,
+        expected=f"what the table of rules has ({PAGE})",
+        hint=instead or "Write it with functions of the table, or run the query on Trino.",
+    )

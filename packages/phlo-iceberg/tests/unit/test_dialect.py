@@ -1,0 +1,127 @@
+"""Trino's SQL over DuckDB, held against what a real Trino 476 answered."""
+
+import time
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from phlo.errors import QueryError
+from phlo.names import TableName
+from phlo_iceberg.read.dialect.connection import prepare
+from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES
+from phlo_iceberg.read.dialect.translation import parse, translate
+from phlo_testing.trino_answers import compare_answers, read_answers
+
+ANSWERS = Path(__file__).parent.parent / "data" / "trino_answers.jsonl"
+EVENTS = TableName("bronze", "events")
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("x", pa.float64()),
+        ("p", pa.decimal128(10, 2)),
+        ("s", pa.string()),
+        ("day", pa.date32()),
+        ("at", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+@pytest.fixture
+def answer():
+    """Answer a statement over no tables, in one connection for all."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    made = set()
+
+    def run(statement):
+        query = translate(parse(statement, frozenset(), "lake"), {})
+        prepare(connection, query.uses - made)
+        made.update(query.uses)
+        table = connection.execute(query.sql).to_arrow_table()
+        types = [column.type for column in query.columns]
+        columns = [column.to_pylist() for column in table.columns]
+        return types, [list(row) for row in zip(*columns, strict=True)]
+
+    yield run
+    connection.close()
+
+
+def test_every_recorded_answer_is_equal_or_refused_by_name(answer):
+    comparison = compare_answers(read_answers(ANSWERS), answer)
+    assert not comparison.different, "\n".join(comparison.different)
+    assert comparison.counts["equal"] + comparison.counts["equal error"] > 1400
+
+
+def translated(text):
+    return translate(parse(text, frozenset(), "lake"), {EVENTS: SCHEMA})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT word_stem(s) FROM bronze.events", "word_stem(s)"),
+        ("SELECT nonsense(s) FROM bronze.events", "nonsense(...)"),
+        ("SELECT checksum(id) FROM bronze.events", "checksum(id)"),
+        ("SELECT length(id) FROM bronze.events", "length does not take (bigint)"),
+        ("SELECT id FROM bronze.events WHERE s = 1", "compares two types"),
+        ("SELECT id FROM bronze.events WHERE day = '2025-01-15'", "compares two types"),
+        ("SELECT nosuch FROM bronze.events", "There is no column 'nosuch'"),
+        ("SELECT id::varchar FROM bronze.events", "'::' is not in Trino's dialect"),
+        ("SELECT s || id FROM bronze.events", "puts together what is no text"),
+    ],
+)
+def test_what_has_no_rule_or_no_type_is_named_before_it_runs(text, said):
+    with pytest.raises(QueryError) as error:
+        translated(text)
+    assert said in str(error.value)
+    assert "Hint:" in str(error.value)
+
+
+def test_an_error_of_a_row_names_the_place_in_the_query(answer):
+    with pytest.raises(duckdb.Error, match=r"DIVISION_BY_ZERO.*x / y"):
+        answer("SELECT x / y FROM (VALUES (1, 0)) AS t(x, y)")
+
+
+def test_columns_have_the_types_of_trino():
+    query = translated(
+        "SELECT sum(id) AS a, avg(p) AS b, p / 3 AS c, date_trunc('month', day) AS d, p * p AS e,"
+        " count_if(x > 1) AS f FROM bronze.events GROUP BY p, day"
+    )
+    assert [str(column.type) for column in query.columns] == [
+        "bigint",
+        "decimal(10,2)",
+        "decimal(10,2)",
+        "date",
+        "decimal(20,4)",
+        "bigint",
+    ]
+
+
+def test_a_comparison_with_a_literal_stays_one_that_skips_files():
+    assert '"x" < CAST' in translated("SELECT id FROM bronze.events WHERE x < 1e0").sql
+    assert "isnan" not in translated("SELECT id FROM bronze.events WHERE x < 1e0").sql
+    assert "isnan" in translated("SELECT id FROM bronze.events WHERE x > 1e0").sql
+
+
+def test_every_function_of_the_table_has_a_recorded_answer():
+    text = " ".join(recorded["sql"] for recorded in read_answers(ANSWERS))
+    names = {*RULES, *AGGREGATE_RULES, *WINDOW_RULES} - {"phlo_hash"}
+    assert not {name for name in names if f"{name}(" not in text}
+
+
+def test_every_function_of_the_table_is_on_the_page():
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "sql.md").read_text()
+    names = {*RULES, *AGGREGATE_RULES, *WINDOW_RULES} - {"phlo_hash"}
+    assert not {name for name in names if f"`{name}(" not in page}
+
+
+def test_a_query_is_translated_in_milliseconds():
+    query = "SELECT s, count(*) AS n, sum(p) / {} AS q FROM bronze.events WHERE x > 1 GROUP BY s"
+    translated(query.format(1))
+    times = []
+    for number in range(2, 12):
+        started = time.process_time()
+        translated(query.format(number))
+        times.append(time.process_time() - started)
+    assert min(times) < 0.005

@@ -1,0 +1,146 @@
+"""What a real Trino answers, recorded, and DuckDB's answer in the same words."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import struct
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from phlo.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from trino.dbapi import Connection
+
+
+@dataclass
+class Comparison:
+    """How two engines answer the same queries.
+
+    Attributes:
+        counts: ``equal``, ``equal error``, ``refused`` (by name, before it runs) and ``different``.
+        different: The queries of the last kind, each with both answers.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    different: list[str] = field(default_factory=list)
+
+
+def read_answers(file: Path) -> list[dict[str, Any]]:
+    """Read recorded answers: a statement a line, with rows and types or the name of the error."""
+    return [json.loads(line) for line in file.read_text().splitlines() if line]
+
+
+def ask_trino(connection: Connection, statement: str) -> dict[str, Any]:
+    """Ask a real Trino, and put its answer in the form that is recorded."""
+    from trino.exceptions import TrinoQueryError
+
+    cursor = connection.cursor()
+    try:
+        rows = cursor.execute(statement).fetchall()
+    except TrinoQueryError as error:
+        return {"sql": statement, "error": error.error_name}
+    types = [str(column[1]) for column in cursor.description]
+    return {"sql": statement, "types": types, "rows": [[repr(v) for v in row] for row in rows]}
+
+
+def compare_answers(
+    answers: Iterable[dict[str, Any]], answer: Callable[[str], tuple[list[Any], list[list[Any]]]]
+) -> Comparison:
+    """Hold an engine against recorded answers.
+
+    Args:
+        answers: As :func:`read_answers` gives them.
+        answer: Gives the types and rows of a statement; raises ``QueryError`` before it runs.
+    """
+    comparison = Comparison()
+    for recorded in answers:
+        verdict, found = _compare(recorded, answer)
+        comparison.counts[verdict] += 1
+        if verdict == "different":
+            expected = recorded.get("error") or (recorded["types"], recorded["rows"])
+            comparison.different.append(f"{recorded['sql']}\n  Trino: {expected}\n  here:  {found}")
+    return comparison
+
+
+def _compare(
+    recorded: dict[str, Any], answer: Callable[[str], tuple[list[Any], list[list[Any]]]]
+) -> tuple[str, Any]:
+    try:
+        types, rows = answer(recorded["sql"])
+    except QueryError as error:
+        return "refused", str(error)
+    except Exception as error:  # noqa: BLE001 - an error of a row, of any class
+        return ("equal error" if "error" in recorded else "different"), str(error)
+    shown = [[repr(plain(v, t)) for v, t in zip(row, types, strict=True)] for row in rows]
+    if "error" in recorded:
+        return "different", shown
+    ours, theirs = _without_order(shown), _without_order(recorded["rows"])
+    if "order by" not in recorded["sql"]:
+        ours, theirs = sorted(ours), sorted(theirs)
+    is_same = ours == theirs
+    return ("equal" if is_same else "different"), (list(map(str, types)), shown)
+
+
+def _without_order(rows: list[list[str]]) -> list[list[str]]:
+    """Maps have no order, and Trino hands over their entries in that of their hashes."""
+    return [[_sorted_map(text) if text.startswith("{") else text for text in row] for row in rows]
+
+
+def _sorted_map(text: str) -> str:
+    try:
+        return repr(sorted(ast.literal_eval(text).items()))
+    except (ValueError, TypeError):
+        return text
+
+
+def plain(value: Any, kind: Any) -> Any:
+    """A value of Arrow as Trino's client shows one of the same type."""
+    if value is None:
+        return None
+    match kind.name:
+        case "array":
+            return [plain(v, kind.inside[0]) for v in value]
+        case "map":
+            pairs = value.items() if isinstance(value, dict) else value
+            return {plain(k, kind.inside[0]): plain(v, kind.inside[1]) for k, v in pairs}
+        case "row":
+            pairs = zip(value.values(), kind.inside, strict=True)
+            return tuple(plain(v, k) for v, k in pairs)
+        case "real":
+            return _shortest(value)
+        case "uuid":
+            return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
+        case "interval day to second":
+            return timedelta(days=value.days, microseconds=value.nanoseconds // 1000)
+        case "interval year to month":
+            from dateutil.relativedelta import relativedelta
+
+            return relativedelta(months=value.months)
+        case "timestamptz" if kind.zone:
+            return value.astimezone(_zone(kind.zone))
+    return value
+
+
+def _shortest(value: float) -> float:
+    """The shortest number that is this 32-bit float."""
+    texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+    held = struct.pack("f", value)
+    return next((float(x) for x in texts if struct.pack("f", float(x)) == held), value)
+
+
+def _zone(name: str) -> Any:
+    match = re.fullmatch(r"([+-])(\d\d):(\d\d)", name)
+    if match is None:
+        return ZoneInfo(name)
+    sign = -1 if match[1] == "-" else 1
+    return timezone(sign * timedelta(hours=int(match[2]), minutes=int(match[3])))
