@@ -85,7 +85,7 @@ def _compare(
     if "error" in recorded:
         return "different", shown
     ours, theirs = _without_order(shown), _without_order(recorded["rows"])
-    if "order by" not in recorded["sql"]:
+    if not re.search(r"order by[^()]*$", recorded["sql"]):
         ours, theirs = sorted(ours), sorted(theirs)
     is_same = ours == theirs
     return ("equal" if is_same else "different"), (list(map(str, types)), shown)

@@ -1,0 +1,49 @@
+"""DuckDB and a real Trino answer the same queries: the recorded ones, and random ones."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from phlo_iceberg.read.dialect.connection import prepare
+from phlo_iceberg.read.dialect.translation import parse, translate
+from phlo_testing.trino_answers import ask_trino, compare_answers, read_answers
+from phlo_testing.trino_queries import queries
+
+pytestmark = [pytest.mark.trino, pytest.mark.integration, pytest.mark.xdist_group("servers")]
+
+ANSWERS = Path(__file__).parent.parent / "data" / "trino_answers.jsonl"
+QUERIES = 2000
+
+
+@pytest.fixture(scope="module")
+def trino(trino_lake):
+    with trino_lake.connect() as connection:
+        yield connection
+
+
+def answer(statement):
+    query = translate(parse(statement, frozenset(), "lake"), {})
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        prepare(connection, query.uses)
+        table = connection.execute(query.sql).to_arrow_table()
+    columns = [column.to_pylist() for column in table.columns]
+    return [c.type for c in query.columns], [list(row) for row in zip(*columns, strict=True)]
+
+
+def test_trino_still_answers_what_is_recorded(trino):
+    changed = [r["sql"] for r in read_answers(ANSWERS) if ask_trino(trino, r["sql"]) != r]
+    assert not changed
+
+
+@given(statement=queries())
+@settings(
+    max_examples=QUERIES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_random_queries_are_answered_alike_or_refused(trino, statement):
+    comparison = compare_answers([ask_trino(trino, statement)], answer)
+    assert not comparison.different, comparison.different[0]

@@ -1,0 +1,252 @@
+"""Random queries in Trino's dialect over random tables, for two engines to answer alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+COLUMNS = {
+    "i": "integer",
+    "d": "decimal(10,2)",
+    "x": "double",
+    "s": "varchar",
+    "day": "date",
+    "at": "timestamp(3)",
+    "ok": "boolean",
+}
+"""Columns of every random table."""
+
+_VALUES = {
+    "i": ["0", "1", "-7", "12", "2147483647"],
+    "d": ["0.00", "1.25", "-3.75", "99999999.99", "2.5"],
+    "x": ["0e0", "-0e0", "1.5e0", "-2.25e0", "nan()", "infinity()", "1e300"],
+    "s": ["''", "'a'", "'Ab c'", "'naïve'", "'😀,x'", "'12'", "' 7 '"],
+    "day": ["date '2024-02-29'", "date '2025-01-31'", "date '1969-12-31'"],
+    "at": [
+        "timestamp '2025-03-30 01:59:59.999'",
+        "timestamp '2024-12-31 23:59:59.001'",
+        "timestamp '1970-01-01 00:00:00.000'",
+    ],
+    "ok": ["true", "false"],
+}
+
+_OPERATIONS = {
+    "i": [
+        "({i} + {i})",
+        "({i} - {i})",
+        "({i} * 2)",
+        "({i} / {i})",
+        "({i} % 3)",
+        "abs({i})",
+        "coalesce({i}, {i})",
+        "nullif({i}, {i})",
+        "case when {ok} then {i} else {i} end",
+        "try({i} / {i})",
+        "try_cast({s} as integer)",
+        "cast({d} as integer)",
+        "cast(length({s}) as integer)",
+        "cast(year({day}) as integer)",
+        "cast(date_diff('month', {day}, {day}) as integer)",
+        "cast(date_diff('hour', {at}, {at}) / 1000 as integer)",
+        "greatest({i}, {i})",
+        "cardinality(array[{i}, {i}])",
+        "element_at(array[{i}, {i}], 2)",
+        "reduce(array[{i}, 1], 0, (a, b) -> a + coalesce(b, 0), a -> a)",
+    ],
+    "d": [
+        "({d} + {d})",
+        "({d} * {d})",
+        "({d} / {d})",
+        "({d} % 1.5)",
+        "({d} + {i})",
+        "round({d}, 1)",
+        "floor({d})",
+        "ceil({d})",
+        "abs({d})",
+        "try_cast({s} as decimal(10,2))",
+        "try_cast({x} as decimal(10,2))",
+        "coalesce({d}, {d})",
+    ],
+    "x": [
+        "({x} + {x})",
+        "({x} * 0.5e0)",
+        "({x} / {x})",
+        "({x} - {d})",
+        "abs({x})",
+        "round({x})",
+        "floor({x})",
+        "sqrt({x})",
+        "cast({i} as double)",
+        "cast({d} as double)",
+        "try_cast({s} as double)",
+        "least({x}, {x})",
+        "nullif({x}, {x})",
+    ],
+    "s": [
+        "({s} || {s})",
+        "upper({s})",
+        "reverse({s})",
+        "substr({s}, {i} % 5)",
+        "substr({s}, 2, 2)",
+        "split_part({s}, ',', 1)",
+        "replace({s}, 'a', 'é')",
+        "lpad({s}, 4, '-')",
+        "trim({s})",
+        "concat({s}, '|', {s})",
+        "cast({i} as varchar)",
+        "cast({d} as varchar)",
+        "cast({x} as varchar)",
+        "cast({day} as varchar)",
+        "cast({at} as varchar)",
+        "cast({ok} as varchar)",
+        "regexp_replace({s}, '([a-z])', '<$1>')",
+        "regexp_extract({s}, '[a-z]+')",
+        "date_format({at}, '%Y-%m-%d %H:%i')",
+        "to_hex(md5(to_utf8({s})))",
+        "if({ok}, {s})",
+        "array_join(array[{s}, {s}], '+')",
+        "json_extract_scalar('{{\"a\": [1, \"b\"]}}', '$.a[1]')",
+    ],
+    "day": [
+        "date_trunc('month', {day})",
+        "date_add('day', {i} % 100, {day})",
+        "date_add('month', {i} % 25, {day})",
+        "({day} + interval '1' month)",
+        "last_day_of_month({day})",
+        "cast({at} as date)",
+        "try_cast({s} as date)",
+        "coalesce({day}, {day})",
+    ],
+    "at": [
+        "date_trunc('hour', {at})",
+        "date_add('minute', {i} % 1000, {at})",
+        "({at} + interval '1' day)",
+        "cast({day} as timestamp(3))",
+    ],
+    "ok": [
+        "({i} > {i})",
+        "({x} >= {x})",
+        "({x} <> {x})",
+        "({x} = {x})",
+        "({d} < {d})",
+        "({d} = {i})",
+        "({s} like '%a%')",
+        "({s} <= {s})",
+        "({day} < {day})",
+        "({at} > {day})",
+        "({i} is null)",
+        "({i} in (1, 12, {i}))",
+        "({x} in (1.5e0, {x}))",
+        "({i} between 0 and {i})",
+        "({i} is distinct from {i})",
+        "({ok} and {ok})",
+        "({ok} or not {ok})",
+        "is_nan({x})",
+        "contains(array[{i}, 1], {i})",
+        "any_match(array[{i}, 1], e -> e > 0)",
+        "regexp_like({s}, '^[a-z]')",
+    ],
+}
+
+_AGGREGATES = [
+    "count(*)",
+    "count({s})",
+    "count(distinct {i})",
+    "sum({i})",
+    "sum({d})",
+    "avg({d})",
+    "avg({i})",
+    "min({x})",
+    "max({x})",
+    "max({s})",
+    "min({day})",
+    "max({at})",
+    "count_if({ok})",
+    "bool_or({ok})",
+    "sum({i}) filter (where {ok})",
+    "array_agg({i} order by {i})",
+    "max_by({s}, {d})",
+]
+
+_WINDOWS = [
+    "row_number() over (partition by ok order by i, d, s, day, at)",
+    "rank() over (order by d)",
+    "sum(i) over (partition by ok)",
+    "lag(s) over (order by i, d, s, day, at)",
+    "max(x) over (partition by s)",
+    "count(*) over (order by day)",
+    "avg(d) over (order by i range between unbounded preceding and current row)",
+]
+
+
+@st.composite
+def expressions(draw: st.DrawFn, kind: str, depth: int = 2, table: str = "") -> str:
+    """An expression of the kind of a column."""
+    if depth == 0 or draw(st.integers(0, 3)) == 0:
+        leaves = [f"{table}{kind}", *_VALUES[kind]]
+        leaf = draw(st.sampled_from(leaves))
+        return leaf if leaf == leaves[0] else f"cast({leaf} as {COLUMNS[kind]})"
+    return draw(_filled(draw(st.sampled_from(_OPERATIONS[kind])), depth - 1, table))
+
+
+@st.composite
+def _filled(draw: st.DrawFn, template: str, depth: int, table: str = "") -> str:
+    """A template whose ``{i}``, ``{x}``, ... are different expressions of these kinds."""
+    for kind in COLUMNS:
+        while "{" + kind + "}" in template:
+            inner = draw(expressions(kind, depth, table))
+            template = template.replace("{" + kind + "}", inner, 1)
+    return template.replace("{{", "{").replace("}}", "}")
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> str:
+    rows = []
+    for _ in range(draw(st.integers(1, 5))):
+        cells = [
+            f"cast({draw(st.sampled_from(['null', *_VALUES[name]]))} as {kind})"
+            for name, kind in COLUMNS.items()
+        ]
+        rows.append(f"({', '.join(cells)})")
+    return f"(values {', '.join(rows)}) as t({', '.join(COLUMNS)})"
+
+
+def queries() -> SearchStrategy[str]:
+    """Queries over one table or two: projections, groups, windows and joins."""
+    return st.one_of(_projections(), _groups(), _windows(), _joins())
+
+
+@st.composite
+def _projections(draw: st.DrawFn) -> str:
+    kinds = draw(st.lists(st.sampled_from(list(COLUMNS)), min_size=1, max_size=3))
+    items = ", ".join(draw(expressions(kind)) for kind in kinds)
+    return f"select {items} from {draw(_tables())} where {draw(expressions('ok'))}"
+
+
+@st.composite
+def _groups(draw: st.DrawFn) -> str:
+    key = draw(st.sampled_from(["i", "s", "day", "ok"]))
+    aggregate = draw(_filled(draw(st.sampled_from(_AGGREGATES)), 1))
+    return f"select {key}, {aggregate} as a from {draw(_tables())} group by {key}"
+
+
+@st.composite
+def _windows(draw: st.DrawFn) -> str:
+    return f"select i, d, s, {draw(st.sampled_from(_WINDOWS))} as w from {draw(_tables())}"
+
+
+@st.composite
+def _joins(draw: st.DrawFn) -> str:
+    word = draw(st.sampled_from(["join", "left join", "full join"]))
+    key = draw(st.sampled_from(["i", "x", "s", "d"]))
+    left, right = draw(_tables()), draw(_tables())
+    kind = draw(st.sampled_from(list(COLUMNS)))
+    item = draw(expressions(kind, 1, "l."))
+    return (
+        f"select l.{key}, r.{key}, {item} from (select * from {left}) l "
+        f"{word} (select * from {right}) r on l.{key} = r.{key}"
+    )
