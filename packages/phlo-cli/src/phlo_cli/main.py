@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
+import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from phlo.errors import PhloError, PluginError, nearest
@@ -147,20 +149,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str] | None) -> None:
     """Run the command, and raise ``SystemExit`` with its code."""
-    verbose = bool({"--verbose", "-v"} & set(sys.argv[1:] if arguments is None else arguments))
+    words = set(sys.argv[1:] if arguments is None else arguments)
+    is_verbose, as_json = bool({"--verbose", "-v"} & words), "--json" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign is no failure
     try:
-        build_cli()(arguments, prog_name="phlo")
+        _invoke(arguments, as_json)
     except PhloError as error:
-        if verbose:
+        if is_verbose:
             raise
-        click.echo(redact(f"Error: {error}"), err=True)
-        sys.exit(exit_code(error))
+        _fail(redact(str(error)), type(error).__name__, exit_code(error), as_json)
     except Exception as error:
-        if verbose:
+        if is_verbose:
             raise
         message = redact(f"{type(error).__name__}: {error}")
-        click.echo(f"Error: {message}\n\nHint: --verbose shows where.", err=True)
-        sys.exit(FAILED)
+        hint = "\n\nHint: --verbose shows where."
+        _fail(message + hint, type(error).__name__, FAILED, as_json)
+
+
+def _invoke(arguments: Sequence[str] | None, as_json: bool) -> None:
+    """Run the command; with ``--json`` a wrong use is told as JSON too."""
+    if not as_json:
+        build_cli()(arguments, prog_name="phlo")
+        return
+    try:
+        sys.exit(build_cli().main(arguments, prog_name="phlo", standalone_mode=False))
+    except click.Abort:
+        _fail("Canceled.", "Abort", FAILED, as_json)
+    except click.ClickException as error:
+        _fail(error.format_message(), type(error).__name__, error.exit_code, as_json)
+
+
+def _fail(message: str, name: str, code: int, as_json: bool) -> NoReturn:
+    """Say why a command failed, for programs on standard output too, and leave with its code."""
+    click.echo(f"Error: {message}", err=True)
+    if as_json:
+        click.echo(json.dumps({"error": {"type": name, "message": message}}, indent=2))
+    sys.exit(code)
 
 
 def exit_code(error: PhloError) -> int:

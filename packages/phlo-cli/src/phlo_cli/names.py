@@ -37,6 +37,13 @@ def select(location: Location, names: Sequence[str]) -> frozenset[AssetKey]:
     for text in names:
         for part in split_commas(text):
             selected |= _select_one(location, known, part)
+    if not selected:
+        raise AssetNotFoundError(
+            "No asset is named.",
+            got=repr(", ".join(names)),
+            expected="names of assets",
+            hint="Is a variable empty? `phlo status` lists the assets.",
+        )
     return selected
 
 

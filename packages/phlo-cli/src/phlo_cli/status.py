@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from phlo_cli.location import Location
 
 Freshness = Literal["fresh", "late", "stale"]
-RunState = Literal["ok", "failed", "canceled", "running", "never"]
+RunState = Literal["ok", "failed", "canceled", "no_data", "running", "never"]
 _BAD_CHECKS = ("failed", "could not run")
 
 
@@ -112,7 +112,9 @@ def _run_state(made: EventLogEntry | None, run: DagsterRun | None) -> RunState:
         return "ok" if made else "never"
     if run.status is DagsterRunStatus.CANCELED:
         return "canceled"
-    return "failed" if run.is_finished and not run.is_success else "running"
+    if run.is_success:
+        return "no_data"
+    return "failed" if run.is_finished else "running"
 
 
 def _partition(made: EventLogEntry | None) -> str | None:

@@ -69,3 +69,47 @@ def test_stopping_ends_grandchildren_that_ignore_it(plain_project):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["1", "0"], done.stderr
     assert time.monotonic() - started < 30
+
+
+def run_dev(*arguments):
+    command = [sys.executable, "-m", "phlo_cli", "dev", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_an_address_that_cannot_be_served_is_refused(plain_project):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        busy = run_dev("--port", port)
+    assert (busy.returncode, f"127.0.0.1:{port}" in busy.stderr) == (1, True)
+    assert run_dev("--host", "nonexistent.invalid").returncode == 1
+    assert run_dev("--port", "99999").returncode == 2
+
+
+def test_a_project_is_served_once_and_the_refusal_names_the_address(plain_project):
+    from phlo.config import get_settings
+    from phlo_cli.commands.dev import serving_alone
+
+    with serving_alone(get_settings(), "http://127.0.0.1:4000"):
+        second = run_dev("--port", str(free_port()))
+    assert second.returncode == 1
+    assert f"http://127.0.0.1:4000 (process {os.getpid()})" in second.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_a_closed_terminal_or_a_kill_leaves_no_process(plain_project, number):
+    port = free_port()
+    dev = subprocess.Popen(
+        [sys.executable, "-m", "phlo_cli", "dev", "--port", str(port)],
+        cwd=plain_project.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_page(f"http://127.0.0.1:{port}/server_info")
+    children = psutil.Process(dev.pid).children(recursive=True)
+    dev.send_signal(number)
+    dev.wait(timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []

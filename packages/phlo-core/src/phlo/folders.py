@@ -42,12 +42,25 @@ DAGSTER = StateFolder("dagster", "Dagster's run history and schedules")
 STAGING = StateFolder("staging", "what loads extracted, by run and attempt")
 LOCKS = StateFolder("locks", "locks of loads that go on from one source cursor")
 RUNS = StateFolder("runs", "locks of the runs that this machine is executing")
+DEV = StateFolder("dev", "address of the `phlo dev` that runs, and its lock beside it")
 BACKFILLS = StateFolder("backfills", "progress of backfills, for --resume")
 DBT = StateFolder("dbt", "the parsed dbt project and the scratch databases of its runs")
 SPILL = StateFolder("spill", "what running queries spilled to disk, by process id")
 POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be published anew")
 
-STATE_FOLDERS = (CATALOG, WAREHOUSE, DAGSTER, STAGING, LOCKS, RUNS, BACKFILLS, DBT, SPILL, POSTGRES)
+STATE_FOLDERS = (
+    CATALOG,
+    WAREHOUSE,
+    DAGSTER,
+    STAGING,
+    LOCKS,
+    RUNS,
+    DEV,
+    BACKFILLS,
+    DBT,
+    SPILL,
+    POSTGRES,
+)
 """Everything that phlo keeps in ``.phlo``."""
 
 

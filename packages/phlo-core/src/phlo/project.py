@@ -6,8 +6,10 @@ import importlib
 import re
 import sys
 import traceback
+import types
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,6 +134,21 @@ def _make_importable(root: Path) -> None:
         for name in [n for n in sys.modules if n.split(".")[0] == "workflows"]:
             del sys.modules[name]
         importlib.invalidate_caches()
+    if not (root / "workflows" / "__init__.py").exists():
+        _bind_folder(root / "workflows")
+
+
+def _bind_folder(folder: Path) -> None:
+    """Let ``workflows`` be this folder, even where an installed package is called so.
+
+    Python takes a package anywhere on its path before a folder without ``__init__.py``.
+    """
+    if "workflows" not in sys.modules:
+        module = types.ModuleType("workflows")
+        module.__path__ = [str(folder)]
+        module.__spec__ = ModuleSpec("workflows", None, is_package=True)
+        module.__spec__.submodule_search_locations = [str(folder)]
+        sys.modules["workflows"] = module
 
 
 def _module_names(folder: Path) -> dict[str, Path]:
@@ -147,7 +164,7 @@ def _module_names(folder: Path) -> dict[str, Path]:
 def _import(name: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:  # a file that calls sys.exit() would end phlo
         file, line = _failing_line(exc, path)
         raise WorkflowImportError(
             f"{relative_path(file)}:{line} fails to import: {type(exc).__name__}: {exc}",
@@ -157,7 +174,7 @@ def _import(name: str, path: Path) -> ModuleType:
         ) from exc
 
 
-def _failing_line(exc: Exception, path: Path) -> tuple[Path, int]:
+def _failing_line(exc: Exception | SystemExit, path: Path) -> tuple[Path, int]:
     if isinstance(exc, SyntaxError) and exc.filename:
         return Path(exc.filename), exc.lineno or 1
     frames = traceback.extract_tb(exc.__traceback__)
@@ -169,7 +186,7 @@ def _workflows_of(path: Path) -> Path:
     return next((p for p in path.parents if p.name == "workflows"), path.parent)
 
 
-def _import_hint(exc: Exception) -> str | None:
+def _import_hint(exc: Exception | SystemExit) -> str | None:
     if isinstance(exc, NameError) and exc.name in ("datetime", "date", "timedelta"):
         return f"Add `from datetime import {exc.name}` to the file."
     if isinstance(exc, NameError) and exc.name:

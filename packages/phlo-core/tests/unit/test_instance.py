@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 import yaml
@@ -71,3 +72,16 @@ def test_six_processes_may_start_cold_at_once(phlo_environment):
     home = phlo_environment / ".phlo" / "dagster"
     with DagsterInstance.from_config(str(home)) as instance:
         assert instance.get_runs_count() == 6
+
+
+def test_loggers_are_those_of_all_plugins_and_of_the_project(phlo_environment, monkeypatch):
+    file = prepare_home(get_settings()) / "dagster.yaml"
+    logs = yaml.safe_load(file.read_text())["python_logs"]
+    assert {"phlo", "phlo_dlt", "workflows"} <= set(logs["managed_python_loggers"])
+    assert logs["python_log_level"] == "DEBUG"
+
+    other = [EntryPoint("more", "third_party.plugin", "phlo")]
+    monkeypatch.setattr("phlo.orchestration.instance.entry_points", lambda group: other)
+    prepare_home(get_settings())
+    logs = yaml.safe_load(file.read_text())["python_logs"]
+    assert logs["managed_python_loggers"] == ["phlo", "third_party", "workflows"]

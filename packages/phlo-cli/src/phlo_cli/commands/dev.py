@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,11 +16,13 @@ from typing import TYPE_CHECKING
 
 import click
 from phlo.errors import ConfigurationError
+from phlo.folders import DEV
 
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from phlo.config import Settings
@@ -26,11 +30,20 @@ if TYPE_CHECKING:
     from phlo_cli.output import Output
 
 _STOP_SECONDS = 20
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
 
 
 @click.command(short_help="Serve Dagster's pages and run the schedules of this project.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", "-p", default=3000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    "-p",
+    default=3000,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port to listen on.",
+)
 @output_options(json_option=False)
 @click.pass_context
 def dev(ctx: click.Context, host: str, port: int, output: Output) -> None:
@@ -42,15 +55,59 @@ def dev(ctx: click.Context, host: str, port: int, output: Output) -> None:
 
     settings = require_project()
     _require_webserver()
-    output.line(f"Dagster serves {settings.project_dir.name} at http://{host}:{port}")
-    output.line("Ctrl-C stops it.\n", style="dim")
-    code = run_until_stopped(
-        [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "phlo.definitions"]
-        + ["--host", host, "--port", str(port), "--log-level", _log_level(output)],
-        _environment(settings),
-        cwd=str(settings.project_dir),
-    )
+    with serving_alone(settings, f"http://{host}:{port}"):
+        _require_address(host, port)
+        output.line(f"Dagster serves {settings.project_dir.name} at http://{host}:{port}")
+        output.line("Ctrl-C stops it.\n", style="dim")
+        code = run_until_stopped(
+            [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "phlo.definitions"]
+            + ["--host", host, "--port", str(port), "--log-level", _log_level(output)],
+            _environment(settings),
+            cwd=str(settings.project_dir),
+        )
     ctx.exit(DONE if code == 0 else FAILED)
+
+
+@contextlib.contextmanager
+def serving_alone(settings: Settings, address: str) -> Iterator[None]:
+    """Hold the lock of the project's one `phlo dev`.
+
+    Two daemons of one project would start its schedules' runs twice.
+
+    Raises:
+        ConfigurationError: Another process serves the project; names its address.
+    """
+    from phlo.locks import locked, write_whole
+
+    note = DEV.path(settings.state_dir)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(note.with_suffix(".lock"), timeout_seconds=0))
+        except BlockingIOError as exc:
+            where = note.read_text().strip() if note.exists() else "another address"
+            raise ConfigurationError(
+                f"{settings.project_dir.name} is being served already, at {where}.",
+                hint="Use that one, or stop it first.",
+            ) from exc
+        write_whole(note, f"{address} (process {os.getpid()})\n")
+        stack.callback(note.unlink, missing_ok=True)
+        yield
+
+
+def _require_address(host: str, port: int) -> None:
+    """Check that this machine has the address, and that nobody listens there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"Dagster's pages cannot be served at {host}:{port}: {exc.strerror or exc}.",
+            hint="Choose another one: phlo dev --host 127.0.0.1 --port 3001",
+        ) from exc
 
 
 def _require_webserver() -> None:
@@ -94,9 +151,15 @@ def run_until_stopped(command: list[str], environment: dict[str, str], cwd: str)
             child.send_signal(signal.SIGTERM)
 
     # Before the child is made: one that inherits an ignored SIGINT would ignore SIGTERM too.
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
-        child = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True)
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
         children.append(child)
         code = _wait(child, stopped)
         _end_group(child)
@@ -104,6 +167,12 @@ def run_until_stopped(command: list[str], environment: dict[str, str], cwd: str)
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0 if stopped.is_set() else code
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process when phlo is killed; Linux alone knows how."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(child: subprocess.Popen[bytes], stopped: threading.Event) -> int:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetChecksDefinition,
     AssetKey,
     AssetsDefinition,
+    AssetSelection,
     AssetSpec,
+    AutomationConditionSensorDefinition,
+    ConfigurableIOManagerFactory,
     ConfigurableResource,
+    DefaultSensorStatus,
     Definitions,
+    ExecutorDefinition,
+    IOManager,
     JobDefinition,
+    LoggerDefinition,
     ResourceDefinition,
     ScheduleDefinition,
     SensorDefinition,
@@ -23,19 +32,23 @@ from phlo.errors import DuplicateAssetError, InvalidArgumentError
 from phlo.names import TableName
 from phlo.orchestration.dagster_private import (
     AssetJob,
+    PartitionedSchedule,
     cancellable_executor,
     redact_recorded_errors,
 )
 from phlo.plugins import plugin_manager
+from phlo.specs import relative_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
     from phlo.project import Project
 
 
 logger = logging.getLogger(__name__)
 
+_RESOURCES = (ConfigurableResource, ConfigurableIOManagerFactory, ResourceDefinition, IOManager)
 _ASSETS = (AssetsDefinition, AssetSpec, SourceAsset)
 _MARTS = "marts__"
 
@@ -52,8 +65,33 @@ def build_definitions(project: Project) -> Definitions:
     resources = build_resources(project)
     parts.extend(_own_definitions(project, resources))
     _refuse_duplicate_assets(parts)
+    parts.extend(_automation(parts))
     shared = Definitions(resources=resources, executor=cancellable_executor())
     return Definitions.merge(shared, *parts)
+
+
+def _automation(parts: list[Definitions]) -> list[Definitions]:
+    """Let conditions of assets be evaluated as soon as the daemon runs, as crons are.
+
+    Dagster's own sensor for them is off until somebody switches it on. A sensor of the project's
+    own takes its place.
+    """
+    assets = [asset for part in parts for asset in part.assets or []]
+    specs = [s for a in assets if isinstance(a, (AssetsDefinition, AssetSpec)) for s in _specs(a)]
+    sensors = [sensor for part in parts for sensor in part.sensors or []]
+    has_own = any(isinstance(sensor, AutomationConditionSensorDefinition) for sensor in sensors)
+    if has_own or not any(spec.automation_condition for spec in specs):
+        return []
+    sensor = AutomationConditionSensorDefinition(
+        "default_automation_condition_sensor",
+        target=AssetSelection.all(),
+        default_status=DefaultSensorStatus.RUNNING,
+    )
+    return [Definitions(sensors=[sensor])]
+
+
+def _specs(asset: AssetsDefinition | AssetSpec) -> list[AssetSpec]:
+    return [asset] if isinstance(asset, AssetSpec) else list(asset.specs)
 
 
 def build_resources(project: Project) -> dict[str, Any]:
@@ -78,25 +116,70 @@ def _own_resources(project: Project) -> dict[str, Any]:
     return {
         name: value
         for module, name, value in project.objects()
-        if module.startswith("workflows.resources")
-        and isinstance(value, ConfigurableResource | ResourceDefinition)
+        if isinstance(value, _RESOURCES) and _is_resource_module(module)
     }
+
+
+def _is_resource_module(module: str) -> bool:
+    return module.startswith("workflows.resources")
+
+
+def _log_ignored(project: Project) -> None:
+    """Name the Dagster objects of the project that stand where nothing collects them."""
+    for module, name, value in project.objects():
+        what = None
+        if isinstance(value, _RESOURCES) and not _is_resource_module(module):
+            what = "a resource; move it to a file under workflows/resources/"
+        elif isinstance(value, (ExecutorDefinition, LoggerDefinition)):
+            what = "taken only from a Definitions object"
+        elif any(isinstance(one, Definitions) for one in _members(value)):
+            what = "a collection of Definitions; give each a name of its own"
+        if what is not None:
+            place = _place(project.modules[module], name)
+            logger.warning("%s: %r is ignored: it is %s.", place, name, what)
+
+
+def _place(module: ModuleType, name: str) -> str:
+    """File and line of a name in a module."""
+    file = Path(module.__file__ or module.__name__)
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    numbers = (n for n, line in enumerate(lines, 1) if re.match(rf"{re.escape(name)}\b", line))
+    return f"{relative_path(str(file))}:{next(numbers, 1)}"
+
+
+def _members(value: Any) -> list[Any]:
+    """List what a list, tuple, set or dict of a module holds, nested ones too."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "_fields"):
+        return []
+    return [one for member in value for one in (_members(member) or [member])]
 
 
 def _own_definitions(project: Project, resources: Mapping[str, Any]) -> list[Definitions]:
     """The Dagster objects that stand in the project's modules, whole ``Definitions`` too."""
-    values = [value for _, _, value in project.objects()]
+    _log_ignored(project)
+    values = _own_values(project)
     jobs = (JobDefinition, AssetJob)
     checks = _of(values, AssetChecksDefinition)  # a kind of AssetsDefinition too
     assets = [value for value in _of(values, _ASSETS) if value not in checks]
     objects = Definitions(
         assets=_with_table_dependencies(assets, project, resources),
         asset_checks=checks,
-        schedules=_of(values, ScheduleDefinition),
+        schedules=_of(values, (ScheduleDefinition, PartitionedSchedule)),
         sensors=_of(values, SensorDefinition),
         jobs=_of(values, jobs),
     )
     return [objects, *_of(values, Definitions)]
+
+
+def _own_values(project: Project) -> list[Any]:
+    """List the objects of the modules, with the members of their collections, each once."""
+    found = [value for _, _, value in project.objects()]
+    alone = [value for value in found if isinstance(value, Definitions)]
+    nested = [one for value in found for one in _members(value)]
+    kept = [one for one in nested if not isinstance(one, Definitions)]
+    return list({id(one): one for one in [*found, *alone, *kept]}.values())
 
 
 def _of(values: list[Any], kinds: type | tuple[type, ...]) -> list[Any]:

@@ -12,6 +12,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType, ExecutorDefinition, executor, in_process_executor
+from dagster._core.definitions.partitions.partitioned_schedule import (
+    UnresolvedPartitionedAssetScheduleDefinition,
+)
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterExecutionInterruptedError, raise_execution_interrupts
 from dagster._core.execution.plan import execute_plan
@@ -49,6 +52,9 @@ TICK_TAG = SCHEDULED_EXECUTION_TIME_TAG
 
 # What define_asset_job returns has no public name. Since 1.0.
 AssetJob = UnresolvedAssetJobDefinition
+
+# What build_schedule_from_partitioned_job returns for such a job has none either. Since 1.5.
+PartitionedSchedule = UnresolvedPartitionedAssetScheduleDefinition
 
 _INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from phlo.errors import ConfigurationError
 from phlo.folders import DAGSTER, make_folder
 from phlo.locks import locked, write_whole
 from phlo.orchestration.dagster_private import instance_reference, redact_recorded_errors
+from phlo.plugins import ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
     from phlo.config import Settings
@@ -28,11 +31,11 @@ retention:
   schedule: {purge_after_days: 90}
   sensor: {purge_after_days: 90}
   auto_materialize: {purge_after_days: 90}
-# What phlo logs in a run belongs to the run's events, where `phlo logs` finds it.
+# What plugins and workflows log in a run belongs to its events, where `phlo logs` finds it. phlo
+# keeps this list as the installed plugins are; a list of your own stays as you write it.
 python_logs:
-  managed_python_loggers:
-    [phlo, phlo_cli, phlo_dbt, phlo_dlt, phlo_iceberg, phlo_publishing, phlo_quality, phlo_trino]
-  python_log_level: INFO
+  managed_python_loggers: [LOGGERS]
+  python_log_level: DEBUG
 """
 
 # A run in this process prints where its user looks; nothing is captured into files.
@@ -79,9 +82,26 @@ def prepare_home(settings: Settings) -> Path:
         return home
     make_folder(home)
     with locked(home / ".lock"):
-        if not (home / "dagster.yaml").exists():
-            write_whole(home / "dagster.yaml", _SETTINGS)
+        _write_settings(home / "dagster.yaml")
     return home
+
+
+def _write_settings(file: Path) -> None:
+    """Write ``dagster.yaml`` where it is missing, or still as phlo wrote it for other plugins."""
+    settings = _SETTINGS.replace("LOGGERS", ", ".join(_loggers()))
+    if file.exists():
+        before, after = map(re.escape, _SETTINGS.split("LOGGERS"))
+        if not re.fullmatch(before + r"[\w, ]*" + after, file.read_text()):
+            return
+        if file.read_text() == settings:
+            return
+    write_whole(file, settings)
+
+
+def _loggers() -> list[str]:
+    """Name the loggers of phlo, of all plugins, and of the project's own modules."""
+    plugins = (entry.value.partition(":")[0] for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return sorted({"phlo", "workflows", *(module.partition(".")[0] for module in plugins)})
 
 
 def _require_folder(home: Path) -> None:

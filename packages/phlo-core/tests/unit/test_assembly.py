@@ -1,0 +1,85 @@
+"""Dagster objects of a project: what is taken, and what is named because it is not."""
+
+import sys
+
+import pytest
+from dagster import DefaultSensorStatus
+from phlo.errors import WorkflowImportError
+from phlo.orchestration.assembly import build_resources
+
+OWN = """
+    import dagster as dg
+
+    def make(number):
+        @dg.asset(name=f"made_{number}", partitions_def=dg.DailyPartitionsDefinition("2025-01-01"))
+        def one(): ...
+        return one
+
+    made = [make(n) for n in range(2)]
+    by_name = {"third": make(3), "more": (make(4),)}
+    part = dg.define_asset_job("part", selection="key:made_0")
+    part_schedule = dg.build_schedule_from_partitioned_job(part, name="part_schedule")
+"""
+MANAGERS = """
+    import dagster as dg
+
+    class JsonIO(dg.ConfigurableIOManager):
+        def handle_output(self, context, obj): ...
+        def load_input(self, context): ...
+
+    class PlainIO(dg.IOManager):
+        def handle_output(self, context, obj): ...
+        def load_input(self, context): ...
+
+    json_io = JsonIO()
+    plain_io = PlainIO()
+"""
+
+
+def test_collections_partitioned_schedules_and_io_managers_are_taken(phlo_project):
+    phlo_project.write("workflows/own.py", OWN)
+    phlo_project.write("workflows/resources/io.py", MANAGERS)
+    repository = phlo_project.definitions().get_repository_def()
+    keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+    assert keys == {"made_0", "made_1", "made_3", "made_4"}
+    assert repository.has_schedule_def("part_schedule")
+    assert {"json_io", "plain_io"} <= set(build_resources(phlo_project.load()))
+
+
+def test_what_is_not_taken_is_named_with_file_and_line(phlo_project, caplog):
+    phlo_project.write("workflows/other.py", MANAGERS)
+    phlo_project.definitions()
+    assert "workflows/other.py:12: 'plain_io' is ignored: it is a resource" in caplog.text
+
+
+CONDITION = """
+    import dagster as dg
+
+    @dg.asset(automation_condition=dg.AutomationCondition.eager())
+    def eager(): ...
+"""
+
+
+def test_conditions_are_evaluated_as_soon_as_the_daemon_runs(phlo_project):
+    phlo_project.write("workflows/own.py", CONDITION)
+    repository = phlo_project.definitions().get_repository_def()
+    (sensor,) = repository.sensor_defs
+    assert sensor.default_status is DefaultSensorStatus.RUNNING
+
+
+def test_an_installed_package_called_workflows_does_not_hide_the_project(phlo_project, tmp_path):
+    site = tmp_path / "site"
+    (site / "workflows").mkdir(parents=True)
+    (site / "workflows" / "__init__.py").write_text("")
+    sys.path.insert(0, str(site))
+    try:
+        phlo_project.write("workflows/own.py", "VALUE = 3")
+        assert phlo_project.load().modules["workflows.own"].VALUE == 3
+    finally:
+        sys.path.remove(str(site))
+
+
+def test_a_file_that_calls_exit_is_named(phlo_project):
+    phlo_project.write("workflows/own.py", "import sys\n\nsys.exit(3)\n")
+    with pytest.raises(WorkflowImportError, match=r"workflows/own\.py:3 fails to import"):
+        phlo_project.load()
