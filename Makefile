@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-slow test-trino test-readers test-installed calendars mutants lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-values test-slow test-trino test-readers test-installed calendars mutants lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,10 +26,13 @@ demo: $(READY)  ## Load, check, model and publish the flights example
 	@$(BIN)/python examples/flights/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values"
+
+test-values: $(READY)  ## Run 100,000 generated values of every type through every lane
+	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
-	$(BIN)/pytest -m "slow and not trino and not readers" --timeout 3000
+	$(BIN)/pytest -m "slow and not trino and not readers and not values" --timeout 3000
 
 test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads once
 	@command -v mvn >/dev/null || { apt-get update -qq && \
