@@ -124,8 +124,8 @@ def _only_adds(incoming: Incoming, key: str, node: Node) -> bool:
             published=_published_copy(node),
             new=sql("read_parquet({f})", f=str(incoming.file)),
         )
-    ).fetchone()
-    return counts == (0, 0)
+    ).fetchall()
+    return counts == [(0, 0)]
 
 
 def _published_copy(node: Node) -> TableName:

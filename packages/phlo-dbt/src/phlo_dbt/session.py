@@ -318,12 +318,12 @@ class DbtSession:
 
 def _drop(connection: duckdb.DuckDBPyConnection, table: TableName) -> None:
     """Take away what dbt built, so that a view of the stage can have its name."""
-    found = connection.execute(
+    kinds = connection.execute(
         "SELECT table_type FROM information_schema.tables "
         "WHERE table_schema = $schema AND table_name = $name",
         {"schema": table.namespace, "name": table.name},
-    ).fetchone()
-    kind = "VIEW" if found is not None and found[0] == "VIEW" else "TABLE"
+    ).fetchall()
+    kind = "VIEW" if kinds == [("VIEW",)] else "TABLE"
     connection.execute(sql("DROP {k} {t} CASCADE", k=Sql(kind), t=table))
 
 

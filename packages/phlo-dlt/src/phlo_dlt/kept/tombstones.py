@@ -157,7 +157,7 @@ def _changes(spec: IngestionSpec, staged: Staged, before: Tombstones) -> ds.Data
             is_here=_has("delivered", spec),
             is_deleted=_has("deleted", spec),
         )
-        return ds.dataset(connection.execute(query).to_arrow_table())
+        return ds.dataset(connection.sql(query).to_arrow_table())
 
 
 def _has(relation: str, spec: IngestionSpec) -> Sql:

@@ -127,7 +127,7 @@ class SnapshotChanges:
         for state in (self.old, self.new):
             use_object_store(connection, state.io, state.metadata.location)
         allow_only(connection, [self.old, self.new])
-        return connection.execute(query).to_arrow_reader(_BATCH_ROWS)
+        return connection.sql(query).to_arrow_reader(_BATCH_ROWS)
 
 
 @dataclass(frozen=True)

@@ -351,4 +351,4 @@ def _delivered(
 def _deleted(connection: duckdb.DuckDBPyConnection, plan: Plan) -> ds.Dataset | None:
     if plan.deleted is None:
         return None
-    return ds.dataset(connection.execute(plan.deleted).to_arrow_table())
+    return ds.dataset(connection.sql(plan.deleted).to_arrow_table())
