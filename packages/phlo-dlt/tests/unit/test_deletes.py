@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from phlo.errors import SingleTableCatalogError
 from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, Partition, TableName
 from phlo.specs import spec_of
 from phlo.sql import sql
@@ -283,3 +284,29 @@ def test_days_in_any_order_and_number_end_as_in_date_order(feed, tmp_path, has_o
         assert table.rows() == expected(history, has_order=has_order)
 
     hold()
+
+
+class OneTableStore:
+    """The store of a catalog that commits one table at a time."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def publish(self, staged, **options):
+        if len(staged) > 1:
+            raise SingleTableCatalogError("One table at a time.")
+        return self._store.publish(staged, **options)
+
+
+def test_a_catalog_that_commits_one_table_at_a_time_gets_deleted_keys_first(feed, tmp_path):
+    table = Feed(feed(), tmp_path, has_order=False)
+    table.lake = dataclasses.replace(table.lake, store=OneTableStore(table.lake.store))
+    history = [((False, 0), (False, 0)), ((True, 0), None), (None, None), (None, None)]
+
+    for day in (0, 1, 0):
+        table.load(DAYS[day], said(history, day))
+
+    assert table.rows() == {"b": 0}
