@@ -32,7 +32,10 @@ def dbt_model_to_pandera(
     Tests become constraints: ``not_null``, ``unique``, ``accepted_values``,
     ``dbt_expectations.expect_column_values_to_be_between`` and ``dbt_utils.accepted_range``. All
     others, and those that only warn or look at some rows, are named in the class attribute
-    ``__phlo_unmapped_tests__``. A column without ``not_null`` takes nulls; every column listed
+    ``__phlo_unmapped_tests__``. Several tests of one kind hold together: the stricter bound, the
+    values that all accept. Columns whose type nothing in the YAML tells are named in
+    ``__phlo_guessed_columns__``: a check accepts their own type. A column without ``not_null``
+    takes nulls; every column listed
     must exist.
 
     Args:
@@ -52,19 +55,24 @@ def dbt_model_to_pandera(
     """
     file = Path(path)
     model = _find_model(file, model_name)
-    columns = [_Column.read(entry, model_name) for entry in model.get("columns") or []]
-    unmapped = [f"{model_name}: {t.label}" for t in _tests(model)]
+    columns = [_Column.read(entry, model_name) for entry in _column_entries(model, file)]
+    unmapped = [f"{model_name}: {t.label}" for t in _tests(model, f"{file}, {model_name}")]
     unmapped += [text for column in columns for text in column.unmapped]
     attributes = _class_attributes(columns) | {
         "__doc__": model.get("description") or f"The dbt model {model_name}.",
         "__module__": __name__,
         "__phlo_unmapped_tests__": tuple(unmapped),
+        "__phlo_guessed_columns__": tuple(c.name for c in columns if c.is_guessed),
     }
     return type(class_name or _pascal_case(model_name), (PhloSchema,), attributes)
 
 
 def _find_model(file: Path, name: str) -> Mapping[str, Any]:
     models = {m["name"]: m for m in _read_models(file)}
+    for model in list(models.values()):
+        for version in _as_list(model.get("versions"), f"versions of {file}, {model['name']}"):
+            for written in (f"{model['name']}_v{version['v']}", f"{model['name']}.v{version['v']}"):
+                models.setdefault(written, {**model, "_version": version["v"]})
     if name in models:
         return models[name]
     near = nearest(name, models)
@@ -81,10 +89,10 @@ def _find_model(file: Path, name: str) -> Mapping[str, Any]:
 def _read_models(file: Path) -> list[Mapping[str, Any]]:
     hint = "Give the path of a YAML file with a `models:` list, as dbt reads it."
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         raise ConfigurationError(f"The file {file} does not exist.", hint=hint) from exc
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as exc:
         raise ConfigurationError(f"{file} is not valid YAML: {exc}", hint=hint) from exc
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, list) or not all(isinstance(m, dict) and "name" in m for m in models):
@@ -154,9 +162,75 @@ class _Test:
         return f"{self.name} ({self.softening})" if self.softening else self.name
 
 
-def _tests(entry: Mapping[str, Any]) -> list[_Test]:
-    written = [*(entry.get("data_tests") or []), *(entry.get("tests") or [])]
-    return [_Test.read(test) for test in written]
+_MALFORMED_HINT = "Write it as dbt reads it: `columns: [{name: id, data_tests: [not_null]}]`."
+
+
+def _tests(entry: Mapping[str, Any], where: str) -> list[_Test]:
+    written = [_as_list(entry.get(key), f"{key} of {where}") for key in ("data_tests", "tests")]
+    tests = [test for several in written for test in several]
+    for test in tests:
+        if not isinstance(test, str) and not (isinstance(test, dict) and test):
+            raise ConfigurationError(
+                f"A test of {where} is neither a name nor a mapping.",
+                got=repr(test),
+                expected="a name, or a mapping of a name to its arguments",
+                hint=_MALFORMED_HINT,
+            )
+    return [_Test.read(test) for test in tests]
+
+
+def _as_list(value: Any, where: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ConfigurationError(
+            f"{where} is no list.", got=repr(value), expected="a list", hint=_MALFORMED_HINT
+        )
+    return value
+
+
+def _column_entries(model: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
+    """Return the columns of a model, or of its latest version; one entry for each name."""
+    where = f"{file}, {model['name']}"
+    entries: dict[str, dict[str, Any]] = {}
+    for entry in _version_columns(model, where):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise ConfigurationError(
+                f"A column of {where} has no name.",
+                got=repr(entry),
+                expected="a mapping with `name:`, a text",
+                hint=_MALFORMED_HINT,
+            )
+        before = entries.get(entry["name"], {})
+        tests = [
+            test
+            for one in (before, entry)
+            for key in ("data_tests", "tests")
+            for test in _as_list(one.get(key), f"{key} of {where}, {entry['name']}")
+        ]
+        entries[entry["name"]] = {**before, **entry, "data_tests": tests, "tests": []}
+    return list(entries.values())
+
+
+def _version_columns(model: Mapping[str, Any], where: str) -> list[Any]:
+    columns = _as_list(model.get("columns"), f"columns of {where}")
+    versions = _as_list(model.get("versions"), f"versions of {where}")
+    wanted = model.get("_version") or model.get("latest_version")
+    version = next((v for v in versions if str(v.get("v")) == str(wanted)), {})
+    if "columns" not in version:
+        return columns
+    chosen: list[Any] = []
+    for entry in _as_list(version["columns"], f"columns of {where}, version {wanted}"):
+        if isinstance(entry, dict) and "include" in entry:
+            left_out, included = entry.get("exclude") or [], entry["include"]
+            chosen += [
+                c
+                for c in columns
+                if c["name"] not in left_out and (included in ("all", "*") or c["name"] in included)
+            ]
+        else:
+            chosen.append(entry)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -167,10 +241,12 @@ class _Column:
     annotation: Any
     constraints: Mapping[str, Any]
     unmapped: tuple[str, ...]
+    is_guessed: bool
 
     @classmethod
     def read(cls, entry: Mapping[str, Any], model: str) -> _Column:
-        name, tests = entry["name"], _tests(entry)
+        name = entry["name"]
+        tests = [*_tests(entry, f"{model}.{name}"), *_constraint_tests(entry)]
         hard = [test for test in tests if not test.softening]
         kind = _column_type(entry, hard, f"{model}.{name}")
         names = {test.name for test in hard}
@@ -179,12 +255,46 @@ class _Column:
         unmapped = [test.label for test in tests if test.softening]
         for test in hard:
             mapped = _constraint(test, kind)
-            constraints |= mapped or {}
+            constraints = _both(constraints, mapped or {})
             unmapped += [test.label] if mapped is None else []
         if entry.get("description"):
             constraints["description"] = entry["description"]
         annotation = nullable_type(kind) if nullable else kind
-        return cls(name, annotation, constraints, tuple(f"{name}: {text}" for text in unmapped))
+        labels = tuple(f"{name}: {text}" for text in unmapped)
+        is_guessed = (
+            not entry.get("data_type")
+            and kind is infer_type(name)
+            and not any(_tells_type(test) for test in hard)
+        )
+        return cls(name, annotation, constraints, labels, is_guessed)
+
+
+def _tells_type(test: _Test) -> bool:
+    """Whether a test's values say what type the column has."""
+    return bool(test.name == "accepted_values" and _accepted_values(test)) or test.name in _RANGES
+
+
+def _constraint_tests(entry: Mapping[str, Any]) -> list[_Test]:
+    """The constraints of a contract, as the tests that say the same."""
+    tests: list[_Test] = []
+    for constraint in _as_list(entry.get("constraints"), f"constraints of {entry['name']}"):
+        name = constraint.get("type") if isinstance(constraint, dict) else str(constraint)
+        names = ["not_null", "unique"] if name == "primary_key" else [str(name)]
+        tests += [_Test(one) for one in names]
+    return tests
+
+
+def _both(held: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Constraints that hold two tests: the stricter bound, the values that both accept."""
+    joined = dict(held)
+    for name, value in new.items():
+        if name not in joined:
+            joined[name] = value
+        elif name == "isin":
+            joined[name] = [v for v in joined[name] if v in value]
+        else:
+            joined[name] = (max if name in ("ge", "gt") else min)(joined[name], value)
+    return joined
 
 
 def _column_type(entry: Mapping[str, Any], tests: list[_Test], where: str) -> Any:
@@ -197,7 +307,9 @@ def _column_type(entry: Mapping[str, Any], tests: list[_Test], where: str) -> An
 
 
 def _accepted_values(test: _Test) -> list[Any]:
-    values = list(test.arguments.get("values") or [])
+    values = test.arguments.get("values") or []
+    if not isinstance(values, list):
+        return []  # by Jinja: nobody knows them here
     if test.arguments.get("quote", True):
         return values
     return [_number(v) if isinstance(v, str) else v for v in values]

@@ -292,3 +292,70 @@ def test_a_model_without_columns_is_a_schema_without_columns(tmp_path):
     model = dbt_model_to_pandera(file, "m")
     assert columns_of(model) == {}
     assert model.__doc__ == "The dbt model m."
+
+
+def schema_of(tmp_path, columns: str, name: str = "m", more: str = ""):
+    file = tmp_path / "m.yml"
+    file.write_text(f"models: [{{name: m, columns: {columns}{more}}}]")
+    return dbt_model_to_pandera(file, name)
+
+
+def test_tests_of_one_kind_hold_together(tmp_path):
+    schema = schema_of(
+        tmp_path,
+        """[
+            {name: n, data_tests: [dbt_utils.accepted_range: {min_value: 5, max_value: 9},
+                                   dbt_utils.accepted_range: {min_value: 0, max_value: 7}]},
+            {name: v, data_tests: [accepted_values: {values: [a, b]},
+                                   accepted_values: {values: [b, c]}]},
+            {name: j, data_tests: [accepted_values: {values: "{{ var('v') }}"}]},
+            {name: k, constraints: [{type: primary_key}]},
+            {name: k, data_tests: [accepted_values: {values: [x]}]},
+        ]""",
+    )
+    columns = schema.to_schema().columns
+    bounds = [check.statistics for check in columns["n"].checks]
+    assert {"min_value": 5} in bounds
+    assert {"max_value": 7} in bounds
+    assert columns["v"].checks[0].statistics == {"allowed_values": ["b"]}
+    assert schema.__phlo_unmapped_tests__ == ("j: accepted_values",)
+    assert (columns["k"].nullable, columns["k"].unique) == (False, True)
+    assert columns["k"].checks[0].statistics == {"allowed_values": ["x"]}
+
+
+def test_a_version_has_its_own_columns(tmp_path):
+    versions = (
+        ", latest_version: 2, versions: [{v: 1}, {v: 2, columns: "
+        "[{include: all, exclude: [old]}, {name: new}]}]"
+    )
+    for name, columns in {"m": ["id", "new"], "m_v1": ["id", "old"], "m.v2": ["id", "new"]}.items():
+        schema = schema_of(tmp_path, "[{name: id}, {name: old}]", name, versions)
+        assert list(schema.to_schema().columns) == columns
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "[{name: 1}]",
+        "[{description: x}]",
+        "[a]",
+        "[{name: a, data_tests: [null]}]",
+        "[{name: a, data_tests: [{}]}]",
+        "[{name: a, data_tests: not_null}]",
+    ],
+)
+def test_a_malformed_entry_says_where_it_is_and_how_it_is_written(tmp_path, columns):
+    with pytest.raises(ConfigurationError, match="Hint: Write it as dbt reads it"):
+        schema_of(tmp_path, columns)
+
+
+def test_types_that_the_yaml_does_not_tell_are_guesses(tmp_path):
+    schema = schema_of(
+        tmp_path,
+        """[
+            {name: note}, {name: total_amount, data_tests: [not_null]},
+            {name: typed, data_type: integer},
+            {name: hour, data_tests: [accepted_values: {values: [0, 1], quote: false}]},
+        ]""",
+    )
+    assert schema.__phlo_guessed_columns__ == ("note", "total_amount")

@@ -101,7 +101,8 @@ class SchemaCheck(SqlCheck):
         return Contract.of(self.schema)
 
     def _column_problems(self, rows: JudgedRows) -> list[str]:
-        return list(_column_problems(self._contract(), rows))
+        guessed = frozenset(getattr(self.schema, "__phlo_guessed_columns__", ()))
+        return list(_column_problems(self._contract(), rows, guessed))
 
     def _row_rules(self, rows: JudgedRows) -> list[Rule]:
         return [r for r in self._contract().rules if set(r.columns) <= set(rows.columns.names)]
@@ -199,8 +200,13 @@ def _conformed(frame: pa.Table, contract: Contract) -> pa.Table:
     return frame
 
 
-def _column_problems(contract: Contract, rows: JudgedRows) -> Iterator[str]:
-    """What is wrong with a table's columns, one sentence each."""
+def _column_problems(
+    contract: Contract, rows: JudgedRows, guessed: frozenset[str]
+) -> Iterator[str]:
+    """Say what is wrong with a table's columns, one sentence each.
+
+    The types of ``guessed`` columns are no promise: a schema made of dbt's YAML guesses them.
+    """
     from phlo_quality.families import fits  # loads pyarrow, which declaring a check spares
 
     names = rows.columns.names
@@ -210,7 +216,8 @@ def _column_problems(contract: Contract, rows: JudgedRows) -> Iterator[str]:
                 yield f"column {column.name!r} is missing"
             continue
         found = rows.columns.field(column.name).type
-        if not fits(found, column.type, coerce=column.coerce):
+        is_promised = column.name not in guessed
+        if is_promised and not fits(found, column.type, coerce=column.coerce):
             yield f"column {column.name!r} is {found}, not {column.type}"
     if contract.strict:
         known = set(contract.column_names)
