@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 @click.option("--start-date", metavar="DATE", help="First day, YYYY-MM-DD, included.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.")
 @click.option("--partitions", metavar="DATES", help="The partitions themselves: a,b,c.")
+@click.option(
+    "--missing",
+    is_flag=True,
+    help="Partitions never made, or made before they ended; from --start-date, else from the "
+    "first that was ever made.",
+)
 @click.option("--resume", is_flag=True, help="Run what the last backfill did not finish.")
 @click.option(
     "--delay",
@@ -49,6 +55,7 @@ def backfill(
     start_date: str | None,
     end_date: str | None,
     partitions: str | None,
+    missing: bool,
     resume: bool,
     delay: float,
     parallel: int,
@@ -62,15 +69,22 @@ def backfill(
     \b
     phlo backfill events --start-date 2025-01-01 --end-date 2025-01-31
     phlo backfill events --partitions 2025-01-01,2025-01-15
+    phlo backfill events --missing
     phlo backfill --resume
     """  # noqa: D301 - click reads the backspace
-    _check_use(names, start_date, end_date, partitions, resume)
+    _check_use(names, start_date, end_date, partitions, resume, missing)
     with output.busy("Loading the project"):
         from phlo_cli.backfill import BackfillStore, run_backfill
         from phlo_cli.location import open_location
 
         location = open_location()
     store = BackfillStore(location.project.settings)
+    if missing:
+        partitions = ",".join(_missing(location, names, start_date))
+        start_date = None
+        if not partitions:
+            output.json([]) if output.as_json else output.line("No partition is missing.")
+            return
     planned = store.last() if resume else _plan(location, names, start_date, end_date, partitions)
     if dry_run:
         _show_plan(planned, output)
@@ -90,17 +104,34 @@ def _check_use(
     end: str | None,
     partitions: str | None,
     resume: bool,
+    missing: bool,
 ) -> None:
     if resume:
-        if names or start or end or partitions:
+        if names or start or end or partitions or missing:
             raise click.UsageError("--resume stands alone: it continues the last backfill.")
         return
     if not names:
         raise click.UsageError("Name an asset, or give --resume.")
+    if missing:
+        if end or partitions:
+            raise click.UsageError("--missing takes no --end-date and no --partitions.")
+        return
     if bool(partitions) == bool(start or end):
         raise click.UsageError("Give --start-date and --end-date, or --partitions.")
     if not partitions and not (start and end):
         raise click.UsageError("Give both --start-date and --end-date.")
+
+
+def _missing(location: Location, names: tuple[str, ...], start: str | None) -> list[str]:
+    """List the partitions that one of the named assets lacks."""
+    from phlo.names import Partition
+
+    from phlo_cli.missing import find_missing
+    from phlo_cli.names import select
+
+    since = Partition.parse(start).date if start else None
+    found = find_missing(location, select(location, names), since)
+    return sorted({one.partition for one in found})
 
 
 def _plan(

@@ -9,6 +9,8 @@ import click
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from phlo_cli.output import Output
     from phlo_cli.status import AssetState
 
@@ -17,9 +19,30 @@ if TYPE_CHECKING:
 @click.option("--stale", is_flag=True, help="Only assets older than their freshness allows.")
 @click.option("--failed", is_flag=True, help="Only assets whose last run or check failed.")
 @click.option("--group", metavar="NAME", help="Only assets of this group.")
+@click.option(
+    "--missing", is_flag=True, help="List partitions never made, or made before they ended."
+)
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="With --missing: the first day that counts; the first that was ever made if not given.",
+)
 @output_options()
-def status(stale: bool, failed: bool, group: str | None, output: Output) -> None:
+def status(
+    stale: bool,
+    failed: bool,
+    group: str | None,
+    missing: bool,
+    since: datetime | None,
+    output: Output,
+) -> None:
     """Show how the assets are: last run, freshness, rows, checks."""
+    if missing:
+        _show_missing(group, since, output)
+        return
+    if since is not None:
+        raise click.UsageError("--since goes with --missing.")
     with output.busy("Loading the project"):
         from phlo_cli.location import open_location
         from phlo_cli.status import asset_states
@@ -40,6 +63,29 @@ def status(stale: bool, failed: bool, group: str | None, output: Output) -> None
         columns=("asset", "group", "state", "made", "partition", "freshness", "rows", "checks"),
         right=("rows",),
         empty="No asset is like that.",
+    )
+
+
+def _show_missing(group: str | None, since: datetime | None, output: Output) -> None:
+    with output.busy("Loading the project"):
+        from phlo_cli.location import open_location
+        from phlo_cli.missing import find_missing
+
+        location = open_location()
+        graph = location.graph
+        keys = [
+            key
+            for key in graph.materializable_asset_keys
+            if group in (None, graph.get(key).group_name)
+        ]
+        found = find_missing(location, keys, since.date() if since else None)
+    output.rows(
+        [
+            one.as_dict() | {"asset": one.asset if output.as_json else one.table or one.asset}
+            for one in found
+        ],
+        columns=("asset", "partition", "ended_at", "made_at"),
+        empty="No partition is missing.",
     )
 
 
