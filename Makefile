@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-values test-slow test-trino test-readers test-installed calendars mutants lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-values test-slow test-trino test-readers test-installed test-chaos calendars mutants lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads on
 	@command -v mvn >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m "trino and not readers" --timeout 900
+
+test-chaos: $(READY)  ## Attack a project for MINUTES: kill and stop its writers, judge every read
+	$(BIN)/python scripts/chaos.py --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 test-readers: $(READY)  ## Let Polars, Daft, DuckDB, Trino and Spark read what phlo writes
 	@command -v mvn >/dev/null || { apt-get update -qq && \
