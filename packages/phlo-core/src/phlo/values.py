@@ -9,6 +9,7 @@ from phlo.checks import CheckResult, CheckStatus, Severity
 from phlo.names import Partition, TableName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     import pyarrow.dataset as ds
@@ -253,6 +254,8 @@ class TableAsset:
             their Dagster checks itself.
         names: Other names people may use for it, such as the decorated function's.
         defined_at: File and line, for messages.
+        key: Columns that are unique together and never null, by contract or by tests.
+        meta: What the table's declaration says to other plugins, such as ``publish``.
     """
 
     table: TableName
@@ -260,6 +263,8 @@ class TableAsset:
     audits: bool = False
     names: tuple[str, ...] = ()
     defined_at: str = ""
+    key: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

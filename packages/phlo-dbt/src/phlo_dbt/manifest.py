@@ -191,6 +191,7 @@ def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
         audits: Whether the assets judge blocking suites themselves.
     """
     translator = CustomDbtTranslator()
+    manifest = known_manifest(workspace) or {"nodes": {}}
     return [
         TableAsset(
             table=table_of(node),
@@ -198,8 +199,48 @@ def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
             audits=audits,
             names=(node["name"],) if _is_latest(node) else (),
             defined_at=relative_path(workspace.source_dir / node["original_file_path"]),
+            key=key_of(node, manifest),
+            meta=node.get("meta", {}).get("phlo") or {},
         )
-        for node in table_nodes(known_manifest(workspace) or {"nodes": {}})
+        for node in table_nodes(manifest)
+    ]
+
+
+def key_of(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that identify a row of a model; none where nothing declares them.
+
+    A primary key in the model's contract does, and else a column with the tests ``unique`` and
+    ``not_null``, both of severity error and without condition.
+    """
+    constraints = [*node.get("constraints", []), *_column_constraints(node)]
+    for constraint in constraints:
+        if constraint["type"] == "primary_key" and constraint.get("columns"):
+            return tuple(constraint["columns"])
+    tested = {name: _tested_columns(node, manifest, name) for name in ("unique", "not_null")}
+    keys = [column for column in tested["unique"] if column in tested["not_null"]]
+    return (keys[0],) if keys else ()
+
+
+def _column_constraints(node: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {**constraint, "columns": [name]}
+        for name, column in node.get("columns", {}).items()
+        for constraint in column.get("constraints") or []
+    ]
+
+
+def _tested_columns(node: Mapping[str, Any], manifest: Mapping[str, Any], test: str) -> list[str]:
+    """List the columns of a model that a generic test of dbt's own judges."""
+    return [
+        tested["column_name"]
+        for tested in manifest["nodes"].values()
+        if tested["resource_type"] == "test"
+        and tested.get("attached_node") == node["unique_id"]
+        and (tested.get("test_metadata") or {}).get("name") == test
+        and not (tested.get("test_metadata") or {}).get("namespace")
+        and tested.get("column_name")
+        and tested["config"].get("severity", "ERROR").upper() == "ERROR"
+        and not tested["config"].get("where")
     ]
 
 

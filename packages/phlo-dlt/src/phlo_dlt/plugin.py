@@ -35,6 +35,7 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
             audits=True,
             names=(spec.function.__name__,),
             defined_at=spec.defined_at,
+            key=spec.unique_key if spec.merge_strategy == "merge" else (),
         )
         for spec in project.specs(IngestionSpec)
     ]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
     from phlo.names import TableName
 
@@ -23,6 +25,7 @@ class Mart:
         target: Name of the published table.
         source_schema: The mart's columns, with nullability and ``doc`` in their metadata.
         row_count: The mart's rows.
+        lower_case: Whether the published columns have lower-case names.
     """
 
     source: TableName
@@ -31,6 +34,15 @@ class Mart:
     target: str
     source_schema: pa.Schema
     row_count: int
+    lower_case: bool = False
+
+    def published_key(self, options: PublishOptions) -> list[str]:
+        """List the published names of the columns of the key."""
+        return [self.column_name(column) for column in options.key.get(self.target, ())]
+
+    def column_name(self, name: str) -> str:
+        """Return the name that one of the mart's columns has in the published table."""
+        return name.lower() if self.lower_case else name
 
     @property
     def published_name(self) -> str:
@@ -40,7 +52,10 @@ class Mart:
     @property
     def source_columns(self) -> list[list[str]]:
         """Name, type and comment of each of the mart's columns, as they are recorded."""
-        return [[f.name, str(f.type), self.docs.get(f.name, "")] for f in self.source_schema]
+        return [
+            [self.column_name(f.name), str(f.type), self.docs.get(f.name, "")]
+            for f in self.source_schema
+        ]
 
     @property
     def docs(self) -> dict[str, str]:
@@ -113,3 +128,32 @@ class PublishOptions:
     max_shrink: float
     mode: Mode = "replace"
     key: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PublishSpec:
+    """How the marts of one publishing asset are published.
+
+    Attributes:
+        name: Name of the asset.
+        tables: The mart by the name of its published table.
+        data_source: The domain that the marts belong to.
+        schema: Schema of the published tables; ``None``: that of the settings.
+        mode: ``replace`` or ``merge``.
+        key: Columns that are unique in the mart; none: what the mart's tests or contract say.
+        max_shrink: Share of its rows that a table may lose; ``None``: that of the settings.
+        lower_case: Whether columns get lower-case names, which SQL need not quote.
+        max_age_hours: Hours after which the published copy is stale; ``None``: never.
+        group: Dagster's group.
+    """
+
+    name: str
+    tables: Mapping[str, str]
+    data_source: str
+    schema: str | None = None
+    mode: Mode = "replace"
+    key: tuple[str, ...] = ()
+    max_shrink: float | None = None
+    lower_case: bool = True
+    max_age_hours: float | None = None
+    group: str = "publishing"

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import click
+    from dagster import Definitions
     from phlo.config import Settings
+    from phlo.project import Project
     from pydantic_settings import BaseSettings
 
 
@@ -23,6 +25,23 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 
 @hookimpl
+def phlo_register_definitions(project: Project) -> Definitions:
+    """Publishing assets of tables that declare it themselves, such as dbt models by ``meta``."""
+    from dagster import Definitions
+
+    if not any(made.meta.get("publish") for made in project.tables.values()):
+        return Definitions()
+    from dagster import AssetKey
+
+    from phlo_publishing.declaration import build_asset, declared_on_tables
+
+    declared = declared_on_tables(project)
+    return Definitions(
+        assets=[build_asset(spec, [AssetKey(list(made.asset_key))]) for spec, made in declared]
+    )
+
+
+@hookimpl
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
     """The resource ``postgres``: the server in the settings, else the project's own."""
     from phlo_publishing.postgres import PostgresResource
@@ -32,6 +51,8 @@ def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
 
 @hookimpl
 def phlo_register_commands(group: click.Group) -> None:
-    """The command ``phlo postgres``."""
+    """The commands ``phlo postgres`` and ``phlo publish``."""
     target = "phlo_publishing.commands:postgres"
     cast("Any", group).add_lazy("postgres", target, "Start, stop and look into the marts' server.")
+    target = "phlo_publishing.commands:publish"
+    cast("Any", group).add_lazy("publish", target, "Publish marts to PostgreSQL, or show the plan.")

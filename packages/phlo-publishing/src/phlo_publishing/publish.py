@@ -17,20 +17,21 @@ from phlo.plugins import notify
 from phlo.protocols import ReadsChanges
 from phlo.sql import sql
 
-from phlo_publishing.marts import Mart, Mode, PublishedMart, PublishOptions
+from phlo_publishing.marts import Mart, Mode, PublishedMart, PublishOptions, PublishSpec
 from phlo_publishing.metadata import report
 from phlo_publishing.postgresql.records import RECORDS
 from phlo_publishing.postgresql.relations import STAGING_SCHEMA
 from phlo_publishing.postgresql.target import PostgresTarget
 from phlo_publishing.settings import PostgresSettings
-from phlo_publishing.types import check_name
+from phlo_publishing.types import check_name, published_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dagster import AssetExecutionContext
-    from phlo.protocols import QueryEngine, TableStore
+    from phlo.protocols import Changes, QueryEngine, TableStore
 
+    from phlo_publishing.plan import MartPlan
     from phlo_publishing.target import Connects, PublishTarget, PublishTransaction
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def publish_marts_to_postgres(
     max_shrink: float | None = None,
     mode: Mode = "replace",
     key: str | Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    lower_case: bool = False,
     store: TableStore | None = None,
 ) -> dict[str, PublishedMart]:
     """Publish marts as PostgreSQL tables, all of them or none.
@@ -75,6 +77,7 @@ def publish_marts_to_postgres(
             or merging cannot lead to the mart's rows.
         key: Columns that are unique in the mart, or such columns by published name; the published
             table gets them as its primary key. ``merge`` needs them.
+        lower_case: Give the published columns lower-case names, which SQL need not quote.
         store: The marts' table store; ``None`` is the project's.
 
     Returns:
@@ -101,7 +104,7 @@ def publish_marts_to_postgres(
     schema = _checked_schema(target_schema or settings.target_schema)
     lake_store = store or open_lake().store
     marts = [
-        _mart(lake_store, schema, target, source, context.log.warning)
+        _mart(lake_store, schema, target, source, context.log.warning, lower_case=lower_case)
         for target, source in _checked_tables(tables_to_publish).items()
     ]
     target = PostgresTarget(postgres, settings.lock_timeout_seconds, context.log.info)
@@ -178,12 +181,9 @@ def _merge(
     transaction: PublishTransaction, store: TableStore, mart: Mart, options: PublishOptions
 ) -> PublishedMart | None:
     """Write only changed rows, if that is asked for and the store can tell which they are."""
-    until = mart.snapshot_id
-    if options.mode != "merge" or options.force or until is None:
+    if options.mode != "merge" or options.force:
         return None
-    if not isinstance(store, ReadsChanges):
-        return None
-    return transaction.merge(mart, lambda since: store.changes(mart.source, since, until))
+    return transaction.merge(mart, _changes_since(store, mart))
 
 
 def _read(engine: QueryEngine, mart: Mart) -> Any:
@@ -206,6 +206,47 @@ def _tell(
                 mart.source, result.target, result.row_count, mart.snapshot_id, result.seconds
             )
             notify("phlo_on_publish", event)
+
+
+def plan_publish(
+    spec: PublishSpec,
+    trino: QueryEngine,
+    postgres: Connects,
+    store: TableStore,
+    key: Mapping[str, Sequence[str]],
+) -> list[MartPlan]:
+    """Find out what publishing a declaration would do, and change nothing.
+
+    Args:
+        spec: The declaration.
+        trino: The query engine that reads the marts.
+        postgres: The resource that would be written to.
+        store: The marts' table store.
+        key: Unique columns by published name.
+    """
+    from phlo_publishing.postgresql.planning import plan_mart
+
+    settings = load_settings(PostgresSettings)
+    max_shrink = settings.max_shrink if spec.max_shrink is None else spec.max_shrink
+    keys = _checked_key(spec.mode, key, spec.tables)
+    options = PublishOptions(spec.data_source, "", 1, False, max_shrink, spec.mode, keys)
+    schema = _checked_schema(spec.schema or settings.target_schema)
+    plans = []
+    for target, source in spec.tables.items():
+        mart = _mart(store, schema, target, source, logger.warning, lower_case=spec.lower_case)
+        columns = published_columns(
+            _read(trino, mart).schema, mart.source, lower_case=spec.lower_case
+        )
+        plans.append(plan_mart(postgres, mart, columns, options, _changes_since(store, mart)))
+    return plans
+
+
+def _changes_since(store: TableStore, mart: Mart) -> Callable[[int], Changes | None]:
+    """Return what finds the rows that changed between a snapshot and the mart's."""
+    until = mart.snapshot_id
+    if until is None or not isinstance(store, ReadsChanges):
+        return lambda since: None
+    return lambda since: store.changes(mart.source, since, until)
 
 
 def _run_id(context: AssetExecutionContext) -> str:
@@ -273,7 +314,13 @@ def _checked_schema(schema: str) -> str:
 
 
 def _mart(
-    store: TableStore, schema: str, target: str, source: str, warn: Callable[[str], Any]
+    store: TableStore,
+    schema: str,
+    target: str,
+    source: str,
+    warn: Callable[[str], Any],
+    *,
+    lower_case: bool,
 ) -> Mart:
     table = store.load(_find_source(store, TableName.parse(source), warn))
     return Mart(
@@ -283,6 +330,7 @@ def _mart(
         check_name(target, "The table"),
         table.schema,
         table.row_count,
+        lower_case,
     )
 
 

@@ -38,12 +38,15 @@ class PublishedColumn:
     encode: Encoder
 
 
-def published_columns(schema: pa.Schema, source: TableName) -> list[PublishedColumn]:
+def published_columns(
+    schema: pa.Schema, source: TableName, *, lower_case: bool = False
+) -> list[PublishedColumn]:
     """The columns of a published table.
 
     Args:
         schema: The mart's columns.
         source: The mart, for messages.
+        lower_case: Whether the columns get lower-case names.
 
     Raises:
         UnsupportedTypeError: A column's type has no counterpart; names the column.
@@ -61,7 +64,15 @@ def published_columns(schema: pa.Schema, source: TableName) -> list[PublishedCol
             expected=f"at most {_MAX_COLUMNS}",
             hint="Publish a model that selects fewer of them.",
         )
-    return [_column(field, source) for field in schema]
+    columns = [_column(field, source, lower_case=lower_case) for field in schema]
+    for number, column in enumerate(columns):
+        if any(column.name == other.name for other in columns[:number]):
+            raise InvalidNameError(
+                f"Two columns of {str(source)!r} would both be published as {column.name!r}.",
+                hint="Publish with lower_case=False, or give one another name in the mart.",
+                name=column.name,
+            )
+    return columns
 
 
 def check_name(name: str, what: str) -> str:
@@ -81,8 +92,9 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def _column(field: pa.Field, source: TableName) -> PublishedColumn:
-    name = check_name(field.name, f"The column of {str(source)!r}")
+def _column(field: pa.Field, source: TableName, *, lower_case: bool) -> PublishedColumn:
+    published_name = field.name.lower() if lower_case else field.name
+    name = check_name(published_name, f"The column of {str(source)!r}")
     if name in _SYSTEM_COLUMNS:
         raise InvalidNameError(
             f"The column {name!r} of {str(source)!r} has the name of a system column.",

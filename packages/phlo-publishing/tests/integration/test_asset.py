@@ -87,6 +87,7 @@ def test_the_plugin_brings_its_resource_and_settings():
     (plugin,) = [plugin for plugin in list_plugins() if plugin.name == "publishing"]
     assert plugin.hooks == (
         "phlo_register_commands",
+        "phlo_register_definitions",
         "phlo_register_resources",
         "phlo_register_settings",
     )

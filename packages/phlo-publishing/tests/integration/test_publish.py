@@ -15,6 +15,8 @@ from phlo.errors import (
     ServiceError,
     TableNotFoundError,
 )
+from phlo.lake import open_lake
+from phlo.names import TableName
 
 pytestmark = pytest.mark.integration
 
@@ -285,3 +287,19 @@ def test_missing_rights_are_named_with_the_remedy(
         publish({"m": "marts.m"})
     assert "CREATE on the database" in str(caught.value)
     database.execute("DROP ROLE poor")
+
+
+def test_required_columns_and_comments_come_from_the_mart(write_mart, publish, database):
+    number = pa.field("n", pa.int64(), nullable=False, metadata={"doc": "number"})
+    schema = pa.schema([number, pa.field("t", pa.string(), metadata={"doc": "text"})])
+    write_mart("marts.m", pa.table({"n": [1], "t": ["x"]}, schema))
+    query = """SELECT attname, attnotnull, col_description(attrelid, attnum) FROM pg_attribute
+        WHERE attrelid = 'marts.m'::regclass AND attnum > 0 ORDER BY attnum"""
+    publish({"m": "marts.m"})
+    assert database.execute(query).fetchall() == [("n", True, "number"), ("t", False, "text")]
+    database.execute("COMMENT ON COLUMN marts.m.t IS 'by hand'")
+    store = open_lake().store
+    with store._open(TableName.parse("marts.m")).update_schema() as update:
+        update.update_column("n", doc="count")
+    assert not publish({"m": "marts.m"})["m"].is_skipped
+    assert database.execute(query).fetchall() == [("n", True, "count"), ("t", False, "by hand")]

@@ -52,3 +52,27 @@ def test_a_name_that_postgresql_would_cut_is_an_error():
 def test_a_mart_without_columns_is_an_error():
     with pytest.raises(ColumnNotFoundError, match=r"marts\.daily"):
         published_columns(pa.schema([]), MART)
+
+
+def test_columns_get_lower_case_names_where_that_is_asked_for():
+    schema = pa.schema([("ID", pa.int64()), ("Ünï", pa.string())])
+    columns = published_columns(schema, TableName("marts", "m"), lower_case=True)
+    assert [column.name for column in columns] == ["id", "ünï"]
+
+
+def test_two_columns_of_one_name_in_lower_case_are_refused():
+    schema = pa.schema([("ID", pa.int64()), ("id", pa.string())])
+    with pytest.raises(InvalidNameError, match="both be published as 'id'"):
+        published_columns(schema, TableName("marts", "m"), lower_case=True)
+
+
+@pytest.mark.parametrize("name", ["ctid", "xmin", "tableoid"])
+def test_names_of_system_columns_are_refused(name):
+    with pytest.raises(InvalidNameError, match="system column"):
+        published_columns(pa.schema([(name, pa.int64())]), TableName("marts", "m"))
+
+
+def test_more_columns_than_a_table_can_have_are_refused():
+    schema = pa.schema([(f"c{n}", pa.int64()) for n in range(1601)])
+    with pytest.raises(UnsupportedTypeError, match="1601"):
+        published_columns(schema, TableName("marts", "m"))

@@ -104,7 +104,7 @@ def merge_changes(
         table: The published table, which holds the snapshot from which they lead.
         record: What it holds.
         changes: The changed rows.
-        key: Columns that are unique in the table.
+        key: Columns that are unique, as the mart names them.
         batch_size: Rows sent at a time.
 
     Returns:
@@ -114,10 +114,11 @@ def merge_changes(
         TooManyChangesError: A replace costs less; the caller undoes the merge.
     """
     started_at = time.monotonic()
+    published_key = [mart.column_name(column) for column in key]
     keys = _load(connection, changes.deleted_keys(key), mart, "deletes", batch_size)
     written = _load(connection, changes.upserts(key), mart, "upserts", batch_size)
-    deleted = _delete(connection, table, keys, key)
-    (counts,) = rows(connection, _upsert_sql(table, written, key))
+    deleted = _delete(connection, table, keys, published_key)
+    (counts,) = rows(connection, _upsert_sql(table, written, published_key))
     run(connection, "DROP TABLE {tables}", tables=[keys.table.sql, written.table.sql])
     row_count = record.mart.row_count + counts.inserted - deleted
     is_complete = counts.written == written.row_count and row_count == mart.row_count
@@ -140,7 +141,7 @@ def _load(
     batch_size: int,
 ) -> _LoadedRows:
     """Load rows into a table of the staging schema."""
-    columns = published_columns(reader.schema, mart.source)
+    columns = published_columns(reader.schema, mart.source, lower_case=mart.lower_case)
     limit = int(MAX_CHANGED_SHARE * mart.row_count)
     name = f"{what} of {mart.target}"[:60]
     run(

@@ -80,6 +80,11 @@ def _record(row: Any) -> PublishRecord:
     return PublishRecord(mart, row.table_oid, row.source_columns, row.columns, row.transaction_ids)
 
 
+def published_docs(record: PublishRecord | None) -> dict[str, str]:
+    """Return the comments that a publish gave to columns, by column."""
+    return {name: doc for name, _, doc in record.source_columns if doc} if record else {}
+
+
 def write_record(
     connection: Connection[Any],
     mart: Mart,

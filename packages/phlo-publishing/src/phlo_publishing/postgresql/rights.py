@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from phlo.sql import Identifier, Sql, sql
@@ -10,6 +10,8 @@ from phlo.sql import Identifier, Sql, sql
 from phlo_publishing.postgresql.relations import comment_on, role, rows, run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg import Connection
 
     from phlo_publishing.postgresql.relations import Relation
@@ -36,6 +38,12 @@ def read_rights(connection: Connection[Any], relation: Relation) -> Rights:
         policies=rows(connection, _POLICIES, oid),
         comments=rows(connection, _COMMENTS, oid),
     )
+
+
+def without_comments(rights: Rights, comments: Mapping[str, str]) -> Rights:
+    """Return rights without such comments of columns, because the mart has others by now."""
+    others = [row for row in rights.comments if comments.get(row.column_name) != row.comment]
+    return replace(rights, comments=others)
 
 
 def create_policies(connection: Connection[Any], rights: Rights, new: Relation) -> None:

@@ -21,6 +21,7 @@ from phlo_publishing.postgresql.dependents import (
     release_sequences,
 )
 from phlo_publishing.postgresql.locks import LockBudget, set_lock_timeout
+from phlo_publishing.postgresql.records import published_docs
 from phlo_publishing.postgresql.relations import (
     STAGING_SCHEMA,
     Replacement,
@@ -29,7 +30,13 @@ from phlo_publishing.postgresql.relations import (
     run,
     schemas_of,
 )
-from phlo_publishing.postgresql.rights import Rights, create_policies, grant_rights, read_rights
+from phlo_publishing.postgresql.rights import (
+    Rights,
+    create_policies,
+    grant_rights,
+    read_rights,
+    without_comments,
+)
 from phlo_publishing.postgresql.structure import Structure, move_statistics
 
 if TYPE_CHECKING:
@@ -98,7 +105,11 @@ class Swap:
     def _read(self) -> tuple[Dependents, list[Rights]]:
         resolve_names_in(self._connection, *self._schemas)
         dependents = read_dependents(self._connection, self._olds)
-        rights = [read_rights(self._connection, old) for old in self._olds]
+        docs = {table.new.oid: published_docs(table.record) for table in self._loaded}
+        rights = [
+            without_comments(read_rights(self._connection, pair.old), docs.get(pair.new.oid, {}))
+            for pair in self._pairs
+        ]
         tables = [pair.old for pair in self._tables]
         if find_materialized_views(self._connection, tables) != [p.old for p, _ in self._views]:
             raise errors.ObjectInUse("Materialized views on a table changed while it was loaded.")

@@ -125,32 +125,23 @@ class PostgresTransaction:
 
     def find_current(self, mart: Mart) -> PublishedMart | None:
         """Return the record of the last publish if the table still holds just that."""
-        old = find_table(self._connection, mart.schema, mart.target)
-        record = _record_of(self._connection, mart, old)
-        if old is None or record is None:
-            return None
-        is_same_mart = (
-            record.mart.source == str(mart.source)
-            and record.mart.snapshot_id == mart.snapshot_id
-            and record.source_columns == mart.source_columns
-        )
-        if is_same_mart and is_as_published(self._connection, old, record):
-            return record.mart.as_skipped()
-        return None
+        record = find_current_record(self._connection, mart)
+        return record.mart.as_skipped() if record else None
 
     def merge(
         self, mart: Mart, find_changes: Callable[[int], Changes | None]
     ) -> PublishedMart | None:
         """Write the rows that changed since the last publish, where that equals a replace."""
         connection, key = self._connection, self._options.key.get(mart.target, ())
+        published_key = mart.published_key(self._options)
         table = find_table(connection, mart.schema, mart.target)
-        record = _record_of(connection, mart, table)
+        record = record_of(connection, mart, table)
         if table is None or record is None or record.mart.snapshot_id is None:
             return None
         # Nobody else may write it meanwhile; readers are not kept out.
         run(connection, "LOCK TABLE ONLY {t} IN SHARE ROW EXCLUSIVE MODE", t=table.sql)
         if not (
-            can_merge(connection, mart, table, record, key)
+            can_merge(connection, mart, table, record, published_key)
             and is_as_published(connection, table, record)
         ):
             return None
@@ -196,9 +187,9 @@ class PostgresTransaction:
         started_at = time.monotonic()
         connection = self._connection
         old = find_table(connection, mart.schema, mart.target)
-        record = _record_of(connection, mart, old)
+        record = record_of(connection, mart, old)
         structure = None if old is None else self._open(old, record)
-        columns = published_columns(reader.schema, mart.source)
+        columns = published_columns(reader.schema, mart.source, lower_case=mart.lower_case)
         resolve_names_in(connection, STAGING_SCHEMA, mart.schema)
         new = create_table(connection, mart.target, columns, structure)
         resolve_names_in(connection)
@@ -214,7 +205,7 @@ class PostgresTransaction:
         run(connection, "LOCK TABLE ONLY {t} IN SHARE UPDATE EXCLUSIVE MODE", t=old.sql)
         resolve_names_in(connection)
         views = find_materialized_views(connection, [old])
-        refuse_obstacles(old, find_obstacles(connection, [old, *views], _own_columns(record)))
+        refuse_obstacles(old, find_obstacles(connection, [old, *views], own_columns(record)))
         resolve_names_in(connection, *schemas_of([old]))
         return read_structure(connection, old)
 
@@ -241,12 +232,12 @@ class PostgresTransaction:
         if table.structure is not None:
             build_structure(connection, table.structure, new)
         for column in table.mart.required_columns:
-            set_not_null(connection, new, column)
-        key = self._options.key.get(table.mart.target, ())
+            set_not_null(connection, new, table.mart.column_name(column))
+        key = table.mart.published_key(self._options)
         if key and not rows(connection, _HAS_PRIMARY_KEY, new.oid):
             run(connection, "ALTER TABLE {t} ADD PRIMARY KEY ({k})", t=new.sql, k=identifiers(key))
         for name, doc in table.mart.docs.items():
-            column = sql("{t}.{c}", t=new.sql, c=Identifier(name))
+            column = sql("{t}.{c}", t=new.sql, c=Identifier(table.mart.column_name(name)))
             comment_on(connection, "COLUMN {c}", doc, c=column)
         run(connection, "ANALYZE {t}", t=new.sql)
 
@@ -294,6 +285,20 @@ def read_columns(connection: Connection[Any], table: Relation) -> list[list[str]
     return [[row.name, row.type] for row in rows(connection, _TABLE_COLUMNS, table.oid)]
 
 
+def find_current_record(connection: Connection[Any], mart: Mart) -> PublishRecord | None:
+    """Return the record of the last publish if the table still holds just that."""
+    table = find_table(connection, mart.schema, mart.target)
+    record = record_of(connection, mart, table)
+    if table is None or record is None:
+        return None
+    is_same_mart = (
+        record.mart.source == str(mart.source)
+        and record.mart.snapshot_id == mart.snapshot_id
+        and record.source_columns == mart.source_columns
+    )
+    return record if is_same_mart and is_as_published(connection, table, record) else None
+
+
 def is_as_published(connection: Connection[Any], table: Relation, record: PublishRecord) -> bool:
     """Return whether a table has the columns and rows that a publish gave it.
 
@@ -314,7 +319,7 @@ def is_as_published(connection: Connection[Any], table: Relation, record: Publis
     return row.n == record.mart.row_count and row.changed == 0
 
 
-def _record_of(
+def record_of(
     connection: Connection[Any], mart: Mart, table: Relation | None
 ) -> PublishRecord | None:
     """Read the record of the publish that made a table; ``None`` where another hand made it."""
@@ -323,7 +328,8 @@ def _record_of(
     return record if is_of_table else None
 
 
-def _own_columns(record: PublishRecord | None) -> list[str]:
+def own_columns(record: PublishRecord | None) -> list[str]:
+    """List the columns that a publish wrote, by a record of it."""
     return [name for name, _ in record.columns] if record else []
 
 
