@@ -37,14 +37,21 @@ def convert_values(values: list[Any], column: ContractColumn) -> pa.Array | None
     if source is None:
         return None
     try:
+        if Decimal in classes and source == pa.float64():
+            return _decimals_to_floats(values)
         array = pa.array(values, source)
         if pa.types.is_floating(source):
             array = _without_nan(array)  # of rows that pandas made: there was no value
-        if Decimal in classes and source == pa.float64() and not _is_below_exact_integers(array):
-            return None
         return cast(array, column)
     except _ERRORS:
         return None
+
+
+def _decimals_to_floats(values: list[Any]) -> pa.Array | None:
+    """Through Python, which finds the nearest double."""
+    floats = [None if value is None else float(value) for value in values]
+    array = pa.array(floats, pa.float64(), from_pandas=True)
+    return array if _is_below_exact_integers(array) else None
 
 
 def convert_array(values: pa.ChunkedArray | pa.Array, column: ContractColumn) -> pa.Array | None:
