@@ -174,7 +174,7 @@ def _invoke(arguments: Sequence[str] | None, as_json: bool) -> None:
         build_cli()(arguments, prog_name="phlo")
         return
     try:
-        sys.exit(build_cli().main(arguments, prog_name="phlo", standalone_mode=False))
+        sys.exit(build_cli().main(arguments, prog_name="phlo", standalone_mode=False) or DONE)
     except click.Abort:
         _fail("Canceled.", "Abort", FAILED, as_json)
     except click.ClickException as error:
