@@ -277,3 +277,23 @@ def test_metadata_columns_of_a_model_are_columns_like_any_other(dbt_project, con
     assert build("2025-01-03 00:00:00+00") == [(1, "2025-01-03 00:00:00+00")]
     # Another load id, and an earlier extraction: the model's rows are the table's all the same.
     assert build("2025-01-02 00:00:00+00") == [(1, "2025-01-02 00:00:00+00")]
+
+
+OVERWRITTEN = """
+{{ config(materialized='incremental', incremental_strategy='insert_overwrite', partition_by=KEYS) }}
+select * from (values
+    {% if is_incremental() %} ('a', 5), (null, 7)
+    {% else %} ('a', 1), ('a', 2), ('b', 3), (null, 4) {% endif %}
+) as t(day, n)
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "rows"),
+    [("'day'", [("a", 5), ("b", 3), (None, 7)]), ("none", [("a", 5), (None, 7)])],
+)
+def test_insert_overwrite_replaces_the_delivered_partitions(dbt_project, keys, rows):
+    dbt_project.write("models/silver/m.sql", OVERWRITTEN.replace("KEYS", keys))
+    assert dbt_project.materialize().success
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("silver.m", "day", "n") == rows
