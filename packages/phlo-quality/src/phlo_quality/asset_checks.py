@@ -38,8 +38,8 @@ def build_definitions(project: Project) -> Definitions:
     suites = project.specs(Suite)
     keys = {id(suite): _asset_key(suite, project) for suite in suites}
     _refuse_same_names(suites, [keys[id(suite)] for suite in suites])
-    own = [suite for suite in suites if not _is_audited(suite, project)]
-    return Definitions(asset_checks=[_asset_checks(suite, keys[id(suite)]) for suite in own])
+    unaudited = [suite for suite in suites if not _is_audited(suite, project)]
+    return Definitions(asset_checks=[_asset_checks(suite, keys[id(suite)]) for suite in unaudited])
 
 
 def _asset_key(suite: Suite, project: Project) -> tuple[str, ...]:
@@ -120,13 +120,13 @@ def named_partition(key: str, table: TableName, project: Project) -> Partition:
     definition = graph.get(AssetKey(made_by.asset_key)).partitions_def
     if not isinstance(definition, TimeWindowPartitionsDefinition):
         return partition
-    found = partition_of_key(definition, key)
-    if found.date != partition.date:
+    partition_of_day = partition_of_key(definition, key)
+    if partition_of_day.date != partition.date:
         raise InvalidPartitionError(
             f"No partition of {'/'.join(made_by.asset_key)!r} begins on {key}.",
             got=repr(key),
             expected="the first day of a partition",
-            hint=f"The next one is --partition {found}.",
+            hint=f"The next one is --partition {partition_of_day}.",
             table=table,
         )
-    return found
+    return partition_of_day

@@ -32,7 +32,7 @@ def family_of(kind: pa.DataType) -> Family:
     return next((f for f, any_ in tests.items() if any(t(kind) for t in any_)), Family.BINARY)
 
 
-def fits(found: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
+def fits(held: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
     """Whether a table's column holds what a schema promises.
 
     Widths, and the unit and zone of timestamps, are the engine's business. Where the schema
@@ -42,9 +42,9 @@ def fits(found: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
     >>> fits(pa.int32(), pa.int64(), coerce=False), fits(pa.string(), pa.int64(), coerce=True)
     (True, False)
     """
-    pair = _kind(found), _kind(promised)
+    pair = _kind(held), _kind(promised)
     if pair == ("decimal", "integer"):
-        return found.scale == 0  # pyright: ignore[reportAttributeAccessIssue] - a decimal
+        return held.scale == 0  # pyright: ignore[reportAttributeAccessIssue] - a decimal
     return pair[0] == pair[1] or pair in _LOSSLESS or (coerce and pair in _COERCED)
 
 

@@ -29,8 +29,8 @@ def phlo_register_checks() -> Sequence[type[Check]]:
     """The built-in check classes."""
     import phlo_quality
 
-    found = [getattr(phlo_quality, name) for name in phlo_quality.__all__]
-    return [kind for kind in found if _is_check(kind)]
+    exported = [getattr(phlo_quality, name) for name in phlo_quality.__all__]
+    return [kind for kind in exported if _is_check(kind)]
 
 
 @hookimpl

@@ -223,17 +223,17 @@ class Reader:
         limit = get_quality_settings().max_frame_rows
         names = identifiers(columns) or Sql("*")
         query = sql("SELECT {c} FROM {r} LIMIT {n}", c=names, r=rows.judged, n=limit + 1)
-        found = self.arrow(query)
-        if len(found) > limit:
+        table = self.arrow(query)
+        if len(table) > limit:
             raise QueryError(
                 f"More than {limit:,} rows of {rows.table} ({rows.label}) are to be judged in "
                 "memory.",
-                got=f"at least {len(found):,} rows",
+                got=f"at least {len(table):,} rows",
                 expected=f"at most {limit:,}",
                 hint="Judge one partition, say the rule in SQL, name the columns it needs, or "
                 "raise PHLO_QUALITY_MAX_FRAME_ROWS.",
             )
-        return found
+        return table
 
     def columns(self, table: TableName) -> pa.Schema:
         """Names and types of a table's columns, in the state read."""

@@ -134,11 +134,11 @@ class _Run:
         statistics = self._statistics(columns)
         if statistics is None or statistics.row_count is None:
             return {}
-        found = {c.name: self._known(c.check, statistics) for c in checks}
+        values = {c.name: self._known(c.check, statistics) for c in checks}
         share = (time.perf_counter() - started) / len(checks)
         return {
             name: replace(result, execution_time_seconds=share)
-            for name, result in found.items()
+            for name, result in values.items()
             if result is not None
         }
 
@@ -183,12 +183,12 @@ class _Run:
                 plan[f"m{len(plan)}"] = (declared.name, name, aggregate)
         aggregates = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, (_, _, a) in plan.items()]
         row_count = sql("count(*) AS {n}", n=Identifier("row_count"))
-        (found,) = self.reader.measured(
+        (values,) = self.reader.measured(
             sql("SELECT {a} FROM {rows}", a=[row_count, *aggregates], rows=self.rows.judged)
         )
-        measured = {c.name: {"row_count": found["row_count"]} for c in checks}
+        measured = {c.name: {"row_count": values["row_count"]} for c in checks}
         for alias, (check, name, _) in plan.items():
-            measured[check][name] = found[alias]
+            measured[check][name] = values[alias]
         return measured
 
     def _alone(self, declared: DeclaredCheck, context: Any) -> QualityCheckResult:

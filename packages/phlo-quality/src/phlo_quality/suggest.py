@@ -95,16 +95,16 @@ def _profiles(rows: JudgedRows, reader: Reader) -> list[Profile]:
     measures = [Sql('count(*) AS "rows"')]
     for number, name in enumerate(names):
         measures += _measures(number, name, rows)
-    (found,) = reader.measured(sql("SELECT {m} FROM {r}", m=measures, r=rows.judged))
+    (measured,) = reader.measured(sql("SELECT {m} FROM {r}", m=measures, r=rows.judged))
     return [
         Profile(
             name,
             rows.family(name),
-            found["rows"],
-            found[f"present{number}"],
-            found[f"distinct{number}"],
-            found.get(f"smallest{number}"),
-            found.get(f"largest{number}"),
+            measured["rows"],
+            measured[f"present{number}"],
+            measured[f"distinct{number}"],
+            measured.get(f"smallest{number}"),
+            measured.get(f"largest{number}"),
         )
         for number, name in enumerate(names)
     ]

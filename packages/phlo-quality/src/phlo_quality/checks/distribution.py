@@ -128,7 +128,7 @@ class DistributionCheck(QueryCheck):
         ]
 
     def _verdict(
-        self, found: list[dict[str, Any]], judged_count: int, before_count: int
+        self, rows: list[dict[str, Any]], judged_count: int, before_count: int
     ) -> QualityCheckResult:
         shares = [
             {
@@ -136,7 +136,7 @@ class DistributionCheck(QueryCheck):
                 "share": row["judged"] / judged_count,
                 "share_before": row["before"] / before_count,
             }
-            for row in found
+            for row in rows
         ]
         shares.sort(key=_change, reverse=True)
         moved = [row for row in shares if _change(row) > self.max_change + _ROUNDING]

@@ -84,10 +84,10 @@ class FreshnessCheck(SqlCheck):
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
         """The newest value is a bound in the metadata."""
-        found = statistics.columns.get(self.column)
-        if found is None or found.upper is None:
+        bounds = statistics.columns.get(self.column)
+        if bounds is None or bounds.upper is None:
             return None
-        return {"newest": found.upper, "rows": statistics.row_count}
+        return {"newest": bounds.upper, "rows": statistics.row_count}
 
 
 def _moment(value: date | datetime) -> datetime:

@@ -78,9 +78,9 @@ def nulls_named(by_column: Mapping[str, Any]) -> dict[str, Any]:
 
 def missing_in(statistics: TableStatistics, rows: JudgedRows, column: str) -> int | None:
     """How many values metadata proves missing (null or NaN); ``None``: it proves nothing."""
-    found = statistics.columns.get(column)
-    if found is None or found.null_count is None:
+    counts = statistics.columns.get(column)
+    if counts is None or counts.null_count is None:
         return None
     if not rows.is_float(column):
-        return found.null_count
-    return None if found.nan_count is None else found.null_count + found.nan_count
+        return counts.null_count
+    return None if counts.nan_count is None else counts.null_count + counts.nan_count

@@ -83,12 +83,16 @@ class RangeCheck(RowCheck):
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
         """Bounds in the metadata prove that no row fails; a failure is left to the scan."""
-        found = statistics.columns.get(self.column)
-        if found is None:
+        bounds_of_column = statistics.columns.get(self.column)
+        if bounds_of_column is None:
             return None
         if missing_in(statistics, rows, self.column) == statistics.row_count:
             return {"failed_count": 0}
-        if found.lower is None or found.upper is None or not self._holds(found.lower, found.upper):
+        if (
+            bounds_of_column.lower is None
+            or bounds_of_column.upper is None
+            or not self._holds(bounds_of_column.lower, bounds_of_column.upper)
+        ):
             return None
         return {"failed_count": 0}
 

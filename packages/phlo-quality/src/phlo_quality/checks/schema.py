@@ -174,14 +174,14 @@ _FLOATS = ("double", "float", "halffloat")
 
 def _promised(column: ContractColumn | None, name: str, rows: JudgedRows) -> Sql | Identifier:
     """A column as the schema's rules expect it; rules about floats rely on ``is_nan``."""
-    found: Sql | Identifier = Identifier(name)
+    value: Sql | Identifier = Identifier(name)
     if column is not None and column.default is not None:
         default = rows.comparable(column.default, name)
         missing = rows.is_missing(name)
-        found = sql("CASE WHEN {m} THEN {d} ELSE {c} END", m=missing, d=default, c=found)
+        value = sql("CASE WHEN {m} THEN {d} ELSE {c} END", m=missing, d=default, c=value)
     if column is not None and str(column.type) in _FLOATS and not rows.is_float(name):
-        return sql("CAST({c} AS DOUBLE)", c=found)
-    return found
+        return sql("CAST({c} AS DOUBLE)", c=value)
+    return value
 
 
 def _failed_rows(broken: Mapping[str, int], by_row_rules: int, contract: Contract) -> int | None:
@@ -215,10 +215,10 @@ def _column_problems(
             if column.required:
                 yield f"column {column.name!r} is missing"
             continue
-        found = rows.columns.field(column.name).type
+        held = rows.columns.field(column.name).type
         is_promised = column.name not in guessed
-        if is_promised and not fits(found, column.type, coerce=column.coerce):
-            yield f"column {column.name!r} is {found}, not {column.type}"
+        if is_promised and not fits(held, column.type, coerce=column.coerce):
+            yield f"column {column.name!r} is {held}, not {column.type}"
     if contract.strict:
         known = set(contract.column_names)
         unknown = [n for n in names if n not in known and not is_metadata_column(n)]

@@ -80,24 +80,24 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
         any_differs = any_of(list(differs.values()))
         counted = {"groups": Sql("TRUE"), "failed": any_differs}
         counted |= {f"differs.{name}": condition for name, condition in differs.items()}
-        found = count_differences(reader, query, counted)
+        counts = count_differences(reader, query, counted)
         differing = differing_rows(query, any_differs, self.group_by)
-        by_name = {name: found[f"differs.{name}"] for name in differs}
-        failed = found["failed"]
+        by_name = {name: counts[f"differs.{name}"] for name in differs}
+        failed = counts["failed"]
         told = ", ".join(f"{name} in {n:,}" for name, n in by_name.items() if n)
         return QualityCheckResult(
             passed=failed == 0,
-            message=f"{failed:,} of {found['groups']:,} groups differ between {source.rows.table} "
+            message=f"{failed:,} of {counts['groups']:,} groups differ between {source.rows.table} "
             f"and {target.rows.table}{f' ({told})' if told else ''}; "
             f"allowed difference: {self.tolerance}.",
-            row_count=found["source_rows"] + found["target_rows"],
+            row_count=counts["source_rows"] + counts["target_rows"],
             failed_count=failed,
             columns=(*self.group_by, *(spec.target_column for spec in self.aggregates)),
             metrics={
                 **self.judged_sides(source, target),
-                "source_rows": found["source_rows"],
-                "target_rows": found["target_rows"],
-                "group_count": found["groups"],
+                "source_rows": counts["source_rows"],
+                "target_rows": counts["target_rows"],
+                "group_count": counts["groups"],
                 "differing_by_aggregate": by_name,
             },
             sample=reader.sample(differing) if failed else (),

@@ -125,9 +125,9 @@ def count_differences(reader: Reader, query: Sql, conditions: Mapping[str, Sql])
         sql("{c} AS {n}", c=count_where(conditions[name]), n=f)
         for name, f in zip(names, identifiers(f"c{n}" for n in range(len(names))), strict=True)
     ]
-    (found,) = reader.rows(sql("SELECT {v} FROM ({q})", v=[*sums, *counts], q=query))
-    return {name: int(found[name]) for name in _SIDES} | {
-        name: int(found[f"c{number}"]) for number, name in enumerate(names)
+    (row,) = reader.rows(sql("SELECT {v} FROM ({q})", v=[*sums, *counts], q=query))
+    return {name: int(row[name]) for name in _SIDES} | {
+        name: int(row[f"c{number}"]) for number, name in enumerate(names)
     }
 
 

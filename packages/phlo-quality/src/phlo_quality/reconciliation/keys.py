@@ -58,7 +58,7 @@ class KeyParityCheck(TwoTableCheck):
         for side in (source, target):
             side.rows.require(self.key_columns)
         query, differs = self._differences(source, target, reader)
-        found = count_differences(
+        counts = count_differences(
             reader,
             query,
             {
@@ -68,18 +68,18 @@ class KeyParityCheck(TwoTableCheck):
                 "differing": differs,
             },
         )
-        failed = found["differing"]
+        failed = counts["differing"]
         differing = differing_rows(query, differs, self.key_columns)
         return QualityCheckResult(
-            passed=self.tolerance.allows(failed, found["source_keys"]),
-            message=f"{failed:,} of {found['source_keys']:,} keys differ: "
-            f"{found['missing_in_target']:,} are missing in {target.rows.table}, "
-            f"{found['missing_in_source']:,} in {source.rows.table}; "
+            passed=self.tolerance.allows(failed, counts["source_keys"]),
+            message=f"{failed:,} of {counts['source_keys']:,} keys differ: "
+            f"{counts['missing_in_target']:,} are missing in {target.rows.table}, "
+            f"{counts['missing_in_source']:,} in {source.rows.table}; "
             f"allowed: {self.tolerance}.",
-            row_count=found["source_rows"] + found["target_rows"],
+            row_count=counts["source_rows"] + counts["target_rows"],
             failed_count=failed,
             columns=self.key_columns,
-            metrics={**self.judged_sides(source, target), **found},
+            metrics={**self.judged_sides(source, target), **counts},
             sample=reader.sample(differing) if failed else (),
             sql=differing if failed else None,
         )

@@ -269,10 +269,17 @@ def _sum(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
         return Value(f"CAST({a('sum', value.sql)} AS BIGINT)", t.BIGINT)
     if kind.name == "decimal":
         wide = t.decimal(t.MAX_DIGITS, kind.numbers[1])
-        return Value(f"CAST({a('sum', value.sql)} AS {t.duckdb_type(wide)})", wide)
+        total = f"CAST({a('sum', value.sql)} AS {t.duckdb_type(wide)})"
+        return Value(_within_digits(e, total, wide) if kind.numbers[0] > 28 else total, wide)
     if kind.is_float:
         return Value(f"CAST({a('sum', value.sql)} AS {t.duckdb_type(kind)})", kind)
     raise _no_aggregate(a, value)
+
+
+def _within_digits(e: Expressions, total: str, kind: t.Type) -> str:
+    """Raise where a sum has more than 38 digits, which DuckDB holds too."""
+    largest = "9" * (t.MAX_DIGITS - kind.numbers[1]) + "." + "9" * kind.numbers[1]
+    return e.use("within_digits", total, f"CAST('{largest}' AS {t.duckdb_type(kind)})")
 
 
 def _avg(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:

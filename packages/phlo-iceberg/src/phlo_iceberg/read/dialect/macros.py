@@ -11,6 +11,7 @@ integer_quotient(a, b, place) | CASE WHEN b = 0 THEN error('DIVISION_BY_ZERO: Di
 number_remainder(a, b, place) | CASE WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a % b END
 float_remainder(a, b) | CASE WHEN b = 0 THEN a * CAST('NaN' AS DOUBLE) ELSE a % b END
 bits_or(a, b) | a | b
+within_digits(x, largest) | CASE WHEN abs(x) > largest THEN error('NUMERIC_VALUE_OUT_OF_RANGE: Decimal overflow') ELSE x END
 array_subscript(a, i) | CASE WHEN a IS NULL THEN NULL WHEN i < 1 THEN error('INVALID_FUNCTION_ARGUMENT: Array subscripts begin with 1, not ' || i) WHEN i > len(a) THEN error('INVALID_FUNCTION_ARGUMENT: Array subscript ' || i || ' is beyond the ' || len(a) || ' elements') ELSE a[i] END
 map_subscript(m, k) | CASE WHEN m IS NOT NULL AND k IS NOT NULL AND NOT map_contains(m, k) THEN error('INVALID_FUNCTION_ARGUMENT: Key not present in map: ' || k) ELSE element_at(m, k)[1] END
 element_of(a, i) | CASE WHEN a IS NULL THEN NULL WHEN i = 0 THEN error('INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1') ELSE a[i] END
