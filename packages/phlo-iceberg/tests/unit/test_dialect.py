@@ -68,6 +68,7 @@ def translated(text):
         ("SELECT id FROM bronze.events WHERE day = '2025-01-15'", "compares two types"),
         ("SELECT nosuch FROM bronze.events", "There is no column 'nosuch'"),
         ("SELECT id::varchar FROM bronze.events", "'::' is not in Trino's dialect"),
+        ("SELECT id FROM bronze.events FOR VERSION AS OF 1", "VERSION is not translated"),
         ("SELECT s || id FROM bronze.events", "puts together what is no text"),
     ],
 )

@@ -83,6 +83,10 @@ def _decimals(e: Expressions, left: Value, op: str, right: Value, what: str) -> 
 
 def concatenate(e: Expressions, values: list[Value], what: str) -> Value:
     """Put texts, arrays or bytes one after another; null makes all null."""
+    if all(v.type == t.UNKNOWN or v.type.name == "array" for v in values) and any(
+        v.type == t.UNKNOWN for v in values
+    ):
+        raise t.mismatch(f"{what!r} may be text or an array.", "NULL", "Cast the null.")
     if all(v.type.name == "varchar" or v.type == t.UNKNOWN for v in values):
         return Value(f"({' || '.join(v.sql for v in values)})", t.VARCHAR)
     if all(v.type == t.VARBINARY for v in values):

@@ -68,6 +68,10 @@ class Expressions:
         rule = _NODES.get(type(node).__name__)
         if rule is None:
             raise refuse(as_written(node), "It is not among what the embedded engine translates.")
+        if not isinstance(node, exp.Query):
+            for name, part in node.args.items():
+                if part and name not in _KNOWN_PARTS:
+                    raise refuse(as_written(node), f"Its part {name!r} is not translated.")
         return rule(self, node)
 
     def condition(self, node: Node) -> str:
@@ -343,11 +347,7 @@ def _in_query(e: Expressions, left: Value, query: Node, what: str) -> Value:
     common = t.common_type(left.type, columns[0].type)
     if common is None or common.inside or common.name == "char":
         raise t.mismatch(f"{what!r} compares two types.", f"{left.type} and {columns[0].type}")
-    if common.is_float:
-        item = e.coerce(Value("c", columns[0].type), t.DOUBLE)
-        text = f"SELECT {item.sql} FROM ({text}) AS q(c) WHERE c IS NULL OR NOT isnan(c)"
-        left = e.coerce(left, t.DOUBLE)
-    elif left.type != columns[0].type and not (left.type.is_number or left.type.is_text):
+    if left.type != columns[0].type and not (left.type.is_number or left.type.is_text):
         text = f"SELECT {e.coerce(Value('c', columns[0].type), common).sql} FROM ({text}) AS q(c)"
         left = e.coerce(left, common)
     return Value(f"({left.sql} IN ({text}))", t.BOOLEAN)
@@ -371,7 +371,8 @@ def _like(e: Expressions, node: exp.Like, escape: Node | None = None) -> Value:
     if not all(v.type.is_text or v.type == t.UNKNOWN for v in (value, pattern)):
         raise t.mismatch(f"{as_written(node)!r} is about text.", f"{value.type} and {pattern.type}")
     suffix = "" if escape is None else f" ESCAPE {e(escape).sql}"
-    return Value(f"({value.sql} LIKE {pattern.sql}{suffix})", t.BOOLEAN)
+    word = "NOT LIKE" if node.args.get("negate") else "LIKE"
+    return Value(f"({value.sql} {word} {pattern.sql}{suffix})", t.BOOLEAN)
 
 
 def _escape(e: Expressions, node: exp.Escape) -> Value:
@@ -637,6 +638,18 @@ def _arithmetic(op: str) -> Callable[[Expressions, exp.Binary], Value]:
 
     return translate
 
+
+_KNOWN_PARTS = frozenset(
+    [
+        *("this", "expression", "expressions", "true", "false", "ifs", "default", "low", "high"),
+        *("query", "to", "safe", "unit", "zone", "alias", "partition_by", "order", "spec", "over"),
+        *("quoted", "is_string", "table", "db", "catalog", "typed", "position", "start", "length"),
+        *("substr", "returning", "path", "option", "json_query", "separator", "negate"),
+        *("is_literal", "null_handling", "unique_keys", "return_type", "encoding", "on_condition"),
+        *("quote", "on_overflow", "only_json_types"),
+    ]
+)
+"""Parts of expressions that some rule reads, or that change nothing; others are refused."""
 
 _NODES: dict[str, Callable[..., Value]] = {
     "Literal": _literal,

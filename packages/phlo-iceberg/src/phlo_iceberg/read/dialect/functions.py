@@ -190,6 +190,8 @@ def _aggregate(e: Expressions, name: str, node: Node, parts: list[Node], conditi
     """Translate an aggregate; a filter is part of it, since some need one of their own."""
     distinct, order = "", ""
     over, e.over = e.over, ""
+    if over and (condition or (parts and isinstance(parts[0], exp.Distinct))):
+        raise refuse(as_written(node), "Trino has neither FILTER nor DISTINCT with OVER.")
     if parts and isinstance(parts[0], exp.Distinct):
         distinct, parts = "DISTINCT ", [*parts[0].expressions, *parts[1:]]
     if parts and isinstance(parts[-1], exp.Order):
@@ -556,6 +558,8 @@ def _codepoint(e: Expressions, name: str, parts: list[Node], what: str) -> Value
 def _concat(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     from phlo_iceberg.read.dialect.arithmetic import concatenate
 
+    if len(parts) < 2:
+        raise t.mismatch(f"{what!r} has one value.", what, "Give it two or more.")
     return concatenate(e, [e(part) for part in parts], what)
 
 
@@ -725,7 +729,10 @@ def _date_trunc(e: Expressions, name: str, parts: list[Node], what: str) -> Valu
         return Value(f"CAST(date_trunc('{unit}', {value.sql}) AS DATE)", t.DATE)
     if value.type.name not in ("timestamp", "timestamptz"):
         raise t.mismatch(f"{what!r} is about times.", str(value.type))
-    text = f"date_trunc('{unit}', {local_time(value.sql, value.type)})"
+    local = local_time(value.sql, value.type)
+    text = f"date_trunc('{unit}', {local})"
+    if value.type.name == "timestamptz" and unit in _TIME_PARTS:
+        return Value(f"({value.sql} - ({local} - {text}))", value.type)
     if value.type.name == "timestamptz":
         text = instant(text, str(value.type.zone))
     return Value(text, value.type)
@@ -1028,8 +1035,8 @@ def _about_elements(e: Expressions, name: str, parts: list[Node], what: str) -> 
     kinds = [v.type.inside[0] if v.type.name == "array" else v.type for v in values]
     if any(k.inside or k.name == "json" for k in kinds):
         raise refuse(what, "Nested elements with nulls inside are compared otherwise.")
-    if any(k.is_float for k in kinds) and any(v.constant is None for v in values):
-        values = values
+    if any(k.is_float for k in kinds):
+        raise refuse(what, "NaN among the elements is compared otherwise.")
     return apply(e, RULES[name], values, what)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from phlo.errors import QueryError
 from phlo.sql import literal
@@ -92,7 +93,21 @@ def timestamp_literal(text: str) -> Value:
     from phlo_iceberg.read.dialect.expressions import checked_zone
 
     zone = checked_zone(_full_offset(match[8]))
+    if zone[0] not in "+-":
+        if _is_skipped(moment, zone):
+            raise invalid("timestamp", text)
+        # Of a time that the clocks show twice Trino takes the first, DuckDB the second.
+        first = moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+        local, zone_of_text = f"CAST('{first.isoformat(sep=' ')}{tail}' AS TIMESTAMP)", "UTC"
+        kind = t.timestamptz(len(fraction), zone)
+        return Value(instant(local, zone_of_text), kind, constant=text)
     return Value(instant(local, zone), t.timestamptz(len(fraction), zone), constant=text)
+
+
+def _is_skipped(moment: datetime, zone: str) -> bool:
+    """Whether a zone's clocks never show a time, since summer time begins."""
+    shown = moment.replace(tzinfo=ZoneInfo(zone))
+    return shown.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) != moment
 
 
 def _full_offset(zone: str) -> str:

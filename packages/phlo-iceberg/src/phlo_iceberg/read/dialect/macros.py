@@ -7,8 +7,8 @@ give null where an argument is null.
 from __future__ import annotations
 
 MACROS = """
-integer_quotient(a, b, place) | CASE WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a // b END
-number_remainder(a, b, place) | CASE WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a % b END
+integer_quotient(a, b, place) | CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a // b END
+number_remainder(a, b, place) | CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a % b END
 float_remainder(a, b) | CASE WHEN b = 0 THEN a * CAST('NaN' AS DOUBLE) ELSE a % b END
 bits_or(a, b) | a | b
 within_digits(x, largest) | CASE WHEN abs(x) > largest THEN error('NUMERIC_VALUE_OUT_OF_RANGE: Decimal overflow') ELSE x END
@@ -32,7 +32,7 @@ array_max(a) | CASE WHEN len(a) = list_count(a) THEN list_max(a) END
 array_min(a) | CASE WHEN len(a) = list_count(a) THEN list_min(a) END
 array_contains(a, x) | CASE WHEN a IS NULL OR x IS NULL THEN NULL WHEN list_contains(a, x) THEN TRUE WHEN list_count(a) < len(a) THEN NULL ELSE FALSE END
 arrays_overlap_of(a, b) | CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN list_has_any(list_filter(a, lambda x: x IS NOT NULL), b) THEN TRUE WHEN (list_count(a) < len(a) AND len(b) > 0) OR (list_count(b) < len(b) AND len(a) > 0) THEN NULL ELSE FALSE END
-contains_sequence(a, b) | len(b) = 0 OR len(list_filter(range(1, len(a) - len(b) + 2), lambda i: a[i:i + len(b) - 1] = b)) > 0
+contains_sequence(a, b) | CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN len(b) = 0 OR len(list_filter(range(1, len(a) - len(b) + 2), lambda i: a[i:i + len(b) - 1] = b)) > 0 END
 array_join(a, glue) | CASE WHEN glue IS NOT NULL THEN coalesce(array_to_string(a, glue), CASE WHEN a IS NOT NULL THEN '' END) END
 array_join_with(a, glue, other) | array_to_string(list_transform(a, lambda x: coalesce(x, other)), glue)
 slice_of(a, i, n) | CASE WHEN a IS NULL OR n IS NULL THEN NULL WHEN i = 0 THEN error('INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1') WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: length must be greater than or equal to 0') WHEN i > len(a) OR -i > len(a) OR n = 0 THEN a[1:0] WHEN i > 0 THEN a[i:i + n - 1] ELSE a[len(a) + i + 1:len(a) + i + n] END
@@ -77,7 +77,7 @@ pad_right(x, n, p) | CASE WHEN p = '' THEN error('INVALID_FUNCTION_ARGUMENT: Pad
 split_text(x, d) | CASE WHEN d = '' THEN error('INVALID_FUNCTION_ARGUMENT: The delimiter may not be the empty string') ELSE string_split(x, d) END
 split_part_of(x, d, i) | CASE WHEN i < 1 THEN error('INVALID_FUNCTION_ARGUMENT: Index must be greater than zero') WHEN d = '' THEN CASE WHEN i <= length(x) THEN x[i:i] END ELSE string_split(x, d)[i] END
 chr_of(x) | chr(CAST(x AS INTEGER))
-from_hex(x) | unhex(x)
+from_hex(x) | CASE WHEN length(x) % 2 = 1 THEN error('INVALID_FUNCTION_ARGUMENT: Not a valid base-16 number') ELSE unhex(x) END
 """
 
 

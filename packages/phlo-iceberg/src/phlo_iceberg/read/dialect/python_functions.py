@@ -348,7 +348,7 @@ def _as_decimal(number: Decimal, kind: str, shown: str) -> str:
 
 @_register("VARCHAR, VARCHAR -> VARCHAR")
 def parse_decimal(text: str, kind: str) -> str:
-    if not re.fullmatch(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", text):
+    if not re.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", text):
         raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{text}' to {kind.upper()}")
     try:
         return _as_decimal(Decimal(text), kind, text)
@@ -517,8 +517,11 @@ def hamming_of(a: str, b: str) -> int:
 def soundex(text: str) -> str:
     if not text:
         return ""
-    if not text.isascii() or not text.isalpha():
+    text = "".join(letter for letter in text if letter.isalpha())
+    if not text.isascii():
         raise TrinoError("INVALID_FUNCTION_ARGUMENT: The character is not mapped")
+    if not text:
+        return ""
     codes = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "01230120022455012623010202", strict=True))
     letters = text.upper()
     result, last = letters[0], codes[letters[0]]
@@ -913,7 +916,7 @@ def regexp_count(text: str, pattern: str) -> int:
 @_register("VARCHAR, VARCHAR -> INTEGER")
 def regexp_position(text: str, pattern: str) -> int:
     match = _pattern(pattern).search(text)
-    return match.start() + 1 if match else -1
+    return match.start() + 1 if match and text else -1
 
 
 @_register("VARCHAR, VARCHAR -> VARCHAR[]")
@@ -944,7 +947,7 @@ def _bad_constant(name: str) -> Any:
 
 def _dump(value: Any, *, sort: bool = False) -> str:
     if isinstance(value, _Number):
-        return _canonical(value) if sort else str(value)
+        return _canonical(value)
     if isinstance(value, dict):
         items = sorted(value.items()) if sort else value.items()
         return "{" + ",".join(f"{_quoted(k)}:{_dump(v, sort=sort)}" for k, v in items) + "}"
@@ -1150,7 +1153,8 @@ def json_cast(text: str, kind: str) -> str | None:
     if shown is None:
         raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast to {kind}: {text}")
     if kind.startswith("varchar"):
-        return shown
+        is_double = isinstance(value, _Number) and not re.fullmatch(r"-?[0-9]+", value)
+        return double_to_text(float(shown)) if is_double else shown
     if kind == "boolean":
         if isinstance(value, bool) or shown in ("true", "false"):
             return shown
@@ -1267,7 +1271,9 @@ def _date_pattern(form: str) -> re.Pattern[str]:
             )
         return _PARSED[match[1]]
 
-    return re.compile(re.sub(r"%(.)|[^%]", one, form, flags=re.S), re.ASCII)
+    text = re.sub(r"%(.)|[^%]", one, form, flags=re.S)
+    # A year before another number has four digits.
+    return re.compile(text.replace(r"\d{1,9})(?P<", r"\d{4})(?P<"), re.ASCII)
 
 
 @_register("VARCHAR, VARCHAR -> TIMESTAMP")

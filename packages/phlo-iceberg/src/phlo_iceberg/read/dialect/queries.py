@@ -478,6 +478,7 @@ def _from(node: exp.Select, scope: Scope) -> str:
 
 
 def _join(join: exp.Join, scope: Scope) -> str:
+    _check_parts(join, _JOIN_PARTS)
     side, kind = (join.args.get(a) or "" for a in ("side", "kind"))
     if join.args.get("method") or kind.upper() not in ("", "INNER", "CROSS", "OUTER"):
         raise refuse(as_written(join), "Trino has no such join.")
@@ -508,7 +509,21 @@ def _merge(name: str, before: list[Source], scope: Scope) -> None:
     scope.merged[name.lower()] = common
 
 
+_SOURCE_PARTS = frozenset(
+    ["this", "db", "catalog", "alias", "sample", "joins", "expressions", "offset"]
+)
+_JOIN_PARTS = frozenset(["this", "side", "kind", "on", "using", "method"])
+
+
+def _check_parts(node: Node, known: frozenset[str]) -> None:
+    """Refuse what no rule reads, such as FOR VERSION AS OF."""
+    for name, part in node.args.items():
+        if part and name not in known:
+            raise refuse(as_written(node), f"{name.upper()} is not translated.")
+
+
 def _source(node: Node, scope: Scope) -> str:
+    _check_parts(node, _SOURCE_PARTS)
     alias = node.args.get("alias")
     names = [c.name for c in alias.args.get("columns") or []] if alias is not None else []
     name = alias.name if alias is not None and alias.this is not None else ""
