@@ -5,6 +5,8 @@ import subprocess
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from phlo.errors import DataQualityError
 from phlo_publishing.server import program
 
@@ -171,3 +173,51 @@ def test_tables_that_refer_to_each_other_are_published_together(publish, write_m
     assert keys == (2,)
     publish({"a": "marts.a"}, force=True)
     assert database.execute("SELECT * FROM marts.both").fetchall() == [(2,)]
+
+
+STATEMENTS = [
+    "ALTER TABLE marts.people SET (fillfactor = {n})",
+    "ALTER TABLE marts.people ALTER {c} SET STATISTICS {n}",
+    "ALTER TABLE marts.people ALTER {c} SET (n_distinct = {n})",
+    "ALTER TABLE marts.people ALTER {c} SET DEFAULT NULL",
+    "ALTER TABLE marts.people ADD COLUMN g{n} bigint GENERATED ALWAYS AS (id + {n}) STORED",
+    "ALTER TABLE marts.people ADD CONSTRAINT c{n} CHECK (id <> {n} OR {c} IS NULL)",
+    "ALTER TABLE marts.people ADD CONSTRAINT u{n} UNIQUE NULLS NOT DISTINCT (id, {c})",
+    "ALTER TABLE marts.people REPLICA IDENTITY FULL",
+    "CREATE INDEX i{n} ON marts.people ({c} DESC) WHERE id > {n}",
+    "CREATE INDEX h{n} ON marts.people USING hash ({c})",
+    "CREATE STATISTICS marts.s{n} (dependencies) ON id, name, boss FROM marts.people",
+    "CREATE VIEW marts.v{n} WITH (security_barrier) AS SELECT {c} FROM marts.people",
+    "CREATE MATERIALIZED VIEW marts.m{n} AS SELECT {c} FROM marts.people",
+    "CREATE RULE r{n} AS ON UPDATE TO marts.people DO ALSO NOTHING",
+    "CREATE POLICY p{n} ON marts.people USING ({c} IS NOT NULL)",
+    "COMMENT ON COLUMN marts.people.{c} IS 'number {n}'",
+    "GRANT SELECT ({c}), UPDATE ON marts.people TO PUBLIC",
+]
+HUNG = st.lists(
+    st.tuples(
+        st.sampled_from(STATEMENTS), st.integers(11, 99), st.sampled_from(["id", "name", "boss"])
+    ),
+    min_size=3,
+    max_size=12,
+    unique_by=lambda hung: (hung[0], hung[1]),
+)
+
+
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(hung=HUNG)
+def test_whatever_hangs_on_a_table_is_the_same_after_a_publish(
+    publish, write_mart, database, dump, hung
+):
+    database.execute("DROP SCHEMA IF EXISTS marts CASCADE")
+    write_mart("marts.people", people((1, "Ann", None), (2, "Bob", 1)))
+    publish({"people": "marts.people"})
+    for statement, number, column in hung:
+        database.execute(statement.format(n=number, c=column))
+    before = dump()
+    write_mart("marts.people", people((1, "Ann", None), (2, "Bob", 1), (3, "Cid", 1)))
+    publish({"people": "marts.people"})
+    assert dump() == before
+    assert database.execute("SELECT count(*) FROM marts.people").fetchone() == (3,)
