@@ -47,6 +47,9 @@ test-readers: $(READY)  ## Let Polars, Daft, DuckDB, Trino and Spark read what p
 		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m readers tests/readers
 
+test-installed: $(READY)  ## Install the wheels as users do and run what they run: ONLY="newest lowest 3.12 3.13"
+	$(BIN)/python scripts/test_installed.py $(ONLY)
+
 mutants: $(READY)  ## Mutate the modules that decide about data: SAMPLE a module, SEED, CHANGED=commit
 	$(BIN)/python scripts/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(CHANGED),--changed $(CHANGED))
