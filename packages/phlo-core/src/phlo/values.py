@@ -71,6 +71,16 @@ class LoadAccount:
     removed: int = 0
     out_of_order: int = 0
 
+    @classmethod
+    def of_summary(cls, summary: Mapping[str, str]) -> LoadAccount | None:
+        """Read the account that a load wrote into its snapshot; ``None`` for other writers.
+
+        >>> LoadAccount.of_summary({"phlo.extracted": "2", "phlo.inserted": "2"}).is_balanced
+        True
+        """
+        names = [field.name for field in fields(cls) if f"phlo.{field.name}" in summary]
+        return cls(**{name: int(summary[f"phlo.{name}"]) for name in names}) if names else None
+
     @property
     def is_balanced(self) -> bool:
         """Whether every extracted row is accounted for."""

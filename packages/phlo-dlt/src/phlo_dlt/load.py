@@ -5,6 +5,7 @@ extract -> conform -> judge -> deduplicate -> stage -> audit -> publish -> accou
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ from phlo.names import (
 from phlo.redaction import remember_secrets
 from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
-from phlo.values import LoadAccount, Merge
+from phlo.values import LoadAccount, Merge, Published
 
 from phlo_dlt.clock import EXTRACTED_AT_ENTRY, clock_warning, latest_extraction
 from phlo_dlt.dlt_private import configured_secrets
@@ -69,12 +70,13 @@ if TYPE_CHECKING:
     from phlo.lake import Lake
     from phlo.names import Partition, TableName
     from phlo.protocols import CheckSuite, Staged
-    from phlo.values import Published
 
     from phlo_dlt.deadline import Deadline
     from phlo_dlt.kept.replay import KeptRows
     from phlo_dlt.settings import DltSettings
     from phlo_dlt.spec import IngestionSpec
+
+logger = logging.getLogger(__name__)
 
 STATE_PROPERTY = "phlo.dlt-state"
 
@@ -223,6 +225,10 @@ def _cursor_held(attempt: Attempt) -> Iterator[None]:
 
 
 def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bool:
+    landed = _find_landed(attempt)
+    if landed is not None:
+        account.published, account.rows = landed, landed.account
+        return True
     prepared = attempt.deadline.run(lambda: _prepare(attempt, call, account))
     if prepared is None:
         return False
@@ -233,6 +239,33 @@ def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bo
         lambda: publish_load(attempt, prepared, account), attempt.settings.publish_attempts
     )
     return True
+
+
+def _find_landed(attempt: Attempt) -> Published | None:
+    """Find what an earlier attempt of this run published.
+
+    An attempt whose commit stayed without an answer (``UnknownCommitError``) is tried again, though
+    its rows may be in the table.
+    """
+    store, table = attempt.lake.store, attempt.spec.table
+    if attempt.number == 0 or not store.exists(table):
+        return None
+    for snapshot in store.history(table):
+        account = LoadAccount.of_summary(snapshot.summary)
+        if account is not None and _is_of_run(attempt, snapshot.summary):
+            logger.info("Attempt %s of this run had landed.", snapshot.summary["phlo.attempt"])
+            row_count = store.load(table).row_count
+            return Published(table, snapshot.snapshot_id, account, row_count)
+    return None
+
+
+def _is_of_run(attempt: Attempt, summary: Mapping[str, str]) -> bool:
+    expected = {
+        "phlo.run-id": attempt.run_id,
+        "phlo.asset": attempt.spec.asset_name,
+        "phlo.partition": attempt.partition.key if attempt.partition else "",
+    }
+    return expected.items() <= summary.items()
 
 
 def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Prepared | None:

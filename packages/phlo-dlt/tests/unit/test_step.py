@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 from dagster import DagsterInstance, build_schedule_context
+from phlo.errors import UnknownCommitError
+from phlo_iceberg.store import IcebergStore
 
 RANGE = {
     "dagster/asset_partition_range_start": "2025-01-01",
@@ -95,3 +97,37 @@ def test_an_asset_without_partitions_loads_in_a_run_that_has_one(events):
     assert events.load(source, None, tags={"dagster/partition": "2025-01-15"}).success
     assert asked == [None]
     assert [row["_phlo_partition_date"] for row in events.rows()] == [None]
+
+
+def test_a_retry_finds_what_the_attempt_before_published_without_learning_of_it(
+    events, monkeypatch
+):
+    """Rows that are added, and not merged, would stand there twice."""
+    asked, publish = [], IcebergStore.publish
+
+    def deliver(partition_date):
+        asked.append(partition_date)
+        return [events.row("a"), events.row("b")]
+
+    def lose_the_answer(store, staged, **options):
+        publish(store, staged, **options)
+        raise UnknownCommitError("The catalog did not say.")
+
+    events.declare(
+        merge_strategy="append",
+        merge_config={"on_rerun": "append"},
+        max_retries=1,
+        retry_delay_seconds=0,
+    )
+    attempts = iter([lose_the_answer, publish])
+    monkeypatch.setattr(
+        IcebergStore, "publish", lambda *given, **options: next(attempts)(*given, **options)
+    )
+
+    result = events.load(deliver)
+
+    assert result.success
+    assert asked == ["2025-01-15"]
+    assert sorted(row["id"] for row in events.table().scan().to_arrow().to_pylist()) == ["a", "b"]
+    (made,) = result.asset_materializations_for_node("dlt_events")
+    assert (made.metadata["inserted"].value, made.metadata["extracted"].value) == (2, 2)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from phlo.values import LoadAccount
 
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from phlo.names import TableName
     from phlo.protocols import StoredTable, TableStore
-    from phlo.values import LoadAccount, Snapshot
+    from phlo.values import Snapshot
 
     from phlo_cli.output import Output
 
@@ -128,7 +129,7 @@ def _columns(stored: StoredTable) -> list[dict[str, Any]]:
 
 
 def _snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
-    account = _account(snapshot)
+    account = LoadAccount.of_summary(snapshot.summary)
     counts = account.as_dict() if account else {}
     return {
         "snapshot_id": str(snapshot.snapshot_id),
@@ -139,12 +140,3 @@ def _snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
         "run": snapshot.summary.get("phlo.run-id", "")[:8] or None,
         "summary": snapshot.summary,
     }
-
-
-def _account(snapshot: Snapshot) -> LoadAccount | None:
-    """Read the account that a load wrote into its snapshot; ``None`` for other writers."""
-    from phlo.values import LoadAccount
-
-    names = LoadAccount().as_dict()
-    found = {n: snapshot.summary[f"phlo.{n}"] for n in names if f"phlo.{n}" in snapshot.summary}
-    return LoadAccount(**{name: int(text) for name, text in found.items()}) if found else None
