@@ -41,7 +41,10 @@ def fails(partition_date: str):
     raise ConnectionError("The source is away.")
 
 
-HEAVY = "SELECT count(*) FROM {t} a, {t} b, {t} c, {t} d WHERE md5(a.id || b.id || c.id) = d.id"
+HEAVY = (
+    "SELECT count(*) FROM {t} a, {t} b, {t} c, {t} d "
+    "WHERE to_hex(md5(to_utf8(a.id || b.id || c.id))) = d.id"
+)
 
 
 @phlo_quality(
