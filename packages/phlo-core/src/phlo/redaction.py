@@ -135,6 +135,11 @@ def remember_secrets(values: Iterable[str]) -> None:
         _remembered.update(_secret_parts(value))
 
 
+def forget_secrets() -> None:
+    """Forget the secrets that were remembered; tests use it between projects."""
+    _remembered.clear()
+
+
 def says_secret(name: str) -> bool:
     """Return whether the name of a variable or setting says that its value is a secret.
 

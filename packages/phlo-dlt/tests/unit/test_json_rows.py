@@ -40,7 +40,7 @@ def as_json(values, refused=None):
         "SELECT {r} FROM load r",
         r=json_object(COLUMNS, "r", None if refused is None else Sql("r.refused")),
     )
-    return json.loads(CONNECTION.execute(select).fetchone()[0], parse_float=Decimal)
+    return json.loads(CONNECTION.sql(select).fetchall()[0][0], parse_float=Decimal)
 
 
 @settings(max_examples=60, deadline=None, database=None)

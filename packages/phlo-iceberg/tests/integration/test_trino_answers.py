@@ -27,7 +27,7 @@ def answer(statement):
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         prepare(connection, query.uses)
-        table = connection.execute(query.sql).to_arrow_table()
+        table = connection.sql(query.sql).to_arrow_table()
     columns = [column.to_pylist() for column in table.columns]
     return [c.type for c in query.columns], [list(row) for row in zip(*columns, strict=True)]
 

@@ -38,7 +38,7 @@ def answer():
         query = translate(parse(statement, frozenset(), "lake"), {})
         prepare(connection, query.uses - made)
         made.update(query.uses)
-        table = connection.execute(query.sql).to_arrow_table()
+        table = connection.sql(query.sql).to_arrow_table()
         types = [column.type for column in query.columns]
         columns = [column.to_pylist() for column in table.columns]
         return types, [list(row) for row in zip(*columns, strict=True)]

@@ -116,6 +116,7 @@ def _forget() -> None:
         ("phlo.config", "reset_settings"),
         ("phlo.plugins", "reset_plugins"),
         ("phlo.lake", "reset_lake"),
+        ("phlo.redaction", "forget_secrets"),
     ):
         if module in sys.modules:
             getattr(sys.modules[module], function)()
