@@ -7,7 +7,8 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-values test-slow test-trino test-readers test-installed test-chaos calendars mutants lint types fmt docs bench build pins clean help
+.PHONY: setup demo test test-values test-slow test-trino test-sql test-chaos test-readers test-installed \
+	mutants calendars lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,12 +33,16 @@ test-values: $(READY)  ## Run 100,000 generated values of every type through eve
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
-	$(BIN)/pytest -m "slow and not trino and not readers and not values" --timeout 3000
+	$(BIN)/pytest -m "slow and not trino and not readers and not values" --timeout 3000 $(PYTEST)
 
 test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads once
 	@command -v mvn >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends maven; }
-	$(BIN)/pytest -m "trino and not readers" --timeout 900
+	$(BIN)/pytest -m "trino and not readers" --timeout 900 \
+		--ignore packages/phlo-iceberg/tests/integration/test_trino_answers.py
+
+test-sql: $(READY)  ## Ask a real Trino and DuckDB the recorded queries and 2,000 random ones
+	$(BIN)/pytest packages/phlo-iceberg/tests/integration/test_trino_answers.py --timeout 1800
 
 test-chaos: $(READY)  ## Attack a project for MINUTES: kill and stop its writers, judge every read
 	$(BIN)/python scripts/chaos.py --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
