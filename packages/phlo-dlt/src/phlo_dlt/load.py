@@ -671,8 +671,9 @@ def _refuse_failed_audit(
 ) -> None:
     if not audited.blocking:
         return
-    if attempt.lake.store.keep(staged, attempt.audit_branch):
-        account.kept_branch = attempt.audit_branch
+    with uninterrupted():  # a branch that landed must be known to have: its files stay
+        if attempt.lake.store.keep(staged, attempt.audit_branch):
+            account.kept_branch = attempt.audit_branch
     where = f" It is kept as branch {account.kept_branch!r}." if account.kept_branch else ""
     reasons = "; ".join(
         f"{r.check}: {(r.message or r.status.value).rstrip('.')}" for r in audited.blocking
