@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from phlo.errors import PhloError, PluginError, nearest
+from phlo.interrupts import leave_now
 from phlo.plugins import plugin_manager
 from phlo.redaction import install_redaction, redact
 
-from phlo_cli.signals import leave, watch_signals
+from phlo_cli.signals import watch_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             number = first_signal()
             if number is None or ended.code in (None, DONE):
                 raise
-            leave(128 + number)
+            leave_now(128 + number)
 
 
 def _run(arguments: Sequence[str] | None) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import signal
 import socket
-import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,14 +36,6 @@ def watch_signals() -> Iterator[Callable[[], int | None]]:
             yield lambda: _first(reader)
         finally:
             signal.set_wakeup_fd(before)
-
-
-def leave(code: int) -> NoReturn:
-    """End this process now: a thread of a source that still waits cannot hold it."""
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 @contextmanager

@@ -8,10 +8,12 @@ import contextvars
 import ctypes
 import os
 import signal
+import sys
 import threading
 import time
+import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_CLEAN_UP = 1.0
+_SECONDS_BETWEEN_INTERRUPTS = 0.1
 _SECONDS_TO_LEAVE = 2.0
 _SECONDS_TO_INSIST = 1.5
 
@@ -36,12 +39,26 @@ class OutOfTimeError(Exception):
     """Work took longer than its caller waits."""
 
 
+class Interruptible(Protocol):
+    """Runs what another thread can interrupt, as a connection to a database does."""
+
+    def interrupt(self) -> object:
+        """End what runs now; where nothing runs, do nothing."""
+        ...
+
+
 class _Work:
-    """Work in a thread of its own: ``lock`` is held while it must not be stopped."""
+    """Work in a thread of its own: ``lock`` is held while it must not be stopped.
+
+    Whether it has ended is told by ``ended``: a thread whose ``join`` a signal interrupts counts as
+    ended in Python 3.11, though it runs on.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.is_stopped = False
+        self.ended = threading.Event()
+        self.connections: weakref.WeakSet[Interruptible] = weakref.WeakSet()
 
 
 _work_of_thread: contextvars.ContextVar[_Work | None] = contextvars.ContextVar("work", default=None)
@@ -76,16 +93,18 @@ def run_interruptible(
     state, context = _Work(), contextvars.copy_context()
 
     def call() -> None:
-        context.run(_work_of_thread.set, state)
         try:
+            context.run(_work_of_thread.set, state)
             outcome.append((context.run(work), None))
         except BaseException as exc:  # noqa: BLE001 - handed to the caller's thread
             outcome.append((None, exc))
+        finally:
+            state.ended.set()
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     try:
-        thread.join(timeout_seconds)
+        state.ended.wait(timeout_seconds)
     except BaseException:
         _give_up(thread, state, stop)
         _leave_no_process_behind()
@@ -97,6 +116,15 @@ def run_interruptible(
     if error is not None:
         raise error
     return result  # pyright: ignore[reportReturnType] - there is no error, so this is T
+
+
+def interrupt_with_work(connection: Interruptible) -> None:
+    """Interrupt what ``connection`` runs as soon as the work of this thread is given up.
+
+    Outside of :func:`run_interruptible` this does nothing.
+    """
+    if (work := _work_of_thread.get()) is not None:
+        work.connections.add(connection)
 
 
 @contextmanager
@@ -181,7 +209,20 @@ def _give_up(thread: threading.Thread, work: _Work, stop: Callable[[], object]) 
         )
     with contextlib.suppress(Exception):
         stop()
-    thread.join(_SECONDS_TO_CLEAN_UP)
+    _interrupt(work)
+
+
+def _interrupt(work: _Work) -> None:
+    """Interrupt the connections of work until it ends or has had time to clean up.
+
+    A query that is about to begin does not see an interrupt, so one is not enough.
+    """
+    ends = time.monotonic() + _SECONDS_TO_CLEAN_UP
+    while not work.ended.is_set() and time.monotonic() < ends:
+        for connection in list(work.connections):
+            with contextlib.suppress(Exception):
+                connection.interrupt()
+        work.ended.wait(_SECONDS_BETWEEN_INTERRUPTS)
 
 
 def _leave_no_process_behind() -> None:
@@ -190,7 +231,21 @@ def _leave_no_process_behind() -> None:
     def leave() -> None:
         threading.main_thread().join()
         time.sleep(_SECONDS_TO_LEAVE)
-        atexit._run_exitfuncs()
-        os._exit(1)
+        leave_now(1)
 
     threading.Thread(target=leave, daemon=True).start()
+
+
+def leave_now(code: int) -> NoReturn:
+    """End this process with ``code``, though threads still wait.
+
+    What libraries registered for the end of a process may wait for such a thread in turn, as
+    DuckDB does for a query that runs. It has two seconds.
+    """
+    at_exit = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    at_exit.start()
+    at_exit.join(_SECONDS_TO_LEAVE)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -12,20 +12,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import duckdb
 import pyarrow as pa
 from phlo.errors import QueryMemoryError, QueryTimeoutError
 from phlo.folders import SPILL, make_folder
+from phlo.interrupts import interrupt_with_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from phlo.config import Settings
 
+DuckDBSettings: TypeAlias = "dict[str, str | bool | int | float | list[str]]"
+
 _MEGABYTE = 1024 * 1024
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def open_duckdb(settings: DuckDBSettings) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB in memory; its query ends when the work of this thread is given up."""
+    connection = duckdb.connect(config=settings)
+    interrupt_with_work(connection)
+    return connection
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class QueryLimits:
             spill_dir=spill_folder(settings.state_dir),
         )
 
-    def duckdb_settings(self) -> dict[str, str | bool | int | float | list[str]]:
+    def duckdb_settings(self) -> DuckDBSettings:
         """Build DuckDB's settings; its own default spills into the current folder."""
         return {
             "memory_limit": f"{self.memory_mb}MiB",

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlglot
 from phlo.errors import ConfigurationError
+from phlo.limits import open_duckdb
 from phlo.sql import Identifier, Sql, identifiers, keep_nan, quote_identifier, sql
 
 from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, PROBLEMS, staged_name
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phlo.contract import Contract, ContractColumn
+    from phlo.limits import DuckDBSettings
 
 ROWS = Identifier("rows")
 ROW_NUMBER = "_phlo_row_number"
@@ -40,12 +42,12 @@ class Workspace:
         column_count = len(contract.columns)
         self._memory_limit_mb = max(memory_limit_mb, int(_MB_PER_COLUMN * column_count))
         self._is_wide = column_count > WIDE_COLUMNS
-        settings: dict[str, str | bool | int | float | list[str]] = {
+        settings: DuckDBSettings = {
             "memory_limit": f"{self._memory_limit_mb}MB",
             "temp_directory": str(folder / "duckdb"),
             "preserve_insertion_order": "false",
         }
-        self._connection = duckdb.connect(config=settings)
+        self._connection = open_duckdb(settings)
         self._connection.execute("SET python_enable_replacements = false")
         self._connection.execute("SET TimeZone = 'UTC'")
         chosen = [

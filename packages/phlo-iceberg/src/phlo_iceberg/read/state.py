@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import duckdb
 from phlo.config import get_settings
 from phlo.errors import InvalidNameError, UnreadableTableError, UnsupportedTableError
-from phlo.limits import QueryLimits
+from phlo.limits import QueryLimits, open_duckdb
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -27,6 +26,7 @@ from phlo_iceberg.read.projection import Layout, held_in, may_hold_nan, read_col
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import duckdb
     import pyarrow as pa
     from phlo.names import TableName
     from pyiceberg.io import FileIO
@@ -265,7 +265,7 @@ def connect(
         to_write: Whether rows are written to files: UUIDs leave as such then, and not as text.
     """
     limits = limits or QueryLimits.of(get_settings())
-    connection = duckdb.connect(config=limits.duckdb_settings())
+    connection = open_duckdb(limits.duckdb_settings())
     connection.execute(sql("SET arrow_lossless_conversion = {l}", l=to_write))
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET TimeZone = 'UTC'")
