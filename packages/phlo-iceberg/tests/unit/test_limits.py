@@ -9,8 +9,8 @@ from phlo.config import get_settings
 from phlo.errors import QueryMemoryError, QueryTimeoutError
 from phlo.lake import open_lake, reset_lake
 from phlo.limits import QueryLimits, half_of_memory_mb, spill_folder
+from phlo_iceberg.read.connection import connect
 from phlo_iceberg.read.engine import DuckDBEngine
-from phlo_iceberg.read.state import connect
 
 NUMBERS = "SELECT n FROM UNNEST(sequence(1, {n})) AS t(n)"
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from phlo.errors import InvalidNameError, UnsupportedTableError, UnsupportedTypeError
 from phlo.lake import open_lake
 from phlo.sql import Sql, sql
+from phlo_iceberg.read.connection import connect
 from phlo_iceberg.read.duckdb_types import converted
-from phlo_iceberg.read.state import connect
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.upkeep.maintenance import Policy
 from phlo_iceberg.write import stage

@@ -1,9 +1,9 @@
-"""Judging a frame by a check told in SQL, as one does in notebooks and in tests of suites."""
+"""Judge a frame by a check written in SQL, as in notebooks and in tests of suites."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -14,24 +14,44 @@ from phlo.sql import Identifier, Sql, sql
 from phlo_quality.rows import DELIVERED, DELIVERED_RELATION, JudgedRows, Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
 
-    from phlo_quality.checks.base import SqlCheck
     from phlo_quality.results import QualityCheckResult
 
 _FRAME = TableName("memory", "frame")
 
 
-def judge_frame(check: SqlCheck, df: pd.DataFrame) -> QualityCheckResult:
-    """The verdict of a check over all rows of a frame.
+class _MeasuringCheck(Protocol):
+    """What :class:`phlo_quality.checks.SqlCheck` offers to judge rows."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns that the rows must have."""
+        ...
+
+    def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
+        """Return the aggregates to select."""
+        ...
+
+    def examine(
+        self, measured: Mapping[str, Any], rows: JudgedRows, reader: Reader
+    ) -> QualityCheckResult:
+        """Judge their values."""
+        ...
+
+
+def judge_frame(check: _MeasuringCheck, df: pd.DataFrame) -> QualityCheckResult:
+    """Judge all rows of a frame by a check.
 
     Args:
-        check: A check told in SQL; it is answered by the current project's query engine.
+        check: A check written in SQL; the current project's query engine answers it.
         df: The rows. Its index is no column.
 
     Raises:
         ColumnNotFoundError: The frame lacks a column of the check.
-        UnsupportedTypeError: A column is of a kind that the check cannot judge.
+        UnsupportedTypeError: A column is of a type that the check cannot judge.
         MissingProviderError: No plugin provides a query engine.
     """
     table = pa.Table.from_pandas(df, preserve_index=False)
@@ -49,6 +69,6 @@ def judge_frame(check: SqlCheck, df: pd.DataFrame) -> QualityCheckResult:
         result,
         sql=None,
         check_name=type(check).__name__,
-        columns=tuple(result.columns) or check.columns,
+        columns=tuple(result.columns) or tuple(check.columns),
         scope=rows.label,
     )

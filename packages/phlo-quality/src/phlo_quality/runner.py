@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from phlo.protocols import QueryEngine, Staged, TableStore
     from phlo.values import TableStatistics
 
+    from phlo_quality.declared import DeclaredCheck, DeclaredSuite
     from phlo_quality.rows import JudgedRows
-    from phlo_quality.suite import DeclaredCheck, Suite
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ Results = dict[str, QualityCheckResult]
 
 
 def evaluate(
-    suite: Suite,
+    suite: DeclaredSuite,
     engine: QueryEngine,
     store: TableStore,
     *,
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def _prepare(
-    suite: Suite,
+    suite: DeclaredSuite,
     engine: QueryEngine,
     store: TableStore,
     *,

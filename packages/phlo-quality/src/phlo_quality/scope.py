@@ -1,34 +1,33 @@
-"""Which rows a suite judges."""
+"""Select the rows that a suite judges."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
-from phlo.config import get_settings
 from phlo.names import PARTITION_DATE_COLUMN
-from phlo.sql import Identifier, Sql, quote_table, sql
+from phlo.sql import Sql, quote_table, sql
 
 from phlo_quality.rows import DELIVERED_RELATION, JudgedRows, missing_column
+from phlo_quality.windows import within
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from phlo.names import Partition
 
-    from phlo_quality.suite import Suite
+    from phlo_quality.declared import DeclaredSuite
 
 
 def judged_rows(
-    suite: Suite,
+    suite: DeclaredSuite,
     columns: pa.Schema,
     *,
     partition: Partition | None,
     is_audit: bool,
     is_merged: bool,
 ) -> JudgedRows:
-    """The rows in a suite's scope.
+    """Build the rows in a suite's scope.
 
     Args:
         suite: Its table, scope and partition column.
@@ -57,7 +56,7 @@ def judged_rows(
     return replace(whole, judged=rows, label=label)
 
 
-def _tells_partitions(suite: Suite, columns: pa.Schema, *, is_merged: bool) -> bool:
+def _tells_partitions(suite: DeclaredSuite, columns: pa.Schema, *, is_merged: bool) -> bool:
     is_default = suite.partition_column == PARTITION_DATE_COLUMN
     if suite.partition_column in columns.names:
         return not (is_default and is_merged)
@@ -66,40 +65,10 @@ def _tells_partitions(suite: Suite, columns: pa.Schema, *, is_merged: bool) -> b
     raise missing_column(suite.partition_column, suite.table, columns.names)
 
 
-def _window(whole: JudgedRows, suite: Suite, partition: Partition) -> tuple[Sql, str]:
+def _window(whole: JudgedRows, suite: DeclaredSuite, partition: Partition) -> tuple[Sql, str]:
     if not isinstance(suite.scope, timedelta):
         condition = within(whole, suite.partition_column, partition)
         return condition, f"partition {partition}"
     length = suite.scope
     condition = within(whole, suite.partition_column, partition, length=length)
     return condition, f"{length} before {partition.end}"
-
-
-def within(
-    rows: JudgedRows, column: str, partition: Partition, *, length: timedelta | None = None
-) -> Sql:
-    """Condition that a row belongs to a partition, or to the time up to its end.
-
-    Args:
-        rows: Know the column's type. Days and timestamps without a zone are compared as they
-            are, timestamps with a zone in the project's time zone, text as ISO dates.
-        column: Tells when a row belongs.
-        partition: The partition.
-        length: How far to count back from the partition's end; ``None``: to its beginning.
-    """
-    end = datetime.combine(partition.end, datetime.min.time())
-    first = end - (length or timedelta(days=partition.days))
-    return sql(
-        "{c} >= {first} AND {c} < {end}",
-        c=Identifier(column),
-        first=_bound(rows, column, first),
-        end=_bound(rows, column, end),
-    )
-
-
-def _bound(rows: JudgedRows, column: str, moment: datetime) -> date | str:
-    if rows.has_zone(column):
-        return moment.replace(tzinfo=ZoneInfo(get_settings().timezone))
-    if rows.is_timestamp(column) or moment.time() != datetime.min.time():
-        return moment
-    return moment.date().isoformat() if rows.family(column) == "text" else moment.date()

@@ -18,7 +18,8 @@ from phlo.values import Append, Merge, Replace
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.pyiceberg_private import apply_updates
-from phlo_iceberg.read.state import TableState, connect, use_object_store
+from phlo_iceberg.read.connection import connect, use_object_store
+from phlo_iceberg.read.state import TableState
 from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import own_entries, row_count_entry
 

@@ -21,14 +21,8 @@ from phlo.sql import (
     union_all,
 )
 
-from phlo_iceberg.read.state import (
-    FILE,
-    POSITION,
-    allow_only,
-    connect,
-    duckdb_pattern,
-    use_object_store,
-)
+from phlo_iceberg.read.connection import connect, duckdb_pattern, use_object_store
+from phlo_iceberg.read.state import FILE, POSITION, allow_only_files_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,9 +118,10 @@ class SnapshotChanges:
 
     def _read(self, query: Sql) -> pa.RecordBatchReader:
         connection = connect()
-        for state in (self.old, self.new):
+        states = (self.old, self.new)
+        for state in states:
             use_object_store(connection, state.io, state.metadata.location)
-        allow_only(connection, [self.old, self.new])
+        allow_only_files_of(connection, states)
         return connection.sql(query).to_arrow_reader(_BATCH_ROWS)
 
 

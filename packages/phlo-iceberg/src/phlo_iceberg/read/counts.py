@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import sql
 
-from phlo_iceberg.read.state import connect, use_object_store
+from phlo_iceberg.read.connection import connect, use_object_store
 
 if TYPE_CHECKING:
     from phlo_iceberg.read.state import TableState

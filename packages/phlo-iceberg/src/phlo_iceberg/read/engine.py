@@ -11,9 +11,10 @@ from phlo.errors import QueryError
 from phlo.limits import QueryLimits
 from phlo.sql import Identifier, quote_table, sql
 
+from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.dialect.connection import prepare
 from phlo_iceberg.read.dialect.translation import parse, translate
-from phlo_iceberg.read.state import TableState, allow_only, connect, use_object_store
+from phlo_iceberg.read.state import TableState, allow_only_files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,7 +71,7 @@ class DuckDBEngine:
         connection = connect(self._limits)
         self._make_readable(connection, states, relations or {})
         prepare(connection, query.uses)
-        allow_only(connection, states)
+        allow_only_files_of(connection, states)
         try:
             reader = self._limits.read(
                 connection, query.sql, list(parameters) if parameters else None, BATCH_ROWS

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,10 +39,31 @@ from phlo_iceberg.read.duckdb_types import (
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+    from phlo.names import TableName
+    from pyiceberg.io import FileIO
     from pyiceberg.table import FileScanTask
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.types import IcebergType, NestedField
 
-    from phlo_iceberg.read.state import TableState
+
+@dataclass(frozen=True)
+class TableFiles:
+    """What it takes to read a table's files.
+
+    Attributes:
+        name: The table.
+        metadata: Its metadata; a stage's holds the snapshot that is not published yet.
+        io: Reads its files.
+    """
+
+    name: TableName
+    metadata: TableMetadata
+    io: FileIO = field(repr=False)
+
+    @property
+    def schema(self) -> Schema:
+        """The current schema; an older snapshot is read with it too."""
+        return self.metadata.schema()
 
 
 @dataclass(frozen=True)
@@ -65,7 +86,7 @@ Layout = tuple[HeldColumn, ...]
 
 
 def held_in(
-    state: TableState, names: Sequence[str], tasks: Sequence[FileScanTask]
+    table: TableFiles, names: Sequence[str], tasks: Sequence[FileScanTask]
 ) -> dict[Layout, list[FileScanTask]]:
     """The files by how they hold columns of a table.
 
@@ -75,24 +96,24 @@ def held_in(
     Raises:
         UnsupportedTableError: A file without field ids cannot be read by the names in it.
     """
-    columns = [state.schema.find_field(name) for name in names]
-    if not (state.metadata.name_mapping() or any(_may_differ(state, c) for c in columns)):
+    columns = [table.schema.find_field(name) for name in names]
+    if not (table.metadata.name_mapping() or any(_may_differ(table, c) for c in columns)):
         usual = tuple(HeldColumn(c.field_id, c.field_type, text_default(c)) for c in columns)
         return {usual: list(tasks)}
     found: dict[Layout, list[FileScanTask]] = defaultdict(list)
     with ThreadPoolExecutor() as pool:
-        layouts = pool.map(partial(_look, state, columns), tasks)
+        layouts = pool.map(partial(_look, table, columns), tasks)
         for task, layout in zip(tasks, layouts, strict=True):
             found[layout].append(task)
     return found
 
 
-def _may_differ(state: TableState, column: NestedField) -> bool:
+def _may_differ(table: TableFiles, column: NestedField) -> bool:
     """Whether fields inside a column were once called otherwise, are in files, or have defaults."""
     if column.field_type.is_primitive:
         return False
     inside = fields_inside(column.field_type)
-    schemas = [*state.metadata.schemas, sanitize_column_names(state.schema)]
+    schemas = [*table.metadata.schemas, sanitize_column_names(table.schema)]
     held = [index_by_id(s).get(column.field_id) for s in schemas]
     return any(field.initial_default is not None for field in inside.values()) or any(
         _have_moved(names_inside(column.field_type), names_inside(f.field_type)) for f in held if f
@@ -108,18 +129,18 @@ def _have_moved(now: dict[int, str], before: dict[int, str]) -> bool:
     )
 
 
-def _look(state: TableState, columns: Sequence[NestedField], task: FileScanTask) -> Layout:
-    with state.io.new_input(task.file.file_path).open() as file:
+def _look(table: TableFiles, columns: Sequence[NestedField], task: FileScanTask) -> Layout:
+    with table.io.new_input(task.file.file_path).open() as file:
         arrow = pq.read_schema(file)
     try:
         schema, has_ids = pyarrow_to_schema(arrow, downcast_ns_timestamp_to_us=True), True
     except ValueError:  # no ids
-        schema, has_ids = _by_names(state, arrow, task), False
+        schema, has_ids = _by_names(table, arrow, task), False
     there = {f.field_id: f for f in schema.fields}
     return tuple(
         _held(column, field, has_ids=has_ids)
         if (field := there.get(column.field_id))
-        else _missing(state, column, task, has_ids=has_ids)
+        else _missing(table, column, task, has_ids=has_ids)
         for column in columns
     )
 
@@ -131,50 +152,50 @@ def _held(column: NestedField, field: NestedField, *, has_ids: bool) -> HeldColu
 
 
 def _missing(
-    state: TableState, column: NestedField, task: FileScanTask, *, has_ids: bool
+    table: TableFiles, column: NestedField, task: FileScanTask, *, has_ids: bool
 ) -> HeldColumn:
     key = column.field_id if has_ids else f"__phlo_missing_{column.field_id}"  # as none is called
-    constant = _partition_value(state, column, task)
+    constant = _partition_value(table, column, task)
     return HeldColumn(
         key, column.field_type, text_default(column) if constant is None else constant
     )
 
 
-def _partition_value(state: TableState, column: NestedField, task: FileScanTask) -> str | None:
+def _partition_value(table: TableFiles, column: NestedField, task: FileScanTask) -> str | None:
     """What a file's partition tells of a column, which files of Hive tables leave out."""
-    spec = state.metadata.specs()[task.file.spec_id]
-    for n, field in enumerate(spec.fields):
-        is_itself = isinstance(field.transform, IdentityTransform)
+    spec = table.metadata.specs()[task.file.spec_id]
+    for n, partition_field in enumerate(spec.fields):
+        is_itself = isinstance(partition_field.transform, IdentityTransform)
         value = task.file.partition[n]
-        if is_itself and field.source_id == column.field_id and value is not None:
+        if is_itself and partition_field.source_id == column.field_id and value is not None:
             return as_text(column.field_type, value)
     return None
 
 
-def _by_names(state: TableState, arrow: pa.Schema, task: FileScanTask) -> Schema:
+def _by_names(table: TableFiles, arrow: pa.Schema, task: FileScanTask) -> Schema:
     """The schema of a file without ids; columns that the table's mapping lacks are left out."""
-    mapping = state.metadata.name_mapping()
+    mapping = table.metadata.name_mapping()
     known = {name for field in mapping.root for name in field.names} if mapping else set()
     arrow = pa.schema([f for f in arrow if f.name in known])
     if alike := same_letters(arrow.names):
-        raise _unreadable(state, task, f"{alike} differ in case alone")
+        raise _unreadable(table, task, f"{alike} differ in case alone")
     try:
         schema = pyarrow_to_schema(arrow, mapping, downcast_ns_timestamp_to_us=True)
     except ValueError as error:
-        raise _unreadable(state, task, str(error)) from error
+        raise _unreadable(table, task, str(error)) from error
     if len({f.field_id for f in schema.fields}) < len(schema.fields):
-        raise _unreadable(state, task, f"of {sorted(arrow.names)} two are one column's")
+        raise _unreadable(table, task, f"of {sorted(arrow.names)} two are one column's")
     return schema
 
 
-def _unreadable(state: TableState, task: FileScanTask, reason: str) -> UnsupportedTableError:
+def _unreadable(table: TableFiles, task: FileScanTask, reason: str) -> UnsupportedTableError:
     return UnsupportedTableError(
-        f"{state.name}: a file that another system wrote carries no field ids, and cannot be read "
+        f"{table.name}: a file that another system wrote carries no field ids, and cannot be read "
         f"by its names: {reason}",
         got=task.file.file_path,
         expected="names that the table's property 'schema.name-mapping.default' tells apart",
         hint="Let the system that added it write the table anew.",
-        table=state.name,
+        table=table.name,
     )
 
 

@@ -6,32 +6,32 @@ Position deletes are applied by an anti-join, so tables with deletes written by 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from phlo.config import get_settings
 from phlo.errors import InvalidNameError, UnreadableTableError, UnsupportedTableError
-from phlo.limits import QueryLimits, open_duckdb
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import DataScan, FileScanTask
 
+from phlo_iceberg.read.connection import allow_only, duckdb_pattern
 from phlo_iceberg.read.duckdb_types import duckdb_type, same_letters
-from phlo_iceberg.read.projection import Layout, held_in, may_hold_nan, read_columns
+from phlo_iceberg.read.projection import (
+    Layout,
+    TableFiles,
+    held_in,
+    may_hold_nan,
+    read_columns,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import duckdb
     import pyarrow as pa
-    from phlo.names import TableName
-    from pyiceberg.io import FileIO
-    from pyiceberg.schema import Schema
-    from pyiceberg.table.metadata import TableMetadata
 
 FILE = "__phlo_file"
 POSITION = "__phlo_pos"
@@ -42,25 +42,14 @@ _ROW_NUMBER = Identifier("file_row_number")
 
 
 @dataclass(frozen=True)
-class TableState:
+class TableState(TableFiles):
     """A table as of one snapshot, published or staged.
 
     Attributes:
-        name: The table.
-        metadata: Its metadata; a stage's holds the snapshot that is not published yet.
-        io: Reads its files.
         snapshot_id: The snapshot read; ``None``: the table is empty.
     """
 
-    name: TableName
-    metadata: TableMetadata
-    io: FileIO = field(repr=False)
     snapshot_id: int | None
-
-    @property
-    def schema(self) -> Schema:
-        """The current schema; also what an older snapshot is read with."""
-        return self.metadata.schema()
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
@@ -237,62 +226,12 @@ def _anti_join(deletes: Sequence[str]) -> Sql:
     )
 
 
-def duckdb_path(path: str) -> str:
-    """A file's address as DuckDB opens it and reports it.
-
-    >>> duckdb_path("file:///data/a.parquet"), duckdb_path("s3://lake/a.parquet")
-    ('/data/a.parquet', 's3://lake/a.parquet')
-    """
-    return path.removeprefix("file://")
-
-
-def duckdb_pattern(path: str) -> str:
-    """The same as a pattern that matches just this file.
-
-    >>> duckdb_pattern("file:///data/[x]/a.parquet")
-    '/data/[[]x]/a.parquet'
-    """
-    return re.sub(r"([*?\[])", r"[\1]", duckdb_path(path))
-
-
-def connect(
-    limits: QueryLimits | None = None, *, to_write: bool = False
-) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that reads times in UTC and no Python variables.
-
-    Args:
-        limits: What its queries may take; by default what the project's settings say.
-        to_write: Whether rows are written to files: UUIDs leave as such then, and not as text.
-    """
-    limits = limits or QueryLimits.of(get_settings())
-    connection = open_duckdb(limits.duckdb_settings())
-    connection.execute(sql("SET arrow_lossless_conversion = {l}", l=to_write))
-    connection.execute("SET python_enable_replacements = false")
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
-    return connection
-
-
-def allow_only(connection: duckdb.DuckDBPyConnection, states: Sequence[TableState]) -> None:
-    """Shut a connection off from the network and all files but those of some tables."""
-    folders = _spelt([s.metadata.location for s in states])
-    files = _spelt([path for s in states for path in s.files_elsewhere])
-    connection.execute(sql("SET allowed_directories = [{d}]", d=folders))
-    connection.execute(sql("SET allowed_paths = [{f}]", f=files))
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-
-
-def _spelt(paths: Iterable[str]) -> list[str]:
-    """As DuckDB is told of them, and as it opens them."""
-    return sorted({spelt(path) for path in paths for spelt in (duckdb_path, duckdb_pattern)})
-
-
-def use_object_store(connection: duckdb.DuckDBPyConnection, io: FileIO, path: str) -> None:
-    """Let a connection read a table's object store through fsspec, needing no extension."""
-    scheme = path.split("://", 1)[0] if "://" in path else "file"
-    if scheme == "file" or scheme in connection.list_filesystems():
-        return
-    from pyiceberg.io.fsspec import FsspecFileIO
-
-    connection.register_filesystem(FsspecFileIO(io.properties).get_fs(scheme))
+def allow_only_files_of(
+    connection: duckdb.DuckDBPyConnection, states: Sequence[TableState]
+) -> None:
+    """Shut a connection off from the network and from all files but those of some tables."""
+    allow_only(
+        connection,
+        folders=[s.metadata.location for s in states],
+        files=[path for s in states for path in s.files_elsewhere],
+    )

@@ -31,8 +31,9 @@ from pyiceberg.table.update import (
 
 from phlo_iceberg.commit import Commit, commit_all
 from phlo_iceberg.commit.rebase import MustPlanAnewError, are_untouched, attempts
+from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.projection import as_files_hold
-from phlo_iceberg.read.state import TableState, connect, use_object_store
+from phlo_iceberg.read.state import TableState
 from phlo_iceberg.write.data_files import DataFileWriter, delete_files, list_files
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.write.stage import BATCH_ROWS, row_count_entry, snapshot_updates

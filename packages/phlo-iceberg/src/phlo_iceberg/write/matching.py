@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import Identifier, Sql, identifiers, qualified, same_values, sql
 
-from phlo_iceberg.read.state import FILE, POSITION, TableState, duckdb_path
+from phlo_iceberg.read.connection import duckdb_path
+from phlo_iceberg.read.state import FILE, POSITION, TableState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,16 +22,10 @@ from pyiceberg.table.update import (
 )
 
 from phlo_iceberg.pyiceberg_private import apply_updates
+from phlo_iceberg.read.connection import connect, duckdb_path, use_object_store
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.read.projection import as_files_hold
-from phlo_iceberg.read.state import (
-    FILE,
-    POSITION,
-    TableState,
-    connect,
-    duckdb_path,
-    use_object_store,
-)
+from phlo_iceberg.read.state import FILE, POSITION, TableState
 from phlo_iceberg.write.data_files import DataFileWriter, delete_files, write_position_deletes
 from phlo_iceberg.write.matching import INCOMING
 from phlo_iceberg.write.planner import Plan, Planner

@@ -77,7 +77,7 @@ class DistributionCheck(QueryCheck):
         return self._verdict(compare(rows, before, reader), judged_count, before_count)
 
     def _before(self, rows: JudgedRows, partition: Partition) -> Sql:
-        from phlo_quality.scope import within  # loads pyarrow
+        from phlo_quality.windows import within  # loads pyarrow
 
         first = partition.date - timedelta(days=self.reference_days)
         window = within(rows, self.partition_column, Partition(first, self.reference_days))

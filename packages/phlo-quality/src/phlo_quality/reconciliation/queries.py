@@ -14,7 +14,7 @@ from phlo.sql import Identifier, Sql, all_of, quote_identifier, quote_table, sql
 
 from phlo_quality.reconciliation.canonical import key_value
 from phlo_quality.rows import JudgedRows
-from phlo_quality.scope import within
+from phlo_quality.windows import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
