@@ -30,7 +30,8 @@ from phlo_dlt.addresses import explain_nothing
 from phlo_dlt.cursor import CountStep, CursorReport, CursorWatch
 from phlo_dlt.dlt_private import configured_secrets, resource_pipe, watch_absent_selectors
 from phlo_dlt.routing import RouteStep
-from phlo_dlt.rows.conformer import Conformer, are_dicts, batches_of
+from phlo_dlt.rows.batches import are_dicts, batches_of
+from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:

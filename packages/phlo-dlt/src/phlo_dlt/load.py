@@ -6,16 +6,15 @@ extract -> conform -> judge -> deduplicate -> stage -> audit -> publish -> accou
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from phlo.audit import Audit, audit, audit_branch
+from phlo.audit import Audit, audit
 from phlo.config import get_settings
 from phlo.contract.types import TIMESTAMP
 from phlo.errors import (
@@ -42,11 +41,11 @@ from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import LoadAccount, Merge, Published
 
-from phlo_dlt.clock import EXTRACTED_AT_ENTRY, clock_warning, latest_extraction
+from phlo_dlt.attempt import Prepared, QuarantinedRows
+from phlo_dlt.clock import clock_warning, latest_extraction
 from phlo_dlt.dlt_private import configured_secrets
 from phlo_dlt.extract import Extraction, extract
 from phlo_dlt.kept.quarantine import (
-    QuarantinedRows,
     publish_quarantine,
     select_broken,
     select_keys,
@@ -57,23 +56,18 @@ from phlo_dlt.kept.tombstones import Tombstones, read_tombstones, stage_tombston
 from phlo_dlt.notes import extraction_notes, extraction_warnings
 from phlo_dlt.rows.conformer import Conformer
 from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
-from phlo_dlt.rows.judge import Verdict, exclude, judge, judge_key_uniqueness, verdict
+from phlo_dlt.rows.judge import exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.rows.samples import cures, describe_row
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
 from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
-    from phlo.checks import CheckResult
-    from phlo.lake import Lake
-    from phlo.names import Partition, TableName
-    from phlo.protocols import CheckSuite, Staged
+    from phlo.names import TableName
+    from phlo.protocols import Staged
 
-    from phlo_dlt.deadline import Deadline
-    from phlo_dlt.kept.replay import KeptRows
-    from phlo_dlt.settings import DltSettings
+    from phlo_dlt.attempt import Attempt, LoadReport, Verdict
     from phlo_dlt.spec import IngestionSpec
 
 logger = logging.getLogger(__name__)
@@ -81,121 +75,13 @@ logger = logging.getLogger(__name__)
 STATE_PROPERTY = "phlo.dlt-state"
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt to load one partition of an ingestion.
-
-    Attributes:
-        spec: The ingestion.
-        lake: Store and engine.
-        suites: Blocking suites of the table.
-        settings: Settings of loads.
-        folder: The attempt's staging folder.
-        partition: The partition loaded; ``None`` for unpartitioned assets.
-        run_id: Dagster's run id.
-        number: 0 for the first attempt.
-        deadline: When it is given up.
-        context: Dagster's context, handed to custom checks.
-        began_at: When extraction began, by the clock that all machines agree on (see
-            :mod:`phlo_dlt.clock`).
-        latest: The latest extraction that the catalog knew then.
-        kept: Rows of an earlier run, loaded in place of the function's; ``None``: it is called.
-    """
-
-    spec: IngestionSpec
-    lake: Lake
-    suites: Sequence[CheckSuite]
-    settings: DltSettings
-    folder: Path
-    partition: Partition | None
-    run_id: str
-    number: int
-    deadline: Deadline
-    context: Any = None
-    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    latest: datetime | None = None
-    kept: KeptRows | None = None
-
-    @property
-    def extraction_entry(self) -> dict[str, str]:
-        """Build the summary entry that tells the latest extraction known, this one included."""
-        return {EXTRACTED_AT_ENTRY: max(self.began_at, self.latest or self.began_at).isoformat()}
-
-    @property
-    def audit_branch(self) -> str:
-        """Return the branch that keeps a stage whose audit failed."""
-        return audit_branch(
-            self.spec.asset_name, self.partition, f"{self.run_id[:8]}-{self.number}"
-        )
-
-
-@dataclass
-class Account:
-    """Report of a load, filled while it runs, so that a failed load is reported as well.
-
-    Attributes:
-        rows: Where the rows went.
-        seconds: Wall time by step.
-        verdict: What the contract said; ``None`` before.
-        checks: Results of the audit.
-        published: What the table became; ``None`` when nothing was published.
-        dropped: Values dropped by source column.
-        warnings: What may mean that rows are missing, or come late; sentences for the log.
-        notes: What is as it should be, and yet worth a line of the log.
-        kept_branch: Branch of a stage that failed its audit.
-        is_kept: Whether what a failed attempt extracted can be loaded again.
-        from_run: The earlier run whose rows were loaded; ``None``: the source was asked.
-        byte_count: Bytes of the files that were extracted.
-    """
-
-    rows: LoadAccount = field(default_factory=LoadAccount)
-    seconds: dict[str, float] = field(default_factory=dict)
-    verdict: Verdict | None = None
-    checks: list[CheckResult] = field(default_factory=list)
-    published: Published | None = None
-    dropped: dict[str, int] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    kept_branch: str | None = None
-    is_kept: bool = False
-    from_run: str | None = None
-    byte_count: int = 0
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Add the wall time of a block to a step."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Valid rows, ready to be staged.
-
-    Attributes:
-        rows: Valid, deduplicated rows with their metadata columns; ``None``: broken rows forbid
-            the load.
-        quarantine: Broken rows.
-        state: dlt's state to publish with them.
-        seed: dlt's state that the extraction went on from.
-    """
-
-    rows: ds.Dataset | None
-    quarantine: QuarantinedRows
-    state: str | None
-    seed: str | None = None
-
-
-def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bool:
+def run_load(attempt: Attempt, call: Callable[[], Any], report: LoadReport) -> bool:
     """Run one attempt of a load.
 
     Args:
         attempt: What is loaded, and where.
         call: Calls the ingestion function.
-        account: Filled on the way, whether the load succeeds or not.
+        report: Filled on the way, whether the load succeeds or not.
 
     Returns:
         ``False`` when there is nothing to load: the function returned ``None``, or its source
@@ -211,7 +97,7 @@ def run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> boo
         ReplayError: Kept rows would set the source's cursor back.
     """
     with _cursor_held(attempt):
-        return _run_load(attempt, call, account)
+        return _run_load(attempt, call, report)
 
 
 @contextmanager
@@ -224,19 +110,19 @@ def _cursor_held(attempt: Attempt) -> Iterator[None]:
         yield
 
 
-def _run_load(attempt: Attempt, call: Callable[[], Any], account: Account) -> bool:
+def _run_load(attempt: Attempt, call: Callable[[], Any], report: LoadReport) -> bool:
     landed = _find_landed(attempt)
     if landed is not None:
-        account.published, account.rows = landed, landed.account
+        report.published, report.rows = landed, landed.account
         return True
-    prepared = attempt.deadline.run(lambda: _prepare(attempt, call, account))
+    prepared = attempt.deadline.run(lambda: _prepare(attempt, call, report))
     if prepared is None:
         return False
     if prepared.rows is None:
         publish_quarantine(attempt, prepared.quarantine)
-        raise _contract_error(attempt, account)
+        raise _contract_error(attempt, report)
     retry_on_moved_head(
-        lambda: publish_load(attempt, prepared, account), attempt.settings.publish_attempts
+        lambda: publish_load(attempt, prepared, report), attempt.settings.publish_attempts
     )
     return True
 
@@ -268,25 +154,25 @@ def _is_of_run(attempt: Attempt, summary: Mapping[str, str]) -> bool:
     return expected.items() <= summary.items()
 
 
-def _prepare(attempt: Attempt, call: Callable[[], Any], account: Account) -> Prepared | None:
-    with account.timed("extract"):
+def _prepare(attempt: Attempt, call: Callable[[], Any], report: LoadReport) -> Prepared | None:
+    with report.timed("extract"):
         returned = _call(attempt, call)
         if returned is None:
             return None
         extraction, seed = _extract(attempt, returned)
-    account.rows = LoadAccount(extracted=extraction.row_count)
-    account.byte_count = sum(file.stat().st_size for file in extraction.files)
-    account.dropped = extraction.dropped
-    account.warnings += extraction_warnings(extraction, is_past=_is_past(attempt))
-    account.notes += extraction_notes(extraction)
+    report.rows = LoadAccount(extracted=extraction.row_count)
+    report.byte_count = sum(file.stat().st_size for file in extraction.files)
+    report.dropped = extraction.dropped
+    report.warnings += extraction_warnings(extraction, is_past=_is_past(attempt))
+    report.notes += extraction_notes(extraction)
     if extraction.nothing_found is not None:
         return None
     work = _workspace(attempt, extraction)
     try:
-        with account.timed("judge"):
-            _judge(attempt, work, extraction, account)
-        with account.timed("write"):
-            prepared = _write(attempt, work, extraction, account)
+        with report.timed("judge"):
+            _judge(attempt, work, extraction, report)
+        with report.timed("write"):
+            prepared = _write(attempt, work, extraction, report)
             return replace(prepared, seed=seed)
     finally:
         work.close()
@@ -397,7 +283,7 @@ def _workspace(attempt: Attempt, extraction: Extraction) -> Workspace:
     )
 
 
-def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> None:
+def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, report: LoadReport) -> None:
     spec = attempt.spec
     judge(work, spec, extraction.delivered)
     exclude(work, spec)
@@ -405,16 +291,16 @@ def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     judge_key_uniqueness(work, spec, SURVIVORS)
     if spec.invalid_rows != "keep":
         exclude(work, spec)
-    account.verdict = verdict(work, spec, extraction.origins)
-    account.rows = account.rows.plus(
-        deduplicated=deduplicated, quarantined=account.verdict.excluded
-    )
+    report.verdict = verdict(work, spec, extraction.origins)
+    report.rows = report.rows.plus(deduplicated=deduplicated, quarantined=report.verdict.excluded)
 
 
-def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: Account) -> Prepared:
-    assert account.verdict is not None
+def _write(
+    attempt: Attempt, work: Workspace, extraction: Extraction, report: LoadReport
+) -> Prepared:
+    assert report.verdict is not None
     broken = None
-    if account.verdict.row_count:
+    if report.verdict.row_count:
         broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
     keys = None
     has_cursor = extraction.state is not None
@@ -427,17 +313,17 @@ def _write(attempt: Attempt, work: Workspace, extraction: Extraction, account: A
     return Prepared(rows, quarantined, extraction.state)
 
 
-def _contract_error(attempt: Attempt, account: Account) -> ContractError:
+def _contract_error(attempt: Attempt, report: LoadReport) -> ContractError:
     spec = attempt.spec
-    assert account.verdict is not None
-    cure = cures(account.verdict.sample, spec, account.dropped)
+    assert report.verdict is not None
+    cure = cures(report.verdict.sample, spec, report.dropped)
     return ContractError(
-        f"{describe(account.verdict, spec)} Nothing was loaded.",
+        f"{describe(report.verdict, spec)} Nothing was loaded.",
         hint=f"{cure or 'Correct the source, or the schema.'} Then `{_replay(attempt)}` loads the "
         f"same rows. `phlo quarantine show {spec.table}` lists the broken ones; "
         'invalid_rows="quarantine" would load the valid ones.',
-        rules=account.verdict.by_rule,
-        sample=account.verdict.sample,
+        rules=report.verdict.by_rule,
+        sample=report.verdict.sample,
     )
 
 
@@ -516,7 +402,7 @@ def _refuse_moved_cursor(attempt: Attempt, prepared: Prepared) -> None:
         )
 
 
-def publish_load(attempt: Attempt, prepared: Prepared, account: Account) -> None:
+def publish_load(attempt: Attempt, prepared: Prepared, report: LoadReport) -> None:
     """Stage rows that are fit to be loaded, audit the stage, and publish it.
 
     Raises:
@@ -525,29 +411,29 @@ def publish_load(attempt: Attempt, prepared: Prepared, account: Account) -> None
         MovedCursorError: Another load of the table published its cursor meanwhile.
     """
     _refuse_moved_cursor(attempt, prepared)
-    with account.timed("stage"):
+    with report.timed("stage"):
         tombstones = _tombstones(attempt, prepared)
-        staged = attempt.deadline.run(lambda: _stage(attempt, prepared, account.rows, tombstones))
-    if staged.account.deduplicated > account.rows.deduplicated:
-        _warn_of_clocks(attempt, account)
+        staged = attempt.deadline.run(lambda: _stage(attempt, prepared, report.rows, tombstones))
+    if staged.account.deduplicated > report.rows.deduplicated:
+        _warn_of_clocks(attempt, report)
     together = [staged]
     try:
-        with account.timed("audit"):
+        with report.timed("audit"):
             audited = attempt.deadline.run(lambda: _audit(attempt, staged))
-        account.checks = list(audited.results)
-        _refuse_failed_audit(attempt, staged, audited, account)
+        report.checks = list(audited.results)
+        _refuse_failed_audit(attempt, staged, audited, report)
         reads = dict(audited.reads)
         if tombstones is not None:
             together += _with_tombstones(attempt, staged, tombstones, reads)
         together += _with_quarantine(attempt, prepared)
     except BaseException:
-        for one in together[account.kept_branch is not None :]:
+        for one in together[report.kept_branch is not None :]:
             attempt.lake.store.discard(one)
         raise
     can_rebase = prepared.state is None and len(together) == 1 and audited.holds_on_any_head
-    with account.timed("publish"), uninterrupted():
-        account.published = _publish(attempt, together, reads, can_rebase=can_rebase)
-        account.rows = account.published.account
+    with report.timed("publish"), uninterrupted():
+        report.published = _publish(attempt, together, reads, can_rebase=can_rebase)
+        report.rows = report.published.account
 
 
 def _publish(
@@ -599,13 +485,13 @@ def _with_tombstones(
     return []
 
 
-def _warn_of_clocks(attempt: Attempt, account: Account) -> None:
+def _warn_of_clocks(attempt: Attempt, report: LoadReport) -> None:
     """Note where rows were passed over for an extraction that lies in the future."""
     table = attempt.spec.table
     latest = latest_extraction(attempt.lake, [table])
     warning = clock_warning(table, latest, datetime.now(UTC))
     if warning is not None and latest != attempt.latest:
-        account.warnings.append(warning)
+        report.warnings.append(warning)
 
 
 def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
@@ -667,14 +553,14 @@ def _audit(attempt: Attempt, staged: Staged) -> Audit:
 
 
 def _refuse_failed_audit(
-    attempt: Attempt, staged: Staged, audited: Audit, account: Account
+    attempt: Attempt, staged: Staged, audited: Audit, report: LoadReport
 ) -> None:
     if not audited.blocking:
         return
     with uninterrupted():  # a branch that landed must be known to have: its files stay
         if attempt.lake.store.keep(staged, attempt.audit_branch):
-            account.kept_branch = attempt.audit_branch
-    where = f" It is kept as branch {account.kept_branch!r}." if account.kept_branch else ""
+            report.kept_branch = attempt.audit_branch
+    where = f" It is kept as branch {report.kept_branch!r}." if report.kept_branch else ""
     reasons = "; ".join(
         f"{r.check}: {(r.message or r.status.value).rstrip('.')}" for r in audited.blocking
     )

@@ -1,4 +1,4 @@
-"""The Dagster step that runs one load: partition, attempt, account, results."""
+"""The Dagster step that runs one load: partition, attempt, report, results."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from phlo.orchestration.partitions import partition_of_asset, require_partition
 from phlo.plugins import notify
 from phlo.transient import is_transient
 
+from phlo_dlt.attempt import Attempt, LoadReport
 from phlo_dlt.clock import clock_warning, latest_extraction, next_extraction
 from phlo_dlt.deadline import Deadline
 from phlo_dlt.kept.replay import MANIFEST, staged_run
 from phlo_dlt.kept.requeue import as_requeue, quarantined_rows
 from phlo_dlt.kept.staging import staging_folder
-from phlo_dlt.load import Account, Attempt, describe, run_load
+from phlo_dlt.load import describe, run_load
 from phlo_dlt.settings import get_dlt_settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from phlo.names import Partition
     from phlo.protocols import CheckSuite, SuiteCheck
 
-    from phlo_dlt.kept.replay import KeptRows
+    from phlo_dlt.attempt import KeptRows
     from phlo_dlt.spec import IngestionSpec
 
 
@@ -58,14 +59,14 @@ class LoadStep:
         spec: The ingestion.
         suites: Blocking suites of its table.
         resource_keys: The resource of each parameter of the function that takes one.
-        account: What the load did so far.
+        report: What the load did so far.
     """
 
     context: AssetExecutionContext
     spec: IngestionSpec
     suites: Sequence[CheckSuite]
     resource_keys: Mapping[str, str]
-    account: Account = field(default_factory=Account)
+    report: LoadReport = field(default_factory=LoadReport)
 
     @property
     def key(self) -> AssetKey:
@@ -103,15 +104,15 @@ class LoadStep:
         if error is not None:
             self._raise(error)
         if not has_data:
-            yield AssetObservation(self.key, metadata=_no_data(self.account))
+            yield AssetObservation(self.key, metadata=_no_data(self.report))
             return
-        yield MaterializeResult(self.key, metadata=_metadata(self.account, seconds))
+        yield MaterializeResult(self.key, metadata=_metadata(self.report, seconds))
         # FreshnessCheck and the like judge what is published, and block only what is downstream.
         yield from self._judge_published(lambda check: not check.audits)
 
     def _report_cancel(self, seconds: float) -> Iterator[Any]:
         """Say whether a canceled load was published; one that was is a materialization."""
-        published, table = self.account.published, self.spec.table
+        published, table = self.report.published, self.spec.table
         if published is None:
             self.context.log.warning(f"Canceled: nothing of this load of {table} was published.")
             return
@@ -119,7 +120,7 @@ class LoadStep:
             f"Canceled while {table} was being published: it holds the rows of this load "
             f"(snapshot {published.snapshot_id})."
         )
-        yield MaterializeResult(self.key, metadata=_metadata(self.account, seconds))
+        yield MaterializeResult(self.key, metadata=_metadata(self.report, seconds))
 
     def _load(self) -> bool:
         """Run this attempt; its folder is kept where it fails.
@@ -137,7 +138,7 @@ class LoadStep:
         ):
             now = datetime.now(UTC)
             latest = latest_extraction(lake, (spec.table, spec.quarantine, spec.tombstones))
-            self.account.warnings += filter(None, [clock_warning(spec.table, latest, now)])
+            self.report.warnings += filter(None, [clock_warning(spec.table, latest, now)])
             attempt = Attempt(
                 spec=spec,
                 lake=lake,
@@ -153,11 +154,11 @@ class LoadStep:
                 began_at=kept.began_at if kept else next_extraction(latest, now),
                 latest=latest,
             )
-            self.account.from_run = kept.run_id if kept else None
+            self.report.from_run = kept.run_id if kept else None
             try:
-                return run_load(attempt, kept.rows if kept else self._call, self.account)
+                return run_load(attempt, kept.rows if kept else self._call, self.report)
             except Exception:
-                self.account.is_kept = (folder / MANIFEST).exists()
+                self.report.is_kept = (folder / MANIFEST).exists()
                 raise
 
     @contextmanager
@@ -190,8 +191,8 @@ class LoadStep:
 
     def _notify(self, error: Exception | None, seconds: float) -> None:
         """Tell observers how the load ended."""
-        account = self.account
-        rows = account.rows.as_rejected() if error is not None else account.rows
+        report = self.report
+        rows = report.rows.as_rejected() if error is not None else report.rows
         notify(
             "phlo_on_load",
             LoadEvent(
@@ -200,20 +201,20 @@ class LoadStep:
                 partition=self.partition,
                 run_id=self.context.run.run_id,
                 account=rows,
-                published=account.published,
+                published=report.published,
                 error=str(error) if error is not None else None,
                 seconds=seconds,
             ),
         )
-        notify_checks(account.checks, self.context.run.run_id, staged=True)
+        notify_checks(report.checks, self.context.run.run_id, staged=True)
 
     def _log_warnings(self) -> None:
         """Log what a user should know of a load, failed or not."""
-        for line in _warnings(self.spec, self.account):
+        for line in _warnings(self.spec, self.report):
             self.context.log.warning(line)
-        for line in self.account.notes:
+        for line in self.report.notes:
             self.context.log.info(line)
-        if self.account.is_kept:
+        if self.report.is_kept:
             self.context.log.info(
                 f"What was extracted is kept for {get_settings().staging_keep_days} days; "
                 f"--from-staged {self.context.run.run_id[:8]} loads it again without asking the "
@@ -222,7 +223,7 @@ class LoadStep:
 
     def _audit_results(self) -> Iterator[Any]:
         selected = {key.name for key in self.context.selected_asset_check_keys}
-        for result in self.account.checks:
+        for result in self.report.checks:
             if result.check in selected:
                 yield to_asset_check_result(result, [self.spec.asset_name])
 
@@ -230,7 +231,7 @@ class LoadStep:
         """Raise a transient error as it is, so that Dagster retries; any other without retries."""
         if isinstance(error, Failure | RetryRequested) or is_transient(error):
             raise error
-        rejected = self.account.rows.as_rejected().as_dict()
+        rejected = self.report.rows.as_rejected().as_dict()
         raise Failure(
             description=_describe_error(error),
             metadata={"error": type(error).__name__, **rejected},
@@ -264,56 +265,56 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _warnings(spec: IngestionSpec, account: Account) -> Iterator[str]:
-    yield from account.warnings
-    verdict = account.verdict
+def _warnings(spec: IngestionSpec, report: LoadReport) -> Iterator[str]:
+    yield from report.warnings
+    verdict = report.verdict
     if verdict is not None and verdict.row_count:
         yield describe(verdict, spec)
     if verdict is not None and verdict.warned:
         rules = "; ".join(f"{rule} ({n:,} rows)" for rule, n in verdict.warned.items())
         yield f"Rows break rules of {spec.contract.name} that only warn: {rules}."
-    if account.dropped and not spec.contract.strict:
-        dropped = ", ".join(f"{name} ({n} values)" for name, n in sorted(account.dropped.items()))
+    if report.dropped and not spec.contract.strict:
+        dropped = ", ".join(f"{name} ({n} values)" for name, n in sorted(report.dropped.items()))
         yield (
             f"Columns of the source that {spec.contract.name} does not have are dropped: {dropped}."
         )
-    if account.rows.out_of_order and spec.merge_config.order_by is None:
+    if report.rows.out_of_order and spec.merge_config.order_by is None:
         yield (
-            f"{account.rows.out_of_order} rows that a later partition had written were "
+            f"{report.rows.out_of_order} rows that a later partition had written were "
             "overwritten. Name the column by which rows compete: "
             'merge_config={"order_by": ...}.'
         )
 
 
-def _no_data(account: Account) -> dict[str, Any]:
-    warnings = {"warnings": MetadataValue.json(account.warnings)} if account.warnings else {}
+def _no_data(report: LoadReport) -> dict[str, Any]:
+    warnings = {"warnings": MetadataValue.json(report.warnings)} if report.warnings else {}
     return {"status": "no_data", **warnings}
 
 
-def _metadata(account: Account, seconds: float) -> dict[str, Any]:
-    published = account.published
+def _metadata(report: LoadReport, seconds: float) -> dict[str, Any]:
+    published = report.published
     assert published is not None
     metadata: dict[str, Any] = {
         "dagster/row_count": published.row_count,
-        **account.rows.as_dict(),
+        **report.rows.as_dict(),
         "strategy": published.strategy,
         "seconds": round(seconds, 3),
-        "rows_per_second": round(account.rows.extracted / max(seconds, 0.001), 1),
-        **{f"seconds_{step}": round(s, 3) for step, s in account.seconds.items()},
-        "bytes_extracted": account.byte_count,
+        "rows_per_second": round(report.rows.extracted / max(seconds, 0.001), 1),
+        **{f"seconds_{step}": round(s, 3) for step, s in report.seconds.items()},
+        "bytes_extracted": report.byte_count,
         "branch": MAIN,
     }
     if published.snapshot_id is not None:
         # Text: a snapshot id is longer than the numbers that JavaScript shows exactly.
         metadata["snapshot_id"] = str(published.snapshot_id)
-    if account.from_run is not None:
-        metadata["from_run"] = account.from_run
-    if account.warnings:
-        metadata["warnings"] = MetadataValue.json(account.warnings)
-    if account.dropped:
-        metadata["dropped_values"] = MetadataValue.json(account.dropped)
-    if account.verdict is not None and account.verdict.row_count:
-        metadata["broken_rules"] = MetadataValue.json(account.verdict.by_rule)
-    if account.verdict is not None and account.verdict.warned:
-        metadata["warned_rules"] = MetadataValue.json(account.verdict.warned)
+    if report.from_run is not None:
+        metadata["from_run"] = report.from_run
+    if report.warnings:
+        metadata["warnings"] = MetadataValue.json(report.warnings)
+    if report.dropped:
+        metadata["dropped_values"] = MetadataValue.json(report.dropped)
+    if report.verdict is not None and report.verdict.row_count:
+        metadata["broken_rules"] = MetadataValue.json(report.verdict.by_rule)
+    if report.verdict is not None and report.verdict.warned:
+        metadata["warned_rules"] = MetadataValue.json(report.verdict.warned)
     return metadata

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 from phlo.contract import Contract
 from phlo.errors import ContractError
-from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer, batches_of
+from phlo_dlt.rows.batches import batches_of
+from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer
 from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.rows.plain import WrittenFloat
 

@@ -16,9 +16,9 @@ from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, Partition, Tab
 from phlo.specs import spec_of
 from phlo.sql import sql
 from phlo.values import LoadAccount
+from phlo_dlt.attempt import Attempt, LoadReport, Prepared, QuarantinedRows
 from phlo_dlt.deadline import Deadline
-from phlo_dlt.kept.quarantine import QuarantinedRows
-from phlo_dlt.load import Account, Attempt, Prepared, publish_load, table_schema
+from phlo_dlt.load import publish_load, table_schema
 from phlo_dlt.settings import get_dlt_settings
 from phlo_dlt.spec import MergeConfig
 
@@ -238,9 +238,9 @@ class Feed:
         schema = pa.schema([f.with_nullable(True) for f in table_schema(self.spec)])
         table = pa.Table.from_pylist([row | times for row in rows], schema=schema)
         prepared = Prepared(ds.dataset(table), QuarantinedRows(None), None)
-        account = Account(rows=LoadAccount(extracted=len(rows)))
-        publish_load(attempt, prepared, account)
-        assert account.rows.is_balanced
+        report = LoadReport(rows=LoadAccount(extracted=len(rows)))
+        publish_load(attempt, prepared, report)
+        assert report.rows.is_balanced
 
     def rows(self):
         query = sql("SELECT id, value FROM {t}", t=self.spec.table)

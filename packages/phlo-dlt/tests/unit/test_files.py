@@ -14,7 +14,8 @@ from pandera.engines import pandas_engine
 from phlo.contract import Contract
 from phlo.errors import BrokenSourceError, ConfigurationError, InvalidArgumentError
 from phlo_dlt import read_files
-from phlo_dlt.rows.conformer import PROBLEMS, Conformer, batches_of
+from phlo_dlt.rows.batches import batches_of
+from phlo_dlt.rows.conformer import PROBLEMS, Conformer
 from phlo_dlt.rows.layout import Layout
 
 

@@ -30,7 +30,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 from phlo.contract import Contract
-from phlo_dlt.rows.conformer import PROBLEMS, Conformer, batches_of
+from phlo_dlt.rows.batches import batches_of
+from phlo_dlt.rows.conformer import PROBLEMS, Conformer
 
 VALUES = int(os.environ.get("PHLO_VALUES", "1500"))
 SEED = int(os.environ.get("PHLO_VALUES_SEED", random.SystemRandom().randrange(2**32)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, Sql, all_of, identifiers, partition_predicate, qualified, sql
 from phlo.values import Replace
 
+from phlo_dlt.attempt import RemainingRows
 from phlo_dlt.kept.json_rows import json_object
 from phlo_dlt.rows.conformer import ORIGINAL
 from phlo_dlt.rows.judge import BROKEN, EXCLUDED
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from phlo.names import Partition
     from phlo.protocols import Staged
 
-    from phlo_dlt.load import Attempt
+    from phlo_dlt.attempt import Attempt, QuarantinedRows
     from phlo_dlt.spec import IngestionSpec
 
 SCHEMA = pa.schema(
@@ -43,33 +43,6 @@ SCHEMA = pa.schema(
         pa.field(PARTITION_DATE_COLUMN, pa.date32()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class QuarantinedRows:
-    """Invalid rows of one attempt.
-
-    Attributes:
-        rows: In the form of :data:`SCHEMA`; ``None``: there are none.
-        keys: Keys of all rows of a load that delivers only what is new: rows of other keys stay
-            in quarantine. ``None``: the load delivers all rows of the partition.
-    """
-
-    rows: ds.Dataset | None
-    keys: ds.Dataset | None = None
-
-
-@dataclass(frozen=True)
-class RemainingRows:
-    """Quarantined rows of earlier runs that stay.
-
-    Attributes:
-        rows: In the form of :data:`SCHEMA`.
-        snapshot_id: The quarantine's snapshot that they were read from.
-    """
-
-    rows: pa.Table
-    snapshot_id: int
 
 
 def select_broken(attempt: Attempt) -> Sql:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 from phlo.errors import ReplayError
 from phlo.locks import write_whole
 
+from phlo_dlt.attempt import KeptRows
 from phlo_dlt.kept.staging import held, remove
 from phlo_dlt.rows.casting import NoText
 from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, staged_name
 from phlo_dlt.rows.naming import resolve_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from phlo.config import Settings
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from phlo.names import Partition
 
     from phlo_dlt.extract import Extraction
-    from phlo_dlt.kept.quarantine import RemainingRows
     from phlo_dlt.spec import IngestionSpec
 
 MANIFEST = "extraction.json"
@@ -40,32 +40,8 @@ BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
-class KeptRows:
-    """Rows of an earlier run that are loaded without asking their source.
-
-    Attributes:
-        run_id: That run.
-        rows: Yields them as the source delivered them: Arrow tables, or lists of dicts where a
-            row holds values that could not be cast.
-        began_at: When they were extracted; they compete with stored rows by it.
-        dropped: Values that were dropped then, by source column.
-        seed: dlt's state before their extraction.
-        state: dlt's state after it; ``None`` where the load moves no cursor.
-        remaining: Rows that stay in the quarantine they come from; ``None`` for a replay.
-    """
-
-    run_id: str
-    rows: Callable[[], Iterator[Any]]
-    began_at: datetime
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    seed: str | None = None
-    state: str | None = None
-    remaining: RemainingRows | None = None
-
-
-@dataclass(frozen=True)
 class Manifest:
-    """Content of a staging folder: the fields of :class:`KeptRows` as JSON holds them."""
+    """Content of a staging folder: the fields of ``KeptRows`` in the forms that JSON has."""
 
     run_id: str
     partition: str | None

@@ -14,8 +14,9 @@ from phlo.errors import ReplayError
 from phlo.names import INGESTED_AT_COLUMN
 from phlo.sql import Sql, identifiers, sql
 
-from phlo_dlt.kept.quarantine import SCHEMA, RemainingRows, of_partition, quarantine_snapshot
-from phlo_dlt.kept.replay import KeptRows, as_refused
+from phlo_dlt.attempt import KeptRows, RemainingRows
+from phlo_dlt.kept.quarantine import SCHEMA, of_partition, quarantine_snapshot
+from phlo_dlt.kept.replay import as_refused
 from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.spec import MergeConfig
 

@@ -22,7 +22,7 @@ from phlo.values import Merge, Replace
 if TYPE_CHECKING:
     from phlo.protocols import Staged
 
-    from phlo_dlt.load import Attempt
+    from phlo_dlt.attempt import Attempt
     from phlo_dlt.spec import IngestionSpec
 
 _IS_BACK = "_phlo_is_back"

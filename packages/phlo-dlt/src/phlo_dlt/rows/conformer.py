@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import simplejson
-from dlt.common.storages.fsspec_filesystem import FileItemDict
 from phlo.errors import ContractError
 
 from phlo_dlt.rows.casting import convert, convert_text
-from phlo_dlt.rows.items import ListedFile, file_batches
 from phlo_dlt.rows.naming import match_names
 from phlo_dlt.rows.plain import WrittenFloat, is_finite, to_plain
 from phlo_dlt.rows.whole import convert_array, convert_cells, convert_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from phlo.contract import Contract, ContractColumn
 
@@ -349,64 +347,3 @@ def _plain(value: Any) -> Any:
         return value
     # Half of a surrogate pair is no text: JSON has it by its number.
     return str(value).encode(errors="backslashreplace").decode()
-
-
-def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:
-    """Whatever a resource yields as conformed tables.
-
-    Args:
-        item: A dict, a list of dicts, a pandas or polars frame, an Arrow table, batch or reader,
-            or a list of these.
-        conformer: Conforms them.
-
-    Raises:
-        ContractError: An item is none of these.
-    """
-    if isinstance(item, FileItemDict):
-        yield from file_batches(ListedFile(item), conformer)
-    elif isinstance(item, ListedFile):
-        yield from file_batches(item, conformer)
-    elif isinstance(item, dict):
-        yield conformer.rows([item])
-    elif isinstance(item, list):
-        yield from _list_batches(item, conformer)
-    elif isinstance(item, pa.Table):
-        yield conformer.table(item)
-    elif isinstance(item, pa.RecordBatch):
-        yield conformer.table(pa.Table.from_batches([item]))
-    elif isinstance(item, pa.RecordBatchReader):
-        for batch in item:
-            yield conformer.table(pa.Table.from_batches([batch]))
-    elif hasattr(item, "to_arrow"):  # polars
-        yield conformer.table(item.to_arrow())
-    elif hasattr(item, "to_dict") and hasattr(item, "columns"):
-        yield _frame(item, conformer)
-    else:
-        raise ContractError(
-            f"The source yields a {type(item).__name__}, which is no row.",
-            got=repr(item)[:80],
-            expected="dicts, lists of dicts, frames or Arrow tables",
-            hint="Yield dicts from the ingestion function.",
-        )
-
-
-def are_dicts(items: list[Any]) -> bool:
-    """Whether a list holds dicts alone, and at least one."""
-    kinds = set(map(type, items))
-    return bool(kinds) and all(issubclass(k, dict) and k is not FileItemDict for k in kinds)
-
-
-def _list_batches(items: list[Any], conformer: Conformer) -> Iterator[pa.Table]:
-    if are_dicts(items):
-        yield conformer.rows(items)
-        return
-    for item in items:
-        yield from batches_of(item, conformer)
-
-
-def _frame(frame: Any, conformer: Conformer) -> pa.Table:
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of mixed types
-        return conformer.rows(frame.to_dict("records"))
-    return conformer.table(table)

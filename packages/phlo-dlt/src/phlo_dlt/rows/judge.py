@@ -7,13 +7,13 @@ warn, ``excluded`` the rows not to be loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from phlo.contract.rules import FrameRule, Rule, is_null
 from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
 
+from phlo_dlt.attempt import Verdict
 from phlo_dlt.rows.conformer import PROBLEMS
 from phlo_dlt.rows.samples import MISSING, sample_rows
 from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS, to_duckdb
@@ -32,25 +32,6 @@ EXCLUDED = Identifier("excluded")
 _N = Identifier(ROW_NUMBER)
 FRAME_ROWS = 500_000
 """Rows that Pandera sees at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is wrong with a load.
-
-    Attributes:
-        row_count: Rows that break a rule.
-        by_rule: Rows by broken rule, most first.
-        warned: The same by rules that only warn; these rows are valid.
-        sample: A few broken rows, as :func:`phlo_dlt.rows.samples.sample_rows` tells them.
-        excluded: Rows that are not loaded.
-    """
-
-    row_count: int
-    by_rule: dict[str, int]
-    warned: dict[str, int]
-    sample: tuple[dict[str, Any], ...]
-    excluded: int
 
 
 def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
