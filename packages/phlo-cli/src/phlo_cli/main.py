@@ -21,7 +21,7 @@ from phlo.redaction import install_redaction, redact
 from phlo_cli.signals import watch_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 DONE, FAILED, USAGE = 0, 1, 2
 """Exit codes: all went well, a run or check failed, the command was used wrongly."""
@@ -38,9 +38,11 @@ class LazyCommand:
     short_help: str
 
     def load(self) -> click.Command:
-        """Import the command."""
+        """Import the command; its options refuse empty values."""
         module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        command = getattr(importlib.import_module(module), attribute)
+        refuse_empty_options(command)
+        return command
 
 
 class LazyGroup(click.Group):
@@ -102,6 +104,31 @@ class LazyGroup(click.Group):
             return self._lazy[name].short_help
         command = super().get_command(ctx, name)
         return command.get_short_help_str() if command else ""
+
+
+def refuse_empty_options(command: click.Command) -> None:
+    """Make an empty value of an option a wrong use, in a command and all below it.
+
+    ``--partition "$DAY"`` must not mean today where the variable is empty.
+    """
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            refuse_empty_options(inner)
+    for option in command.params:
+        if isinstance(option, click.Option) and not isinstance(option.callback, _RefuseEmpty):
+            option.callback = _RefuseEmpty(option.callback)
+
+
+@dataclass(frozen=True)
+class _RefuseEmpty:
+    """A callback of an option that refuses the empty text before its own callback is called."""
+
+    callback: Callable[[click.Context, click.Parameter, Any], Any] | None
+
+    def __call__(self, ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            raise click.BadParameter("the value is empty. Is a variable empty?", ctx, param)
+        return self.callback(ctx, param, value) if self.callback else value
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

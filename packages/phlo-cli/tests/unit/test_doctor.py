@@ -107,3 +107,11 @@ def test_files_that_other_users_may_open_are_found_and_closed(phlo_project, phlo
     assert (answer.code, findings(answer)["privacy"]["status"]) == (0, "ok")
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
+
+
+def test_what_several_examinations_miss_is_told_once(tmp_path, monkeypatch, phlo):
+    monkeypatch.setenv("PHLO_PROJECT_DIR", str(tmp_path))
+    answer = phlo("doctor")
+    assert answer.code == 1
+    assert answer.out.count("is no phlo project") == 1
+    assert "project, runs, tables, engine" in answer.out

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from phlo.plugins import hookimpl, plugin_manager
 from phlo.values import ProjectTemplate
@@ -19,6 +23,19 @@ def test_a_new_project_is_written_with_its_name(here, phlo):
     assert ".phlo/" in (here / "shop" / ".gitignore").read_text().splitlines()
     assert (here / "shop" / ".env").stat().st_mode & 0o777 == 0o600
     assert not list((here / "shop").rglob("__pycache__"))
+
+
+def test_plain_pytest_passes_in_a_new_project(here, phlo):
+    assert phlo("init", "shop").code == 0
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pytest"), "-q", "-p", "no:phlo"],
+        cwd=here / "shop",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
 
 
 def test_no_file_is_overwritten_and_none_written_beside_it(here, phlo):

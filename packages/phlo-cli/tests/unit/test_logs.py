@@ -63,7 +63,7 @@ def test_since_leaves_out_what_is_older(two_runs, phlo):
 
 
 def test_a_job_has_its_own_runs(two_runs, phlo):
-    assert phlo("logs", "--job", "nobody", "--json").json == []
+    assert phlo("logs", "--job", "nobody", "--json").code == 2
     assert phlo("logs", "--job", "__ASSET_JOB", "--json").json == phlo("logs", "--json").json
 
 
@@ -120,3 +120,22 @@ def test_bad_values_are_usage_errors(plain_project, phlo, arguments, message):
 
 def test_a_new_project_has_no_lines(plain_project, phlo):
     assert phlo("logs").out == "No run has logged anything like that.\n"
+
+
+def test_a_time_before_all_times_shows_everything(plain_project, phlo):
+    phlo("materialize", "broken")
+    assert len(phlo("logs", "--since", "99999999999d").out.splitlines()) > 1
+
+
+def test_a_job_that_has_not_run_is_no_wrong_use(plain_project, phlo):
+    plain_project.write(
+        "workflows/job.py",
+        """
+        import dagster as dg
+
+        nightly = dg.define_asset_job("nightly", selection="key:broken")
+        """,
+    )
+    assert phlo("logs", "--job", "nightly").code == 0
+    answer = phlo("logs", "--job", "nightli")
+    assert (answer.code, "Did you mean 'nightly'?" in answer.err) == (2, True)

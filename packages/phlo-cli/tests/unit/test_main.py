@@ -51,6 +51,11 @@ def test_every_command_of_the_package_answers_help(phlo):
         (("materialize", "nobody"), "No asset is called 'nobody'."),
         (("materialize", "dlt_refunds", "--partition", "2025-01-09"), "no partition '2025-01-09'"),
         (("materialize", "dlt_refunds", "--partition", "yesterday"), "no partition 'yesterday'"),
+        (("materialize", "dlt_orders", "--partition", ""), "Is a variable empty?"),
+        (("materialize", "dlt_orders", "--partition", " "), "Is a variable empty?"),
+        (("status", "--group", ""), "Is a variable empty?"),
+        (("catalog", "tables", "--namespace", ""), "Is a variable empty?"),
+        (("logs", "--job", "nope"), "No job is called 'nope'."),
         (("materialize", "broken", "--partition", "15.1.2025"), "'15.1.2025' is not a partition"),
     ],
 )
@@ -95,8 +100,17 @@ def test_plugin_list_shows_the_check_classes_of_a_plugin(phlo):
     (quality,) = [r for r in phlo("plugin", "list", "--json").json if r["name"] == "quality"]
     assert {"NullCheck", "KeyParityCheck"} <= set(quality["checks"])
     assert quality["checks"] == sorted(quality["checks"])
-    (line,) = [t for t in phlo("plugin", "list").out.splitlines() if t.startswith("quality ")]
-    assert ", ".join(quality["checks"]) in line
+    text = phlo("plugin", "list").out
+    assert max(map(len, text.splitlines())) <= 80
+    info = phlo("plugin", "info", "quality").out
+    assert all(name in info for name in (*quality["checks"], *quality["hooks"]))
+    assert phlo("plugin", "info", "quality", "--json").json["checks"] == quality["checks"]
+
+
+def test_plugin_info_shows_settings_and_refuses_an_unknown_name(phlo):
+    assert "PHLO_TIMEZONE" in phlo("plugin", "info", "core", "--json").json["settings"]
+    answer = phlo("plugin", "info", "qualty")
+    assert (answer.code, "Did you mean 'quality'?" in answer.err) == (2, True)
 
 
 def test_plugin_list_shows_what_is_switched_off(phlo, monkeypatch):

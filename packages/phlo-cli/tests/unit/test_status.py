@@ -40,7 +40,11 @@ def test_failed_shows_what_failed_and_what_waited_for_it(plain_project, phlo):
 
 def test_a_group_is_shown_alone(plain_project, phlo):
     assert set(states(phlo, "--group", "marts")) == {"daily_totals"}
-    assert phlo("status", "--group", "nobody").out == "No asset is like that.\n"
+    answer = phlo("status", "--group", "mart")
+    assert (answer.code, "No group is called 'mart'." in answer.err) == (2, True)
+    assert "Did you mean 'marts'?" in answer.err
+    assert phlo("status", "--missing", "--group", "nobody").code == 2
+    assert phlo("status", "--failed").out == "No asset failed.\n"
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(0.5, "fresh"), (1.5, "late"), (3, "stale")])

@@ -1,18 +1,18 @@
 """Settings shared by all packages.
 
 Each plugin owns a class of its own with its own prefix; all are read from the environment and from
-the project's ``.env``, on first use.
+the project's ``.env``, on first use. Reading them puts ``.env`` into the environment.
 """
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from functools import cache
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from phlo.env_file import find_project_dir, forget_env_file, load_env_file
 from phlo.errors import ConfigurationError
 from phlo.folders import STAGING, STATE_DIR
 from phlo.redaction import remember_secrets
@@ -23,18 +23,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 S = TypeVar("S", bound=BaseSettings)
 
 keep_offsets()  # before a workflow imports Pandera, and for every process that is started
-
-
-def find_project_dir() -> Path:
-    """Find the project's folder: ``PHLO_PROJECT_DIR``, else the nearest with ``workflows/``.
-
-    The search goes from the current folder upwards; where none has it, the current one is it.
-    """
-    named = os.environ.get("PHLO_PROJECT_DIR")
-    if named:
-        return Path(named).expanduser().resolve()
-    here = Path.cwd()
-    return next((d for d in (here, *here.parents) if (d / "workflows").is_dir()), here)
 
 
 class Settings(BaseSettings):
@@ -128,6 +116,7 @@ def load_settings(kind: type[S]) -> S:
 
 @cache
 def _read_settings(kind: type[BaseSettings]) -> BaseSettings:
+    load_env_file()
     settings = _read_validated(kind)
     secrets = [v for _, v in settings if isinstance(v, SecretStr)]
     remember_secrets(secret.get_secret_value() for secret in secrets)
@@ -158,8 +147,9 @@ def get_settings() -> Settings:
 
 
 def reset_settings() -> None:
-    """Forget settings that were read; tests and `phlo init` use it after changing them."""
+    """Forget settings that were read, and ``.env``; tests use it after changing them."""
     _read_settings.cache_clear()
+    forget_env_file()
 
 
 class _LazySettings:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from phlo.config import get_settings
 from phlo.orchestration.assembly import build_definitions
+from phlo.orchestration.instance import warn_of_temporary_history
 from phlo.project import load_project
 
+warn_of_temporary_history(get_settings())
 defs = build_definitions(load_project())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 from phlo import hookspecs
+from phlo.env_file import load_env_file
 from phlo.errors import PluginError
 from phlo.redaction import redact
 
@@ -50,6 +51,7 @@ def plugin_manager() -> pluggy.PluginManager:
     Raises:
         PluginError: A plugin cannot be imported, has an unknown hook or a name taken already.
     """
+    load_env_file()
     manager = pluggy.PluginManager("phlo")
     manager.add_hookspecs(hookspecs)
     for entry in _enabled_entries():
@@ -117,20 +119,8 @@ def _enabled_entries() -> list[EntryPoint]:
 
 def _disabled_names() -> set[str]:
     # Not read through Settings: `phlo --help` must not pay for pydantic.
-    text = os.environ.get("PHLO_DISABLED_PLUGINS")
-    if text is None:
-        text = _dotenv().get("PHLO_DISABLED_PLUGINS") or ""
+    text = os.environ.get("PHLO_DISABLED_PLUGINS") or ""
     return {name.strip() for name in text.split(",") if name.strip()}
-
-
-def _dotenv() -> dict[str, str | None]:
-    folder = os.environ.get("PHLO_PROJECT_DIR") or "."
-    path = os.path.join(folder, ".env")
-    if not os.path.exists(path):
-        return {}
-    from dotenv import dotenv_values
-
-    return dotenv_values(path)
 
 
 def _register(manager: pluggy.PluginManager, entry: EntryPoint) -> None:

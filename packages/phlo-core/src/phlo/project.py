@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 import traceback
@@ -20,13 +21,16 @@ from phlo.protocols import CheckSuite
 from phlo.specs import relative_path, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import ModuleType
 
     from phlo.names import TableName
     from phlo.values import TableAsset
 
 T = TypeVar("T")
+_UNKNOWN_ARGUMENT = re.compile(
+    r"(?P<function>[\w.]+)(?:\(\))? got an unexpected keyword argument '(?P<argument>\w+)'"
+)
 _DBT_FOLDER = ("transforms", "dbt")
 
 
@@ -116,12 +120,35 @@ def load_project(settings: Settings | None = None) -> Project:
     """Import everything under ``workflows/``; the dbt project is never imported.
 
     Raises:
-        WorkflowImportError: A module fails to import; names file and line.
+        WorkflowImportError: Modules fail to import; names file and line of each.
     """
     settings = settings or get_settings()
     _make_importable(settings.project_dir)
-    names = _module_names(settings.workflows_dir)
-    return Project(settings, {name: _import(name, path) for name, path in names.items()})
+    modules: dict[str, ModuleType] = {}
+    errors: dict[str, WorkflowImportError] = {}
+    for name, path in _module_names(settings.workflows_dir).items():
+        try:
+            modules[name] = _import(name, path)
+        except WorkflowImportError as error:  # a file that others import is told once
+            errors.setdefault(error.message, error)
+    if errors:
+        raise _joined(list(errors.values()))
+    return Project(settings, modules)
+
+
+def _joined(errors: Sequence[WorkflowImportError]) -> WorkflowImportError:
+    """Return one error that tells all of them; file and line are those of the first."""
+    first, *others = errors
+    if not others:
+        return first
+    told = [error.message + (f"\n  Hint: {error.hint}" if error.hint else "") for error in errors]
+    joined = WorkflowImportError(
+        f"{len(errors)} places under workflows/ fail to import.\n\n" + "\n\n".join(told),
+        file=first.parts["file"],
+        line=first.parts["line"],
+    )
+    joined.__cause__ = first.__cause__
+    return joined
 
 
 def _make_importable(root: Path) -> None:
@@ -193,11 +220,35 @@ def _import_hint(exc: Exception | SystemExit) -> str | None:
         return f"Import or define {exc.name!r} in the file."
     if isinstance(exc, ModuleNotFoundError):
         return f"Install the package that brings {exc.name!r}, or correct the import."
+    if isinstance(exc, TypeError) and (near := _nearest_argument(exc)):
+        return f"Did you mean {near!r}?"
     if type(exc).__name__ == "DagsterDbtManifestNotFoundError":
         return "`phlo dbt parse` writes target/manifest.json."
     if isinstance(exc, TypeError) and re.match(r"asset\b.* keyword argument 'group'", str(exc)):
         return "Dagster's @asset takes group_name=, not group=."
     return None if getattr(exc, "hint", None) else "Correct the file; `phlo doctor` checks it anew."
+
+
+def _nearest_argument(exc: TypeError) -> str | None:
+    """Return the argument that was probably meant where a call has one that does not exist."""
+    match = _UNKNOWN_ARGUMENT.match(str(exc))
+    if match is None:
+        return None
+    function = match["function"].split(".")[0]
+    for frame, _ in reversed(list(traceback.walk_tb(exc.__traceback__))):
+        names = frame.f_globals | frame.f_locals
+        modules = [value for value in names.values() if isinstance(value, types.ModuleType)]
+        for called in (names.get(function), *(vars(m).get(function) for m in modules)):
+            if callable(called) and (near := nearest(match["argument"], _parameters(called))):
+                return near[0]
+    return None
+
+
+def _parameters(called: Callable[..., object]) -> list[str]:
+    try:
+        return list(inspect.signature(called).parameters)
+    except ValueError:  # written in C
+        return []
 
 
 def _refuse_second(first: TableAsset | None, second: TableAsset) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from dagster import DefaultSensorStatus
-from phlo.errors import WorkflowImportError
+from phlo.errors import DuplicateAssetError, WorkflowImportError
 from phlo.orchestration.assembly import build_resources
 
 OWN = """
@@ -83,3 +83,41 @@ def test_a_file_that_calls_exit_is_named(phlo_project):
     phlo_project.write("workflows/own.py", "import sys\n\nsys.exit(3)\n")
     with pytest.raises(WorkflowImportError, match=r"workflows/own\.py:3 fails to import"):
         phlo_project.load()
+
+
+def test_every_file_that_fails_to_import_is_told_once(phlo_project):
+    phlo_project.write("workflows/a.py", "import nothing_like_that\n")
+    phlo_project.write("workflows/b.py", "from workflows.a import x\n")
+    phlo_project.write("workflows/c.py", "x = 1\ndef f(\n")
+    with pytest.raises(WorkflowImportError) as raised:
+        phlo_project.load()
+    text = str(raised.value)
+    assert text.count("a.py:1 fails to import: ModuleNotFoundError") == 1
+    assert text.count("c.py:2 fails to import: SyntaxError") == 1
+    assert "Hint: Install the package that brings 'nothing_like_that'" in text
+    assert text.startswith("2 places under workflows/ fail to import.")
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        ("def load(*, group, name): ...\nload(grup='a', name='b')", "group"),
+        ("class Check:\n    def __init__(self, column): ...\nCheck(colum='a')", "column"),
+        ("import dagster as dg\n@dg.asset(descripton='a')\ndef one(): ...", "description"),
+    ],
+)
+def test_an_unknown_argument_is_answered_with_the_nearest(phlo_project, call, meant):
+    phlo_project.write("workflows/a.py", call + "\n")
+    with pytest.raises(WorkflowImportError) as raised:
+        phlo_project.load()
+    assert raised.value.hint == f"Did you mean {meant!r}?"
+
+
+def test_two_assets_of_one_key_are_named_with_file_and_line(phlo_project):
+    asset = "import dagster as dg\n\n@dg.asset\ndef shop(): ...\n"
+    for name in ("a", "b"):
+        phlo_project.write(f"workflows/{name}.py", f"# {name}\n" + asset)
+    with pytest.raises(DuplicateAssetError) as raised:
+        phlo_project.definitions()
+    assert "'shop': " in raised.value.message
+    assert all(f"workflows/{name}.py:" in raised.value.message for name in ("a", "b"))

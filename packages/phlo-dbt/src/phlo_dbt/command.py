@@ -77,6 +77,8 @@ def _invoke(arguments: Sequence[str]) -> int:
     from phlo_dbt.manifest import invoke_dbt
     from phlo_dbt.running import interrupt_current_session
 
+    if not sys.stdout.isatty():  # escape sequences are for terminals
+        os.environ.setdefault("DBT_USE_COLORS", "false")
     result = invoke_dbt(arguments, stop=interrupt_current_session)
     if result.exception is None:
         return 0 if result.success else _FAILED

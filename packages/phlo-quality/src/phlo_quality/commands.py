@@ -69,19 +69,26 @@ def _partition(key: str | None, table: TableName, project: Project) -> Partition
 
 def _judge(table: TableName, project: Project, partition: Partition | None) -> list[CheckResult]:
     suites = project.suites_for(table)
+    lake = open_lake()
     if not suites:
+        if table not in project.tables:
+            lake.store.load(table)  # a table that does not exist is told as such
         raise ConfigurationError(
             f"No suite judges {table}.",
-            expected=f"one of {sorted({str(s.table) for s in project.suites})}",
+            expected=_judged_tables(project),
             hint=f"`phlo check {table} --suggest` proposes one.",
             table=table,
         )
-    lake = open_lake()
     return [
         result
         for suite in suites
         for result in suite.evaluate(lake.engine, lake.store, partition=partition)
     ]
+
+
+def _judged_tables(project: Project) -> str | None:
+    tables = sorted({str(suite.table) for suite in project.suites})
+    return f"one of {tables}" if tables else None
 
 
 def _is_bad(result: CheckResult) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from phlo.names import is_metadata_column
@@ -133,22 +135,51 @@ def _suggestions(profiles: list[Profile], rows: JudgedRows, reader: Reader) -> I
         if profile.looks_unique and _is_unique(profile.name, rows, reader):
             yield f"UniqueCheck(columns=[{profile.name!r}])"
         elif profile.smallest is not None:
-            bounds = {"min_value": profile.smallest, "max_value": profile.largest}
-            arguments = "".join(
-                f", {name}={_number(bound)!r}"
-                for name, bound in bounds.items()
-                if math.isfinite(bound)
-            )
+            bounds = wider_bounds(profile.smallest, profile.largest)
+            arguments = "".join(f", {name}={bound!r}" for name, bound in bounds.items())
             if arguments:
                 yield f"RangeCheck(column={profile.name!r}{arguments})"
         elif profile.looks_categorical:
             values = _values(profile, rows, reader)
-            yield f"AcceptedValuesCheck({profile.name!r}, values={values!r})"
+            yield f"AcceptedValuesCheck({profile.name!r}, values={values!r}, severity='warn')"
 
 
-def _number(value: Any) -> int | float:
-    """A bound as people write it: checks take the text of a float for its exact value."""
-    return value if isinstance(value, int) else float(value)
+def wider_bounds(smallest: Any, largest: Any) -> dict[str, int | float]:
+    """Return bounds half a range beyond the values seen, rounded outward, never across zero.
+
+    Today's exact extremes would refuse tomorrow's rows.
+
+    Args:
+        smallest: Smallest value seen, an integer, a decimal or a float.
+        largest: Largest value seen.
+
+    Returns:
+        ``min_value`` and ``max_value`` for ``RangeCheck``; a bound that is not finite is left out.
+    """
+    low, high = (Fraction(v) if math.isfinite(v) else None for v in (smallest, largest))
+    span = (high - low if low is not None and high is not None else None) or abs(
+        next((v for v in (high, low) if v), Fraction(1))
+    )
+    step = Fraction(10) ** (Decimal(span.numerator) / Decimal(span.denominator)).adjusted()
+    bounds: dict[str, Fraction] = {}
+    if low is not None:
+        lower = math.floor((low - span / 2) / step) * step
+        bounds["min_value"] = max(lower, Fraction(0)) if low >= 0 else lower
+    if high is not None:
+        upper = math.ceil((high + span / 2) / step) * step
+        bounds["max_value"] = min(upper, Fraction(0)) if high <= 0 != low else upper
+    as_float = not (isinstance(smallest, int) and isinstance(largest, int))
+    return {n: b for n, v in bounds.items() if (b := _written(v, as_float=as_float)) is not None}
+
+
+def _written(bound: Fraction, *, as_float: bool) -> int | float | None:
+    """Return a bound as people write it; ``None`` beyond the range of a float."""
+    if not as_float:
+        return math.floor(bound)
+    try:
+        return float(bound)
+    except OverflowError:
+        return None
 
 
 def _is_unique(name: str, rows: JudgedRows, reader: Reader) -> bool:

@@ -15,7 +15,7 @@ from phlo.names import TableName
 from phlo.specs import spec_of
 from phlo.values import Replace
 from phlo_quality.commands import check
-from phlo_quality.suggest import suggest_suite
+from phlo_quality.suggest import suggest_suite, wider_bounds
 
 SUITE = """
     from phlo_quality import NullCheck, RangeCheck, phlo_quality
@@ -119,9 +119,16 @@ def test_json_has_every_result(run):
 
 
 def test_a_table_without_suite_is_an_error_that_shows_the_way(run):
+    write(ROWS, "bronze.users")
     with pytest.raises(ConfigurationError, match=r"No suite judges bronze\.users") as caught:
         run("users")
     assert "--suggest" in caught.value.hint
+
+
+def test_a_mistyped_table_is_told_with_the_nearest(run):
+    with pytest.raises(TableNotFoundError, match="no table 'bronze.evnts'") as caught:
+        run("evnts")
+    assert caught.value.hint == "Did you mean 'bronze.events'?"
 
 
 def test_the_suite_proposed_for_a_table_is_one_that_it_passes(phlo_environment):
@@ -142,13 +149,33 @@ def test_the_suite_proposed_for_a_table_is_one_that_it_passes(phlo_environment):
     text = suggest_suite(TableName("bronze", "events"), lake)
     assert "UniqueCheck(columns=['id'])" in text
     assert "NullCheck(columns=['id', 'qty', 'price', 'note'])" in text
-    assert "RangeCheck(column='qty', min_value=0, max_value=4)" in text
-    assert """AcceptedValuesCheck('status', values=["it's", 'new'])""" in text
+    assert "RangeCheck(column='qty', min_value=0, max_value=6)" in text
+    assert """AcceptedValuesCheck('status', values=["it's", 'new'], severity='warn')""" in text
     assert "_phlo_run_id" not in text
     module = {}
     exec(text, module)
     suite = spec_of(module["events_quality"])
-    assert {r.status for r in suite.evaluate(lake.engine, lake.store)} == {"passed"}
+    results = suite.evaluate(lake.engine, lake.store)
+    assert [(r.check, r.message) for r in results if r.status != "passed"] == []
+
+
+@pytest.mark.parametrize(
+    ("smallest", "largest", "expected"),
+    [
+        (2.0, 89.9, {"min_value": 0.0, "max_value": 140.0}),
+        (2010, 2024, {"min_value": 2000, "max_value": 2040}),
+        (-7, -7, {"min_value": -11, "max_value": -3}),
+        (0, Decimal("0.5"), {"min_value": 0.0, "max_value": 0.8}),
+        (0, 0, {"min_value": 0, "max_value": 1}),
+        (-0.25, 0.25, {"min_value": -0.5, "max_value": 0.5}),
+        (Decimal("1.10"), Decimal("1.90"), {"min_value": 0.7, "max_value": 2.3}),
+        (10**30, 10**30 + 2, {"min_value": 10**30 - 1, "max_value": 10**30 + 3}),
+        (1.0, math.inf, {"min_value": 0.0}),
+        (-1.7e308, 1.7e308, {}),
+    ],
+)
+def test_proposed_bounds_leave_room_for_tomorrow(smallest, largest, expected):
+    assert wider_bounds(smallest, largest) == expected
 
 
 def test_a_table_that_is_not_there_has_no_suggestion(phlo_environment):

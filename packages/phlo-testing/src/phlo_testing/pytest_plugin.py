@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 _ISOLATED = ("PHLO_", "DAGSTER_", "DLT_", "DBT_")
 
 
+def pytest_load_initial_conftests() -> None:
+    """Make the current project importable, and its ``.env`` known, before tests are collected."""
+    from phlo.env_file import find_project_dir, load_env_file
+
+    folder = find_project_dir()
+    if (folder / "workflows").is_dir():
+        load_env_file()
+        sys.path.insert(0, str(folder))
+
+
 @pytest.fixture
 def phlo_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Make an empty project folder; settings, plugins and lake are forgotten before and after.
@@ -113,6 +123,7 @@ def trino_lake(
 def _forget() -> None:
     """Forget what phlo holds per process, where it is loaded at all."""
     for module, function in (
+        ("phlo.env_file", "forget_env_file"),
         ("phlo.config", "reset_settings"),
         ("phlo.plugins", "reset_plugins"),
         ("phlo.lake", "reset_lake"),

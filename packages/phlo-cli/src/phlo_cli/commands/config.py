@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import click
+from phlo.env_file import is_from_env_file
 from phlo.errors import nearest
 
 from phlo_cli.main import DONE, FAILED
@@ -110,7 +111,8 @@ def _password_in(value: str) -> str | None:
 def _source(variable: str, is_set: bool) -> str:
     if not is_set:
         return "default"
-    return "environment" if variable in {name.upper() for name in os.environ} else ".env"
+    names = [name for name in os.environ if name.upper() == variable]
+    return "environment" if any(not is_from_env_file(name) for name in names) else ".env"
 
 
 def _wrong() -> list[str]:

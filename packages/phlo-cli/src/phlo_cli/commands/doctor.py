@@ -69,7 +69,7 @@ def doctor(ctx: click.Context, fix: bool, deep: bool, output: Output) -> None:
     if output.as_json:
         output.json([asdict(finding) for finding in findings])
     else:
-        for finding in findings:
+        for finding in _merged(findings):
             _print(finding, output)
     ctx.exit(FAILED if any(f.status == "failed" for f in findings) else DONE)
 
@@ -82,6 +82,19 @@ def _examine(subject: str, look: Callable[[], Finding | str]) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever hinders a project is to be reported
         return Finding(subject, "failed", redact(f"{type(error).__name__}: {error}"))
     return found if isinstance(found, Finding) else Finding(subject, "ok", found)
+
+
+def _merged(findings: Sequence[Finding]) -> list[Finding]:
+    """Tell what several examinations found once, with the subjects of all."""
+    subjects: dict[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        subjects.setdefault((finding.status, finding.message, finding.hint), []).append(
+            finding.subject
+        )
+    return [
+        Finding(", ".join(names), status, message, hint)  # pyright: ignore[reportArgumentType]
+        for (status, message, hint), names in subjects.items()
+    ]
 
 
 def _print(finding: Finding, output: Output) -> None:

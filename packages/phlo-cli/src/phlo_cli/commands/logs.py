@@ -40,7 +40,10 @@ class Ago(click.ParamType):
         match = re.fullmatch(r"(\d+)([smhd])", value)
         if match is None:
             self.fail(f"{value!r} is no time such as 30m, 1h or 2d.", param, ctx)
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        try:
+            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        except OverflowError:  # before the first year there is
+            return datetime.min.replace(tzinfo=UTC)
 
 
 @click.command(short_help="Show what runs logged.")
@@ -82,6 +85,8 @@ def logs(
     lowest = logging.getLevelNamesMapping()[level.upper()]
     wanted = LogFilter(level=lowest, job=job, since=since, run_id=run_id, assets=_assets(asset))
     with open_instance(require_project()) as instance:
+        if job is not None:
+            _require_job(instance, job)
         if follow:
             _follow(instance, wanted, limit, full, output)
             return
@@ -93,6 +98,20 @@ def logs(
         output.line("No run has logged anything like that.")
     for line in lines:
         _print(line, full or output.verbose, output)
+
+
+def _require_job(instance: DagsterInstance, job: str) -> None:
+    """Refuse a job that neither ran nor is declared."""
+    from dagster import RunsFilter
+
+    if instance.get_runs_count(RunsFilter(job_name=job)):
+        return
+    from phlo_cli.location import open_location
+    from phlo_cli.names import require_known
+
+    location = open_location()
+    location.instance.dispose()
+    require_known(job, location.repository.job_names, "job")
 
 
 def _assets(name: str | None) -> frozenset:

@@ -62,10 +62,6 @@ def materialize(
     phlo materialize --select "tag:dbt"
     phlo materialize events --from-staged 4f2a91c0
     """  # noqa: D301 - click reads the backspace
-    if select is not None and not select.strip():
-        raise click.UsageError("--select is empty. Is a variable empty?")
-    if staged_run is not None and not staged_run.strip():
-        raise click.UsageError("--from-staged is empty. Name the run.")
     wanted = [*names, *([select] if select else [])]
     if not wanted:
         raise click.UsageError("Name an asset, or give --select.")

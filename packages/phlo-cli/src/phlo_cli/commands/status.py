@@ -48,6 +48,10 @@ def status(
         from phlo_cli.status import asset_states
 
         found = asset_states(open_location())
+    if group is not None:
+        from phlo_cli.names import require_known
+
+        require_known(group, [state.group for state in found], "group")
     states = [
         state
         for state in found
@@ -62,8 +66,17 @@ def status(
         [_row(state) for state in states],
         columns=("asset", "group", "state", "made", "partition", "freshness", "rows", "checks"),
         right=("rows",),
-        empty="No asset is like that.",
+        empty=_nothing(stale=stale, failed=failed, any_asset=bool(found)),
     )
+
+
+def _nothing(*, stale: bool, failed: bool, any_asset: bool) -> str:
+    """Say what it means that no asset is listed."""
+    if not any_asset:
+        return "The project has no asset yet. `phlo new source NAME` writes one."
+    if stale and failed:
+        return "No asset is stale and failed."
+    return "No asset is stale." if stale else "No asset failed."
 
 
 def _show_missing(group: str | None, since: datetime | None, output: Output) -> None:
@@ -73,6 +86,11 @@ def _show_missing(group: str | None, since: datetime | None, output: Output) -> 
 
         location = open_location()
         graph = location.graph
+        if group is not None:
+            from phlo_cli.names import require_known
+
+            groups = [graph.get(key).group_name for key in graph.materializable_asset_keys]
+            require_known(group, groups, "group")
         keys = [
             key
             for key in graph.materializable_asset_keys

@@ -64,7 +64,7 @@ def build_definitions(project: Project) -> Definitions:
     parts = list(plugin_manager().hook.phlo_register_definitions(project=project))
     resources = build_resources(project)
     parts.extend(_own_definitions(project, resources))
-    _refuse_duplicate_assets(parts)
+    _refuse_duplicate_assets(parts, project)
     parts.extend(_automation(parts))
     shared = Definitions(resources=resources, executor=cancellable_executor())
     return Definitions.merge(shared, *parts)
@@ -254,7 +254,7 @@ def _annotation(name: str, resource: object) -> str:
     return f"`{name}: ResourceParam[object]` (from dagster import ResourceParam)"
 
 
-def _refuse_duplicate_assets(parts: list[Definitions]) -> None:
+def _refuse_duplicate_assets(parts: list[Definitions], project: Project) -> None:
     counts = Counter(
         key
         for part in parts
@@ -264,11 +264,28 @@ def _refuse_duplicate_assets(parts: list[Definitions]) -> None:
     )
     twice = sorted(key.to_user_string() for key, n in counts.items() if n > 1)
     if twice:
+        places = " and ".join(_places_of(AssetKey.from_user_string(twice[0]), parts, project))
         raise DuplicateAssetError(
-            f"Two assets have the key {twice[0]!r}.",
+            f"Two assets have the key {twice[0]!r}{f': {places}' if places else ''}.",
             hint="Rename one of them; an ingestion's key is dlt_<table_name>.",
             key=twice[0],
         )
+
+
+def _places_of(key: AssetKey, parts: list[Definitions], project: Project) -> list[str]:
+    """List file and line of what defines assets of one key, where it is known."""
+    specs = [s for part in parts for a in part.assets or [] for s in _specs_of(a) if s.key == key]
+    tables = [spec.metadata.get("phlo/defined_at") for spec in specs]
+    plain = [
+        _place(project.modules[module], name)
+        for module, name, value in project.objects()
+        if isinstance(value, AssetsDefinition) and key in value.keys
+    ]
+    return sorted({str(place) for place in [*tables, *plain] if place})
+
+
+def _specs_of(asset: Any) -> list[AssetSpec]:
+    return _specs(asset) if isinstance(asset, (AssetsDefinition, AssetSpec)) else []
 
 
 def resolve_table(name: str, project: Project) -> TableName:

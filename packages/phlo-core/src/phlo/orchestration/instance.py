@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import shlex
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,14 @@ from phlo.plugins import ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
     from phlo.config import Settings
+
+logger = logging.getLogger(__name__)
+
+_TEMPORARY_HOME = ".tmp_dagster_home_"
+"""How the folders begin that ``dagster dev`` makes where ``DAGSTER_HOME`` is not set."""
+
+_WARNED = "PHLO_WARNED_OF_TEMPORARY_HISTORY"
+"""Set in the environment of a process that has warned, which its children inherit."""
 
 _SETTINGS = """\
 # Dagster's instance of this project; yours to edit, phlo writes it once.
@@ -80,10 +90,34 @@ def prepare_home(settings: Settings) -> Path:
     if os.environ.get("DAGSTER_HOME"):
         _require_folder(home)
         return home
+    return _make_home(home)
+
+
+def _make_home(home: Path) -> Path:
     make_folder(home)
     with locked(home / ".lock"):
         _write_settings(home / "dagster.yaml")
     return home
+
+
+def warn_of_temporary_history(settings: Settings) -> None:
+    """Warn, once for a process and its children, that plain ``dagster`` keeps no history.
+
+    Without ``DAGSTER_HOME`` Dagster's own command line keeps runs in a folder that it removes.
+    """
+    named = os.environ.get("DAGSTER_HOME")
+    if named and not Path(named).name.startswith(_TEMPORARY_HOME):
+        return
+    if os.environ.get(_WARNED):
+        return
+    os.environ[_WARNED] = "1"
+    home = _make_home(DAGSTER.path(settings.state_dir))
+    logger.warning(
+        "DAGSTER_HOME is not set, so Dagster keeps these runs in a temporary folder: `phlo logs` "
+        "and `phlo status` will not know them. Hint: export DAGSTER_HOME=%s, or use `phlo dev` and "
+        "`phlo materialize`.",
+        shlex.quote(str(home)),
+    )
 
 
 def _write_settings(file: Path) -> None:
