@@ -17,7 +17,8 @@ import click
 from dbt.cli.exceptions import ResultExit
 from dbt_common.events.event_manager_client import add_callback_to_manager
 from phlo.audit import audit, notify_checks
-from phlo.config import find_project_dir, get_settings, reset_settings
+from phlo.config import get_settings, reset_settings
+from phlo.env_file import find_project_dir
 from phlo.errors import PhloError
 from phlo.lake import open_lake
 from phlo.project import load_project

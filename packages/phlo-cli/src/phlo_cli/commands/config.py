@@ -131,7 +131,7 @@ def _wrong() -> list[str]:
 def _unknown() -> list[str]:
     """Variables of phlo in .env that no installed plugin reads: most are misspelt."""
     from dotenv import dotenv_values
-    from phlo.config import find_project_dir
+    from phlo.env_file import find_project_dir
 
     known = [_variable(kind, name) for kind in _classes() for name in kind.model_fields]
     set_here = [n for n in dotenv_values(find_project_dir() / ".env") if n.startswith("PHLO_")]

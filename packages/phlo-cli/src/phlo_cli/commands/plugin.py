@@ -67,7 +67,7 @@ def _variables(name: str) -> list[str]:
     from phlo.plugins import plugin_manager
 
     hooks = plugin_manager().hook.phlo_register_settings.get_hookimpls()
-    kinds = [hook.function() for hook in hooks if hook.plugin_name == name]
+    kinds: list[Any] = [hook.function() for hook in hooks if hook.plugin_name == name]
     return [
         f"{kind.model_config.get('env_prefix', '')}{field}".upper()
         for kind in kinds
