@@ -12,9 +12,11 @@ from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from phlo.branches import check_branch_name
 from phlo.env_file import find_project_dir, forget_env_file, load_env_file
-from phlo.errors import ConfigurationError
-from phlo.folders import STAGING, STATE_DIR
+from phlo.errors import ConfigurationError, InvalidNameError
+from phlo.folders import BRANCHES, STAGING, STATE_DIR
+from phlo.names import MAIN
 from phlo.redaction import remember_secrets
 from phlo.time_zones import keep_offsets
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -38,6 +40,9 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="Time zone of partitions and schedules (IANA name).")
     start_date: date = Field(
         date(2020, 1, 1), description="First partition of assets that name none."
+    )
+    branch: str = Field(
+        MAIN, description="Branch of the lake that is read and written; main is the lake itself."
     )
     disabled_plugins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names of plugins not to load, separated by commas."
@@ -63,6 +68,14 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return split_names(value) if isinstance(value, str) else value
 
+    @field_validator("branch")
+    @classmethod
+    def _nameable_branch(cls, value: str) -> str:
+        try:
+            return check_branch_name(value)
+        except InvalidNameError as exc:
+            raise ValueError(f"expected {exc.expected}") from exc
+
     @field_validator("project_dir")
     @classmethod
     def _nameable(cls, value: Path) -> Path:
@@ -81,9 +94,19 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def state_dir(self) -> Path:
-        """``.phlo`` in the project: catalog, warehouse, staging, Dagster's runs."""
+    def lake_dir(self) -> Path:
+        """``.phlo`` in the project: what all branches share, such as catalog and warehouse."""
         return self.project_dir / STATE_DIR
+
+    @property
+    def is_on_branch(self) -> bool:
+        """Whether another branch than main is read and written."""
+        return self.branch != MAIN
+
+    @property
+    def state_dir(self) -> Path:
+        """Where runs keep their state: staging, locks, Dagster's history; a branch has its own."""
+        return BRANCHES.path(self.lake_dir) / self.branch if self.is_on_branch else self.lake_dir
 
     @property
     def staging_dir(self) -> Path:

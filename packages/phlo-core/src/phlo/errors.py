@@ -129,6 +129,24 @@ class SingleTableCatalogError(ConfigurationError):
     """The catalog commits one table at a time, so several cannot be published together."""
 
 
+class UnsupportedCatalogError(ConfigurationError):
+    """The kind of catalog cannot do what is asked for."""
+
+
+class BranchNotFoundError(ConfigurationError, KeyError):
+    """A branch is named that the lake does not have."""
+
+    __str__ = PhloError.__str__
+
+
+class BranchExistsError(ConfigurationError):
+    """A branch of that name is there already."""
+
+
+class BranchInUseError(ConfigurationError):
+    """Other branches were made from this one, so it cannot be deleted."""
+
+
 class DiscoveryError(PhloError):
     """Fix a workflow file or a plugin."""
 
@@ -190,6 +208,13 @@ class FatalRunError(PhloError):
 
 class BrokenSourceError(FatalRunError):
     """The source of an asset failed in a way that only an edit cures, such as a 404 or a typo."""
+
+
+class BranchConflictError(FatalRunError):
+    """Tables were changed on both sides of a branch, so it cannot be published as it is.
+
+    ``error.conflicts`` has one :class:`phlo.branches.TableChange` per table.
+    """
 
 
 class ReplayError(FatalRunError):

@@ -47,6 +47,7 @@ BACKFILLS = StateFolder("backfills", "progress of backfills, for --resume")
 DBT = StateFolder("dbt", "the parsed dbt project and the scratch databases of its runs")
 SPILL = StateFolder("spill", "what running queries spilled to disk, by process id")
 POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be published anew")
+BRANCHES = StateFolder("branches", "run history and staging of each branch, by its name")
 
 STATE_FOLDERS = (
     CATALOG,
@@ -60,6 +61,7 @@ STATE_FOLDERS = (
     DBT,
     SPILL,
     POSTGRES,
+    BRANCHES,
 )
 """Everything that phlo keeps in ``.phlo``."""
 
@@ -85,7 +87,7 @@ def find_exposed_paths(settings: Settings) -> list[Path]:
 
     Always none on systems without POSIX modes.
     """
-    private = (settings.state_dir, settings.project_dir / ENV_FILE)
+    private = (settings.lake_dir, settings.project_dir / ENV_FILE)
     return [p for p in private if os.name == "posix" and p.exists() and p.stat().st_mode & _OTHERS]
 
 

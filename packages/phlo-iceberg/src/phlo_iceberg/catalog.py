@@ -12,6 +12,8 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from phlo_iceberg.branches.names import open_branch, require_sql
+from phlo_iceberg.branches.records import require_branch
 from phlo_iceberg.write.data_files import SYNC_PROPERTY
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _LOCK_SECONDS = 60
 
 def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str, str]:
     """What ``pyiceberg.catalog.load_catalog`` needs to open the same catalog without phlo."""
-    state = settings.state_dir
+    state = settings.lake_dir
     uri, credential = iceberg.catalog_uri, iceberg.catalog_credential
     secret = iceberg.s3_secret_access_key
     is_rest = iceberg.catalog_type == "rest" and uri is not None
@@ -49,14 +51,25 @@ def _plain(secret: SecretStr | None) -> str | None:
 
 
 def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
-    """Open the catalog; its tables are made by one process under a file lock."""
-    make_folder(settings.state_dir)
+    """Open the catalog on the branch of the settings.
+
+    The catalog's own tables are made by one process under a file lock.
+
+    Raises:
+        BranchNotFoundError: There is no such branch.
+        UnsupportedCatalogError: The catalog cannot have branches, and one is asked for.
+    """
+    make_folder(settings.lake_dir)
     properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
-    with locked(settings.state_dir / "catalog.lock", timeout_seconds=_LOCK_SECONDS):
+    with locked(settings.lake_dir / "catalog.lock", timeout_seconds=_LOCK_SECONDS):
         catalog = load_catalog(iceberg.catalog_name, **properties)
         if isinstance(catalog, SqlCatalog):
             _ensure_tables(catalog)
-    return catalog
+    if not settings.is_on_branch:
+        return catalog
+    lake = require_sql(catalog)
+    require_branch(lake, settings.branch)
+    return open_branch(lake, settings.branch)
 
 
 # On a database server a process of another machine may make the same tables at that moment.

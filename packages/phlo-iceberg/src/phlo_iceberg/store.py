@@ -19,13 +19,21 @@ from phlo.errors import (
     UnsupportedTableError,
     nearest,
 )
-from phlo.names import TableName
+from phlo.names import MAIN, TableName
 from phlo.values import Damage, LoadAccount, Published, Snapshot
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError, ValidationError
 from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 
+from phlo_iceberg import branches
+from phlo_iceberg.branches.names import (
+    BRANCH_PROPERTY,
+    branch_name,
+    open_branch,
+    require_sql,
+)
+from phlo_iceberg.branches.records import is_branch, require_branch
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.commit import Commit, commit_all, commit_of, metadata_location
 from phlo_iceberg.commit.rebase import MustPlanAnewError, attempts
@@ -44,10 +52,11 @@ from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
     import pyarrow.dataset as ds
+    from phlo.branches import Branch, BranchUpdate, TableChange
     from phlo.protocols import Staged
     from phlo.values import How, MaintenanceReport, Repair, TableStatistics
     from pyiceberg.catalog import Catalog
@@ -114,6 +123,45 @@ class IcebergStore:
 
     def __init__(self, catalog: Catalog, policy: Policy | None = None) -> None:
         self.catalog, self._policy = catalog, policy or Policy()
+
+    # -- branches of the lake (see phlo.branches.KeepsBranches)
+
+    @property
+    def branch(self) -> str:
+        """The branch on which this store reads and writes."""
+        return branch_name(self.catalog.name)
+
+    def branches(self) -> list[Branch]:
+        """List all branches, main first."""
+        return branches.list_branches(require_sql(self.catalog))
+
+    def create_branch(self, name: str, source: str = MAIN) -> Branch:
+        """Make a branch with the tables of ``source`` as they are now."""
+        return branches.create_branch(require_sql(self.catalog), name, source)
+
+    def on_branch(self, name: str) -> IcebergStore:
+        """Open a store on a branch."""
+        catalog = require_sql(self.catalog)
+        require_branch(catalog, name)
+        return IcebergStore(open_branch(catalog, name), self._policy)
+
+    def diff(self, branch: str) -> list[TableChange]:
+        """List the tables that a branch changed."""
+        return branches.find_changes(require_sql(self.catalog), branch)
+
+    def publish_branch(self, name: str, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
+        """Let the source have every table as the branch has it: all or none."""
+        return branches.publish_branch(require_sql(self.catalog), name, unmoved)
+
+    def update_branch(self, name: str) -> BranchUpdate:
+        """Take the source's state of all tables that the branch has not changed."""
+        return branches.update_branch(require_sql(self.catalog), name)
+
+    def delete_branch(self, name: str) -> None:
+        """Delete a branch and the files that no other branch needs."""
+        branches.delete_branch(require_sql(self.catalog), name)
+
+    # -- tables
 
     def exists(self, table: TableName) -> bool:
         """Whether the catalog has the table."""
@@ -256,11 +304,12 @@ class IcebergStore:
     ) -> Target:
         ensure_namespace(self.catalog, table.namespace)
         iceberg = arrow_to_iceberg(schema, str(table))
+        mark = {BRANCH_PROPERTY: self.branch} if is_branch(self.catalog) else {}
         transaction = self.catalog.create_table_transaction(
             _identifier(table),
             iceberg,
             partition_spec=build_spec(iceberg, partition_by),
-            properties=dict(TABLE_PROPERTIES),  # pyiceberg takes entries out of it
+            properties=TABLE_PROPERTIES | mark,
         )
         return Target(
             table,

@@ -226,7 +226,7 @@ def embedded_server() -> EmbeddedServer:
             f"The project publishes to {settings.host}, so it has no server of its own.",
             hint="Unset PHLO_POSTGRES_HOST to use the embedded server.",
         )
-    return EmbeddedServer(POSTGRES.path(get_settings().state_dir), port=settings.port)
+    return EmbeddedServer(POSTGRES.path(get_settings().lake_dir), port=settings.port)
 
 
 def configured_address() -> PostgresAddress:

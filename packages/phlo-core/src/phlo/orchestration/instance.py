@@ -58,8 +58,11 @@ _NO_CAPTURE = {
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Folder of the instance: ``DAGSTER_HOME`` where it is set, else ``.phlo/dagster``."""
-    named = os.environ.get("DAGSTER_HOME")
+    """Folder of the instance: ``DAGSTER_HOME`` where it is set, else ``.phlo/dagster``.
+
+    A branch always has a folder of its own, so that its runs are no part of main's history.
+    """
+    named = None if settings.is_on_branch else os.environ.get("DAGSTER_HOME")
     return Path(named).expanduser().resolve() if named else DAGSTER.path(settings.state_dir)
 
 
@@ -87,7 +90,7 @@ def prepare_home(settings: Settings) -> Path:
         The folder, for the ``DAGSTER_HOME`` of child processes.
     """
     home = dagster_home(settings)
-    if os.environ.get("DAGSTER_HOME"):
+    if os.environ.get("DAGSTER_HOME") and not settings.is_on_branch:
         _require_folder(home)
         return home
     return _make_home(home)

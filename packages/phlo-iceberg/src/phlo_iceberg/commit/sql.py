@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, NoResultFound, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from phlo_iceberg import pyiceberg_private
+from phlo_iceberg.commit.branch_lock import require_branch_of
 from phlo_iceberg.commit.plan import assert_head, check_as_planned
 from phlo_iceberg.commit.settle import NotSentError, settle
 from phlo_iceberg.write.data_files import SYNC_PROPERTY, delete_files, sync_files
@@ -121,6 +122,7 @@ def _swap_all(
     try:
         with Session(catalog.engine) as session:
             try:
+                require_branch_of(session, catalog.name)
                 for swap in swaps:
                     _swap(catalog, session, swap)
                 _assert_unmoved(catalog, session, reads)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from phlo.audit import AUDIT_PREFIX
 from phlo.errors import MovedHeadError
 from phlo.values import MaintenanceReport
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import (
@@ -29,10 +30,13 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
+from phlo_iceberg.branches.reachable import add_other_branches
+from phlo_iceberg.branches.records import held_snapshots
 from phlo_iceberg.commit import Commit, commit_all
 from phlo_iceberg.commit.rebase import MustPlanAnewError, are_untouched, attempts
 from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.projection import as_files_hold
+from phlo_iceberg.read.reachable import ReachableFiles
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.write.data_files import DataFileWriter, delete_files, list_files
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
@@ -215,22 +219,28 @@ def _expire(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> Main
 
 def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> MaintenanceReport:
     handle = _load(catalog, report.table)
-    report = _with_expired(handle.metadata, report, policy)
+    report = _with_expired(catalog, handle.metadata, report, policy)
     if report.is_dry_run or not (report.expired_snapshots or report.removed_branches):
         return report
     before, head = _reachable(handle), handle.metadata.current_snapshot_id
     removal = _on_head(report.table, handle, _removals(report), head)
     commit_all(catalog, [replace(removal, refs=handle.metadata.refs)], {})
-    after = _reachable(_load(catalog, report.table))
-    return _delete(handle, report, before - after)
+    try:
+        unneeded = before - _needed(catalog, report.table)
+    except Exception:
+        logger.warning("Files of %s stay until its next maintenance.", report.table, exc_info=True)
+        return report
+    return _delete(handle, report, unneeded)
 
 
 def _with_expired(
-    metadata: TableMetadata, report: MaintenanceReport, policy: Policy
+    catalog: Catalog, metadata: TableMetadata, report: MaintenanceReport, policy: Policy
 ) -> MaintenanceReport:
     now = datetime.now(UTC)
     branches = _old_audits(metadata, now - policy.audit_age)
     expired = _old_snapshots(metadata, now - policy.keep_age, policy.keep_snapshots, branches)
+    held = held_snapshots(catalog, report.table) if isinstance(catalog, SqlCatalog) else set()
+    expired = [snapshot_id for snapshot_id in expired if snapshot_id not in held]
     return replace(report, expired_snapshots=tuple(expired), removed_branches=tuple(branches))
 
 
@@ -295,19 +305,18 @@ def _committed_at(metadata: TableMetadata, snapshot_id: int) -> datetime:
 
 
 def _reachable(handle: Table) -> set[str]:
-    """Every file that some snapshot of the table needs, metadata files included."""
-    metadata = handle.metadata
-    found = {handle.metadata_location, *(e.metadata_file for e in metadata.metadata_log)}
-    found |= {s.statistics_path for s in metadata.statistics}
-    found |= {s.statistics_path for s in metadata.partition_statistics}
-    seen: set[str] = set()
-    for snapshot in metadata.snapshots:
-        found.add(snapshot.manifest_list)
-        for manifest in snapshot.manifests(handle.io):
-            if manifest.manifest_path not in seen:
-                seen.add(manifest.manifest_path)
-                found |= {e.data_file.file_path for e in manifest.fetch_manifest_entry(handle.io)}
-    return found | seen
+    """Return every file that some snapshot of the table needs, metadata files included."""
+    files = ReachableFiles()
+    files.add(handle.metadata_location, handle.metadata, handle.io)
+    return files.paths
+
+
+def _needed(catalog: Catalog, table: TableName) -> set[str]:
+    """Return every file of the table that it, or any branch of the lake, needs by now."""
+    handle, files = _load(catalog, table), ReachableFiles()
+    files.add(handle.metadata_location, handle.metadata, handle.io)
+    add_other_branches(files, catalog, table, handle.metadata.location)
+    return files.paths
 
 
 def _remove_orphans(
@@ -316,7 +325,7 @@ def _remove_orphans(
     handle = _load(catalog, report.table)
     old = _files_older_than(handle, datetime.now(UTC) - policy.orphan_age)
     # Read after the files were listed: a file that came into use meanwhile is found in use.
-    needed = _reachable(_load(catalog, report.table))
+    needed = _needed(catalog, report.table)
     return _delete(handle, report, {path for path in old if path not in needed}, old)
 
 

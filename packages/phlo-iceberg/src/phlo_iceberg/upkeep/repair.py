@@ -3,9 +3,9 @@
 A catalog knows of each table just where its newest metadata is. Where that address is outside the
 present warehouse, and the same file is in it, the folder was moved or copied (a copy must not go on
 writing the original's table). Where the catalog knows no table at all, the newest metadata of every
-folder in the warehouse is taken. Where a file of a table's newest snapshot is missing or cut short,
-the catalog goes back to the newest metadata whose files are all whole. Only SQL catalogs are
-repaired: a REST catalog is kept by its own server.
+folder in the warehouse is taken, but no branch's. Where a file of a table's newest snapshot is
+missing or cut short, the catalog goes back to the newest metadata whose files are all whole. Only
+SQL catalogs are repaired: a REST catalog is kept by its own server.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from phlo.values import Repair
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table.locations import load_location_provider
 
+from phlo_iceberg.branches.names import BRANCH_PROPERTY
+from phlo_iceberg.branches.records import is_branch
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.commit import metadata_location, point_at, previous_location
 from phlo_iceberg.pyiceberg_private import open_file_io, write_metadata
@@ -63,7 +65,7 @@ def repair(catalog: Catalog, *, dry_run: bool) -> list[Repair]:
         for namespace in catalog.list_namespaces()
         for identifier in catalog.list_tables(namespace)
     ]
-    if not listed:
+    if not listed and not is_branch(catalog):
         return _rebuild(catalog, io, warehouse, dry_run=dry_run)
     moved = _repair_moved(catalog, io, warehouse, listed, dry_run=dry_run)
     others = set(listed) - {repair.table for repair in moved}
@@ -180,7 +182,9 @@ def _newest_whole(table: TableName, io: FileIO, candidates: list[_Found]) -> _Fo
     readable: dict[_Found, TableMetadata] = {}
     for candidate in candidates:
         with suppress(FileNotFoundError, *UNREADABLE):
-            readable[candidate] = read_metadata(io, candidate.path)
+            metadata = read_metadata(io, candidate.path)
+            if BRANCH_PROPERTY not in metadata.properties:
+                readable[candidate] = metadata
     newest_first = sorted(
         readable, key=lambda c: (c.version, readable[c].last_updated_ms), reverse=True
     )

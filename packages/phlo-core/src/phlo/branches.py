@@ -1,0 +1,165 @@
+"""Branches of the whole lake: their names, what they changed, and the stores that keep them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from phlo.errors import InvalidNameError
+from phlo.names import MAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from phlo.names import TableName
+    from phlo.protocols import TableStore
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def check_branch_name(name: str) -> str:
+    """Return a branch's name, or raise where it cannot be one.
+
+    The name becomes part of a catalog's name, of a folder and of PostgreSQL schemas.
+
+    Raises:
+        InvalidNameError: It has other characters, or is longer than 40.
+
+    Example:
+        >>> check_branch_name("pr-17")
+        'pr-17'
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidNameError(
+            f"{name!r} cannot be the name of a branch.",
+            got=repr(name),
+            expected="1 to 40 lower-case letters, digits, - and _, a letter or digit first",
+            hint="Choose a name such as dev or pr-17.",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch of the lake.
+
+    Attributes:
+        name: Its name; ``main`` is what readers see unless they name another.
+        source: The branch that it was made from, and that it is published to; ``None`` for main.
+        created_at: When it was made, in UTC; ``None`` for main.
+    """
+
+    name: str
+    source: str | None = None
+    created_at: datetime | None = None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the lake itself."""
+        return self.name == MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What a branch did to one table since it was made, updated or published.
+
+    Attributes:
+        table: The table.
+        change: Whether the branch created, changed or dropped it.
+        base_snapshot_id: The snapshot that both sides had; ``None`` for an empty or new table.
+        snapshot_id: The branch's snapshot; ``None`` for an empty or dropped table.
+        source_snapshot_id: The source's snapshot now; ``None`` where it has none.
+        is_conflict: Whether the source changed the table meanwhile, so that it cannot be published.
+        runs: Ids of the runs that wrote the table on the branch, newest first.
+        source_runs: Ids of the runs that wrote it on the source meanwhile, newest first.
+    """
+
+    table: TableName
+    change: Literal["created", "changed", "dropped"]
+    base_snapshot_id: int | None = None
+    snapshot_id: int | None = None
+    source_snapshot_id: int | None = None
+    is_conflict: bool = False
+    runs: tuple[str, ...] = ()
+    source_runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BranchUpdate:
+    """What an update of a branch took from its source.
+
+    Attributes:
+        taken: Tables that are now as the source has them.
+        conflicts: Tables that both sides changed; they stay as the branch has them.
+    """
+
+    taken: tuple[TableName, ...] = ()
+    conflicts: tuple[TableChange, ...] = ()
+
+
+@runtime_checkable
+class KeepsBranches(Protocol):
+    """A table store whose lake has branches."""
+
+    @property
+    def branch(self) -> str:
+        """The branch on which this store reads and writes."""
+        ...
+
+    def branches(self) -> list[Branch]:
+        """List all branches, main first, the others by name."""
+        ...
+
+    def create_branch(self, name: str, source: str = MAIN) -> Branch:
+        """Make a branch with the tables of ``source`` as they are now; no data is copied.
+
+        Raises:
+            BranchExistsError: There is a branch of that name.
+            BranchNotFoundError: There is no branch ``source``.
+            UnsupportedCatalogError: The catalog cannot have branches.
+        """
+        ...
+
+    def on_branch(self, name: str) -> TableStore:
+        """Open a whole store on a branch.
+
+        Raises:
+            BranchNotFoundError: There is no such branch.
+        """
+        ...
+
+    def diff(self, branch: str) -> list[TableChange]:
+        """List the tables that a branch changed, sorted by name."""
+        ...
+
+    def publish_branch(self, name: str, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
+        """Let the source have every table as the branch has it: all or none.
+
+        Args:
+            name: The branch; it stays, and may be published again.
+            unmoved: Tables that the source must not have changed either, such as those that
+                the branch's runs read.
+
+        Returns:
+            What was published, sorted by table.
+
+        Raises:
+            BranchConflictError: The source changed one of the tables meanwhile; nothing moved.
+            UnknownCommitError: The catalog did not answer; every file stays.
+        """
+        ...
+
+    def update_branch(self, name: str) -> BranchUpdate:
+        """Take the source's state of all tables that the branch has not changed."""
+        ...
+
+    def delete_branch(self, name: str) -> None:
+        """Delete a branch and the files that no other branch needs.
+
+        Raises:
+            BranchNotFoundError: There is no such branch.
+            BranchInUseError: Another branch was made from it.
+        """
+        ...

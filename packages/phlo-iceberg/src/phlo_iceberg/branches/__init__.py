@@ -1,0 +1,24 @@
+"""Branches of the whole lake in an SQL catalog.
+
+The branch ``dev`` of the catalog ``lake`` is the catalog ``lake@dev`` in the same database: a row
+per table that names a metadata file of its own, which names the same data files. Every metadata
+file is named by one branch alone, so that no writer's clean-up of old metadata reaches another's.
+"""
+
+from __future__ import annotations
+
+from phlo_iceberg.branches.changes import find_changes
+from phlo_iceberg.branches.create import create_branch
+from phlo_iceberg.branches.delete import delete_branch
+from phlo_iceberg.branches.publish import publish_branch
+from phlo_iceberg.branches.records import list_branches
+from phlo_iceberg.branches.update import update_branch
+
+__all__ = [
+    "create_branch",
+    "delete_branch",
+    "find_changes",
+    "list_branches",
+    "publish_branch",
+    "update_branch",
+]

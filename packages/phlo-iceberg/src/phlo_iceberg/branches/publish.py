@@ -1,0 +1,237 @@
+"""Publish a branch: every table that it changed moves to its source, all or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phlo.errors import BranchConflictError, MovedHeadError, UnknownCommitError
+from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables
+from pyiceberg.table import StagedTable
+from sqlalchemy import delete, insert, select, update
+
+from phlo_iceberg.branches.changes import Comparison, Sides, read_sides
+from phlo_iceberg.branches.create import base_row
+from phlo_iceberg.branches.metadata import (
+    StoredMetadata,
+    copy_for,
+    delete_metadata,
+    successor,
+    write_all,
+)
+from phlo_iceberg.branches.names import branch_name
+from phlo_iceberg.branches.records import BASES, is_branch
+from phlo_iceberg.branches.transaction import RefusedError, send_transaction
+from phlo_iceberg.commit.branch_lock import lock_branch
+from phlo_iceberg.commit.sql import row_of, tidy
+from phlo_iceberg.pyiceberg_private import table_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from phlo.branches import TableChange
+    from phlo.names import TableName
+    from pyiceberg.catalog.sql import SqlCatalog
+    from sqlalchemy.orm import Session
+
+ATTEMPTS = 25
+
+
+def publish_branch(
+    catalog: SqlCatalog, name: str, unmoved: Iterable[TableName] = ()
+) -> list[TableChange]:
+    """Publish a branch (see :meth:`phlo.branches.KeepsBranches.publish_branch`)."""
+    reads = set(unmoved)
+    for _ in range(ATTEMPTS):
+        publication = _plan(catalog, name, reads)
+        if not publication.moves:
+            return []
+        try:
+            write_all(publication.sides.source, publication.new_metadata)
+            send_transaction(catalog, f"publish the branch {name}", publication.swap_rows)
+        except RefusedError:
+            delete_metadata(publication.new_metadata.values())
+        except UnknownCommitError:
+            raise
+        except BaseException:
+            delete_metadata(publication.new_metadata.values())
+            raise
+        else:
+            publication.tidy()
+            return [change for change, _, _ in publication.moves]
+    raise MovedHeadError(f"The branch {name} or its source moved too often to publish it.")
+
+
+@dataclass(frozen=True)
+class _Publication:
+    """What a publish does.
+
+    Attributes:
+        sides: The branch and its source as they were compared.
+        moves: By table what changed, the comparison, and the source's next metadata; ``None``
+            where the table is dropped.
+        reads: Tables that the source must still have as they were compared.
+    """
+
+    sides: Sides
+    moves: Sequence[tuple[TableChange, Comparison, StoredMetadata | None]]
+    reads: frozenset[TableName]
+
+    @property
+    def new_metadata(self) -> dict[TableName, StoredMetadata]:
+        """The metadata to write, by table."""
+        return {change.table: new for change, _, new in self.moves if new is not None}
+
+    def swap_rows(self, session: Session) -> None:
+        """Let the source name the branch's states.
+
+        Raises:
+            RefusedError: A table moved on either side.
+        """
+        source, branch = self.sides.source, self.sides.branch
+        for catalog in sorted((source, branch), key=lambda c: c.name):
+            if is_branch(catalog) and not lock_branch(session, catalog.name):
+                raise RefusedError(catalog.name)
+        add_namespaces(session, source, {change.table.namespace for change, _, _ in self.moves})
+        for _, comparison, new in self.moves:
+            _swap(session, source, comparison, new)
+            require_location(session, branch, comparison.table, comparison.branch)
+            _renew_base(session, branch, comparison, new)
+        for table in sorted(self.reads):
+            location = self.sides.source_locations.get(table)
+            found = _locked_location(session, source, table)
+            if found != location:
+                raise RefusedError(table)
+
+    def tidy(self) -> None:
+        """Delete the source's metadata files that left the tables' logs."""
+        source = self.sides.source
+        for _, comparison, new in self.moves:
+            if comparison.source is not None and new is not None:
+                before, after = _staged(source, comparison.source), _staged(source, new)
+                tidy(source, before, after)
+
+
+def _plan(catalog: SqlCatalog, name: str, reads: set[TableName]) -> _Publication:
+    sides = read_sides(catalog, name)
+    comparisons = sides.compare(sides.touched())
+    changed = [(c.change, c) for c in comparisons if c.change is not None]
+    moves = [(change, one, _next(sides.source, one)) for change, one in changed]
+    others = frozenset(reads - {change.table for change, _ in changed})
+    conflicts = [change for change, _ in changed if change.is_conflict]
+    stale = [c.table for c in sides.compare(set(others & sides.moved())) if c.is_moved]
+    if conflicts or stale:
+        raise _conflict_error(name, branch_name(sides.source.name), conflicts, stale)
+    return _Publication(sides, moves, others)
+
+
+def _next(source: SqlCatalog, one: Comparison) -> StoredMetadata | None:
+    if one.branch is None:
+        return None
+    if one.source is None:
+        return copy_for(source, one.branch)
+    return successor(source, one.source, one.branch)
+
+
+def _conflict_error(
+    name: str, source: str, conflicts: Sequence[TableChange], stale: Sequence[TableName]
+) -> BranchConflictError:
+    lines = [f"  {c.table}: {_sides_of(name, source, c)}" for c in conflicts]
+    lines += [f"  {table}: read by the branch, and changed on {source} since" for table in stale]
+    return BranchConflictError(
+        f"The branch {name!r} cannot be published: {source} changed the same tables meanwhile.\n"
+        + "\n".join(lines),
+        hint=f"`phlo branch update {name}` takes {source}'s state of all other tables; make these "
+        "anew on the branch, or publish a branch made from now.",
+        branch=name,
+        conflicts=tuple(conflicts),
+        stale=tuple(stale),
+    )
+
+
+def _sides_of(name: str, source: str, change: TableChange) -> str:
+    def by(runs: Sequence[str]) -> str:
+        return f" by run {', '.join(run[:8] for run in runs)}" if runs else ""
+
+    return f"{change.change} on {name}{by(change.runs)}, changed on {source}" + by(
+        change.source_runs
+    )
+
+
+def _swap(
+    session: Session, source: SqlCatalog, one: Comparison, new: StoredMetadata | None
+) -> None:
+    """Replace, insert or delete the source's row of a table, if it is as it was compared."""
+    if one.source is None:
+        assert new is not None
+        if _locked_location(session, source, one.table) is not None:
+            raise RefusedError(one.table)
+        row = table_row(source, one.table.namespace, one.table.name, new.location)
+        session.execute(insert(IcebergTables).values(**row))
+        return
+    same = (*row_of(source, one.table), IcebergTables.metadata_location == one.source.location)
+    statement = (
+        delete(IcebergTables).where(*same)
+        if new is None
+        else update(IcebergTables)
+        .where(*same)
+        .values(metadata_location=new.location, previous_metadata_location=one.source.location)
+    )
+    if session.execute(statement).rowcount != 1:  # pyright: ignore[reportAttributeAccessIssue]
+        raise RefusedError(one.table)
+
+
+def _locked_location(session: Session, catalog: SqlCatalog, table: TableName) -> str | None:
+    query = select(IcebergTables.metadata_location).where(*row_of(catalog, table))
+    return session.execute(query.with_for_update()).scalar_one_or_none()
+
+
+def require_location(
+    session: Session, catalog: SqlCatalog, table: TableName, stored: StoredMetadata | None
+) -> None:
+    """Check, and hold for the transaction, that a catalog names this metadata of a table.
+
+    Raises:
+        RefusedError: It names another one.
+    """
+    if _locked_location(session, catalog, table) != (stored.location if stored else None):
+        raise RefusedError(table)
+
+
+def _renew_base(
+    session: Session, branch: SqlCatalog, one: Comparison, new: StoredMetadata | None
+) -> None:
+    """Let the branch's table begin from what is published now."""
+    session.execute(delete(BASES).where(*base_of(branch, one.table)))
+    if new is not None and one.branch is not None:
+        session.execute(insert(BASES).values(**base_row(branch, one.table, new, one.branch)))
+
+
+def base_of(branch: SqlCatalog, table: TableName) -> tuple:
+    """Build the condition for the row that records what a branch's table began from."""
+    return (
+        BASES.c.catalog_name == branch.name,
+        BASES.c.table_namespace == table.namespace,
+        BASES.c.table_name == table.name,
+    )
+
+
+def add_namespaces(session: Session, catalog: SqlCatalog, namespaces: set[str]) -> None:
+    """Insert the namespaces that a catalog does not have yet."""
+    properties = IcebergNamespaceProperties
+    known = session.execute(
+        select(properties.namespace).where(properties.catalog_name == catalog.name)
+    ).scalars()
+    for namespace in sorted(namespaces - set(known)):
+        session.execute(
+            insert(properties).values(
+                catalog_name=catalog.name,
+                namespace=namespace,
+                property_key="exists",
+                property_value="true",
+            )
+        )
+
+
+def _staged(catalog: SqlCatalog, stored: StoredMetadata) -> StagedTable:
+    return StagedTable(("", ""), stored.metadata, stored.location, stored.io, catalog)

@@ -1,0 +1,58 @@
+"""Find the files of a table that other branches of the lake need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+from sqlalchemy import and_, not_, or_, select
+from sqlalchemy.orm import Session
+
+from phlo_iceberg.branches.metadata import read_stored
+from phlo_iceberg.branches.names import lake_name
+from phlo_iceberg.commit.branch_lock import SEPARATOR
+
+if TYPE_CHECKING:
+    from phlo.names import TableName
+    from pyiceberg.catalog import Catalog
+
+    from phlo_iceberg.read.reachable import ReachableFiles
+
+
+def add_other_branches(
+    reachable: ReachableFiles, catalog: Catalog, table: TableName, folder: str
+) -> None:
+    """Add the files that other branches need of a table.
+
+    The branches are those that the catalog's database has by now.
+
+    Args:
+        reachable: Receives the files.
+        catalog: The catalog whose own table is left out; only SQL catalogs have branches.
+        table: The table.
+        folder: Address of its folder: a branch may have renamed what stands in it.
+    """
+    if isinstance(catalog, SqlCatalog):
+        for location in _other_locations(catalog, table, folder):
+            stored = read_stored(catalog, location)
+            reachable.add(location, stored.metadata, stored.io)
+
+
+def _other_locations(catalog: SqlCatalog, table: TableName, folder: str) -> list[str]:
+    lake = lake_name(catalog.name)
+    same_name = and_(
+        IcebergTables.table_namespace == table.namespace, IcebergTables.table_name == table.name
+    )
+    inside = IcebergTables.metadata_location.startswith(folder.rstrip("/") + "/", autoescape=True)
+    of_lake = or_(
+        IcebergTables.catalog_name == lake,
+        IcebergTables.catalog_name.startswith(lake + SEPARATOR, autoescape=True),
+    )
+    itself = and_(IcebergTables.catalog_name == catalog.name, same_name)
+    with Session(catalog.engine) as session:
+        rows = session.execute(
+            select(IcebergTables.metadata_location).where(
+                of_lake, or_(same_name, inside), not_(itself)
+            )
+        ).all()
+    return sorted({str(location) for (location,) in rows})
