@@ -68,14 +68,12 @@ def test_cancellable_executor_tries_a_step_that_fails_again(instance):
 
 
 def test_let_signals_end_waits_cancels_a_run_that_waits_to_try_again(instance):
-    @asset(retry_policy=RetryPolicy(max_retries=3, delay=30))
+    @asset(retry_policy=RetryPolicy(max_retries=3, delay=3600))
     def failing():
         threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
         raise ValueError
 
-    began = time.monotonic()
     assert run(build_job(failing), instance) is DagsterRunStatus.CANCELED
-    assert time.monotonic() - began < 5
 
 
 def test_asset_job_is_what_define_asset_job_returns():

