@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from phlo.config import Settings
-
 STATE_DIR = ".phlo"
 ENV_FILE = ".env"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -82,12 +80,12 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def find_exposed_paths(settings: Settings) -> list[Path]:
+def find_exposed_paths(lake_dir: Path, project_dir: Path) -> list[Path]:
     """Return which of ``.phlo`` and ``.env`` users other than their owner may open.
 
     Always none on systems without POSIX modes.
     """
-    private = (settings.lake_dir, settings.project_dir / ENV_FILE)
+    private = (lake_dir, project_dir / ENV_FILE)
     return [p for p in private if os.name == "posix" and p.exists() and p.stat().st_mode & _OTHERS]
 
 

@@ -13,12 +13,14 @@ import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import click
     from dagster import Definitions
     from phlo.config import Settings
+    from phlo.declarations import Project
     from phlo.events import ChecksEvent, LoadEvent, PublishEvent, RunEvent
-    from phlo.project import Project
+    from phlo.names import TableName
     from phlo.protocols import Check, QueryEngine, TableStore
     from phlo.values import ProjectTemplate, TableAsset
     from pydantic_settings import BaseSettings
@@ -86,6 +88,18 @@ def phlo_register_settings() -> type[BaseSettings]:  # pyright: ignore[reportRet
 
 
 @hookspec
+def phlo_register_excluded_folders(settings: Settings) -> Sequence[Path]:  # pyright: ignore[reportReturnType]
+    """Name folders under ``workflows/`` whose Python files are no modules of the project.
+
+    Args:
+        settings: The project's settings.
+
+    Returns:
+        Folders, whether they exist or not.
+    """
+
+
+@hookspec
 def phlo_register_templates() -> Sequence[ProjectTemplate]:  # pyright: ignore[reportReturnType]
     """Hand over projects that ``phlo init`` can write."""
 
@@ -98,6 +112,25 @@ def phlo_provide_table_store(settings: Settings) -> TableStore | None:
 @hookspec(firstresult=True)
 def phlo_provide_query_engine(settings: Settings, store: TableStore) -> QueryEngine | None:
     """Provide the engine that answers SQL over ``store``; ``None`` leaves it to another plugin."""
+
+
+@hookspec(firstresult=True)
+def phlo_provide_named_table(table: TableName, project: Project) -> TableName | None:
+    """Provide the table that a person means by a name that no asset makes.
+
+    Args:
+        table: The name.
+        project: Knows all tables.
+    """
+
+
+@hookspec(firstresult=True)
+def phlo_provide_import_hint(error: BaseException) -> str | None:
+    """Provide the edit or command that mends a workflow file which fails to import.
+
+    Args:
+        error: What its import raised; core knows no hint for it.
+    """
 
 
 @hookspec

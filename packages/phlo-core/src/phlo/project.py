@@ -1,4 +1,4 @@
-"""A project: what its ``workflows/`` folder declares, and which asset makes which table."""
+"""Load a project: import all modules of its ``workflows/`` folder."""
 
 from __future__ import annotations
 
@@ -8,132 +8,48 @@ import re
 import sys
 import traceback
 import types
-from dataclasses import dataclass
-from functools import cached_property
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from phlo.config import Settings, get_settings
-from phlo.errors import AssetNotFoundError, DuplicateAssetError, WorkflowImportError, nearest
+from phlo.declarations import Project
+from phlo.errors import WorkflowImportError, nearest
 from phlo.plugins import plugin_manager
-from phlo.protocols import CheckSuite
-from phlo.specs import relative_path, spec_of
+from phlo.specs import relative_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
-    from phlo.names import TableName
-    from phlo.values import TableAsset
+__all__ = ["Project", "load_project"]
 
-T = TypeVar("T")
 _UNKNOWN_ARGUMENT = re.compile(
     r"(?P<function>[\w.]+)(?:\(\))? got an unexpected keyword argument '(?P<argument>\w+)'"
 )
-_DBT_FOLDER = ("transforms", "dbt")
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project whose workflows are imported.
-
-    Attributes:
-        settings: Its settings.
-        modules: The modules under ``workflows/``, by name.
-    """
-
-    settings: Settings
-    modules: Mapping[str, ModuleType]
-
-    @property
-    def root(self) -> Path:
-        """The project's folder."""
-        return self.settings.project_dir
-
-    @property
-    def dbt_dir(self) -> Path:
-        """Where a dbt project stands, if the project has one."""
-        return self.settings.workflows_dir.joinpath(*_DBT_FOLDER)
-
-    def objects(self) -> Iterator[tuple[str, str, Any]]:
-        """Every object in a module's attributes once: module name, attribute name, object."""
-        seen: set[int] = set()
-        for module_name, module in self.modules.items():
-            for name, value in list(vars(module).items()):
-                if id(value) not in seen and not name.startswith("__"):
-                    seen.add(id(value))
-                    yield module_name, name, value
-
-    def specs(self, kind: type[T]) -> list[T]:
-        """Specs of a kind that decorators attached, in the order of files and lines."""
-        found = (spec_of(value) for _, _, value in self.objects())
-        return [spec for spec in found if isinstance(spec, kind)]
-
-    @cached_property
-    def suites(self) -> tuple[CheckSuite, ...]:
-        """All suites of checks, from whichever plugin."""
-        return tuple(self.specs(CheckSuite))  # pyright: ignore[reportAbstractUsage]
-
-    def suites_for(self, table: TableName) -> tuple[CheckSuite, ...]:
-        """The suites that judge a table."""
-        return tuple(suite for suite in self.suites if suite.table == table)
-
-    @cached_property
-    def tables(self) -> Mapping[TableName, TableAsset]:
-        """Which asset makes which table, from all plugins.
-
-        Raises:
-            DuplicateAssetError: Two assets make one table.
-        """
-        found: dict[TableName, TableAsset] = {}
-        for assets in plugin_manager().hook.phlo_register_tables(project=self):
-            for asset in assets:
-                _refuse_second(found.get(asset.table), asset)
-                found[asset.table] = asset
-        return found
-
-    def asset_for(self, table: TableName, *, asked_by: str) -> TableAsset:
-        """The asset that makes a table.
-
-        Args:
-            table: The table.
-            asked_by: Who asks, with file and line, for the message.
-
-        Raises:
-            AssetNotFoundError: No asset makes it; the message suggests the nearest tables.
-        """
-        if table in self.tables:
-            return self.tables[table]
-        known = [str(t) for t in self.tables]
-        near = nearest(str(table), known)
-        raise AssetNotFoundError(
-            f"No asset makes the table {str(table)!r} ({asked_by}).",
-            got=repr(str(table)),
-            expected=f"one of {near or sorted(known)}",
-            hint=f"Did you mean {near[0]!r}?" if near else "Name a table that an asset makes.",
-            table=table,
-        )
 
 
 def load_project(settings: Settings | None = None) -> Project:
-    """Import everything under ``workflows/``; the dbt project is never imported.
+    """Import everything under ``workflows/`` but the folders that plugins exclude.
 
     Raises:
         WorkflowImportError: Modules fail to import; names file and line of each.
     """
     settings = settings or get_settings()
     _make_importable(settings.project_dir)
+    hooks = plugin_manager().hook
+    excluded = hooks.phlo_register_excluded_folders(settings=settings)
+    names = _module_names(settings.workflows_dir, [f for folders in excluded for f in folders])
     modules: dict[str, ModuleType] = {}
     errors: dict[str, WorkflowImportError] = {}
-    for name, path in _module_names(settings.workflows_dir).items():
+    for name, path in names.items():
         try:
             modules[name] = _import(name, path)
         except WorkflowImportError as error:  # a file that others import is told once
             errors.setdefault(error.message, error)
     if errors:
         raise _joined(list(errors.values()))
-    return Project(settings, modules)
+    return Project(settings, modules, hooks)
 
 
 def _joined(errors: Sequence[WorkflowImportError]) -> WorkflowImportError:
@@ -178,14 +94,15 @@ def _bind_folder(folder: Path) -> None:
         sys.modules["workflows"] = module
 
 
-def _module_names(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+def _module_names(folder: Path, excluded: Sequence[Path]) -> dict[str, Path]:
+    modules: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder.parent).with_suffix("").parts
-        if parts[1:3] == _DBT_FOLDER or any(p.startswith(".") for p in parts):
+        is_excluded = any(path.is_relative_to(one) for one in excluded)
+        if is_excluded or any(p.startswith(".") for p in parts):
             continue
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
 
 
 def _import(name: str, path: Path) -> ModuleType:
@@ -222,11 +139,12 @@ def _import_hint(exc: Exception | SystemExit) -> str | None:
         return f"Install the package that brings {exc.name!r}, or correct the import."
     if isinstance(exc, TypeError) and (near := _nearest_argument(exc)):
         return f"Did you mean {near!r}?"
-    if type(exc).__name__ == "DagsterDbtManifestNotFoundError":
-        return "`phlo dbt parse` writes target/manifest.json."
     if isinstance(exc, TypeError) and re.match(r"asset\b.* keyword argument 'group'", str(exc)):
         return "Dagster's @asset takes group_name=, not group=."
-    return None if getattr(exc, "hint", None) else "Correct the file; `phlo doctor` checks it anew."
+    if getattr(exc, "hint", None):
+        return None
+    hint = plugin_manager().hook.phlo_provide_import_hint(error=exc)
+    return hint or "Correct the file; `phlo doctor` checks it anew."
 
 
 def _nearest_argument(exc: TypeError) -> str | None:
@@ -249,14 +167,3 @@ def _parameters(called: Callable[..., object]) -> list[str]:
         return list(inspect.signature(called).parameters)
     except ValueError:  # written in C
         return []
-
-
-def _refuse_second(first: TableAsset | None, second: TableAsset) -> None:
-    if first is not None:
-        raise DuplicateAssetError(
-            f"Two assets make the table {str(second.table)!r}: "
-            f"{'/'.join(first.asset_key)} ({first.defined_at}) and "
-            f"{'/'.join(second.asset_key)} ({second.defined_at}).",
-            hint="Give one of them another table_name or namespace.",
-            table=second.table,
-        )

@@ -8,6 +8,7 @@ from phlo.plugins import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import click
     from dagster import Definitions
@@ -66,6 +67,22 @@ def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
     from phlo_dbt.own_assets import dbt_resource
 
     return {"dbt": dbt_resource(workspace)}
+
+
+@hookimpl
+def phlo_register_excluded_folders(settings: Settings) -> Sequence[Path]:
+    """Exclude the dbt project: its Python files are models, which dbt runs."""
+    from phlo_dbt.folders import DbtWorkspace
+
+    return [DbtWorkspace.of(settings).source_dir]
+
+
+@hookimpl
+def phlo_provide_import_hint(error: BaseException) -> str | None:
+    """Provide the command that writes the manifest which ``@dbt_assets`` misses."""
+    if type(error).__name__ == "DagsterDbtManifestNotFoundError":
+        return "`phlo dbt parse` writes target/manifest.json."
+    return None
 
 
 @hookimpl

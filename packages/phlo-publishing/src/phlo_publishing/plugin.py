@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import click
     from dagster import Definitions
     from phlo.config import Settings
+    from phlo.names import TableName
     from phlo.project import Project
     from pydantic_settings import BaseSettings
 
@@ -47,6 +48,16 @@ def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
     from phlo_publishing.postgres import PostgresResource
 
     return {"postgres": PostgresResource()}
+
+
+@hookimpl
+def phlo_provide_named_table(table: TableName, project: Project) -> TableName | None:
+    """Provide the table that ``marts.x`` stands for: the one of the asset ``x``, else of name x."""
+    if table.namespace != "marts":
+        return None
+    same_name = [t for t in project.tables if t.name == table.name]
+    same_asset = [t for t in same_name if project.tables[t].asset_key[-1] == t.name]
+    return next((tables[0] for tables in (same_asset, same_name) if len(tables) == 1), None)
 
 
 @hookimpl

@@ -111,7 +111,8 @@ def _close_to_others() -> list[Finding]:
 
     from phlo_cli.location import require_project
 
-    exposed = find_exposed_paths(require_project())
+    settings = require_project()
+    exposed = find_exposed_paths(settings.lake_dir, settings.project_dir)
     for path in exposed:
         close_to_others(path)
     return [Finding("closed", "ok", f"{path} to other users") for path in exposed]
@@ -251,7 +252,8 @@ def _privacy() -> Finding | str:
 
     from phlo_cli.location import require_project
 
-    exposed = find_exposed_paths(require_project())
+    settings = require_project()
+    exposed = find_exposed_paths(settings.lake_dir, settings.project_dir)
     if not exposed:
         return "nobody but you can read .phlo and .env"
     return Finding(

@@ -28,7 +28,7 @@ from dagster import (
     SensorDefinition,
     SourceAsset,
 )
-from phlo.errors import DuplicateAssetError, InvalidArgumentError
+from phlo.errors import DuplicateAssetError, InvalidArgumentError, InvalidNameError
 from phlo.names import TableName
 from phlo.orchestration.dagster_private import (
     AssetJob,
@@ -50,7 +50,6 @@ logger = logging.getLogger(__name__)
 
 _RESOURCES = (ConfigurableResource, ConfigurableIOManagerFactory, ResourceDefinition, IOManager)
 _ASSETS = (AssetsDefinition, AssetSpec, SourceAsset)
-_MARTS = "marts__"
 
 
 def build_definitions(project: Project) -> Definitions:
@@ -211,10 +210,14 @@ def _asset_of_table(key: AssetKey, asset: AssetsDefinition, project: Project) ->
     for table, made_by in project.tables.items():
         if name == f"{table.namespace}__{table.name}":
             return AssetKey(list(made_by.asset_key))
-    if not name.startswith(_MARTS) or name == _MARTS:
+    namespace, _, table_name = name.partition("__")
+    if not (namespace and table_name):
         return None
-    meant = f"marts.{name.removeprefix(_MARTS)}"
-    table = resolve_table(meant, project)
+    meant = f"{namespace}.{table_name}"
+    try:
+        table = resolve_table(meant, project)
+    except InvalidNameError:  # an asset's key may hold what no table's name may
+        return None
     if table not in project.tables:
         return None
     logger.warning(
@@ -289,19 +292,16 @@ def _specs_of(asset: Any) -> list[AssetSpec]:
 
 
 def resolve_table(name: str, project: Project) -> TableName:
-    """The table that a person means: ``marts.x`` may stand elsewhere.
+    """Return the table that a person means by a name; plugins may know further names.
 
     Args:
         name: ``namespace.table``.
         project: Knows all tables.
 
     Returns:
-        The table named, or, for ``marts.x`` that no asset makes, the one table whose asset is
-        called ``x`` (as a dbt model's is), else the one table ``x``.
+        The table named or, where no asset makes it, the one that a plugin takes it for.
     """
     table = TableName.parse(name)
-    if table in project.tables or table.namespace != "marts":
+    if table in project.tables:
         return table
-    same = [t for t in project.tables if t.name == table.name]
-    models = [t for t in same if project.tables[t].asset_key[-1] == t.name]
-    return next((found[0] for found in (models, same) if len(found) == 1), table)
+    return project.hooks.phlo_provide_named_table(table=table, project=project) or table
