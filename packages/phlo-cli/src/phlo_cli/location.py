@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dagster._utils.warnings import BetaWarning, PreviewWarning, SupersessionWarning
 from phlo.config import get_settings
 from phlo.errors import ConfigurationError
+from phlo.lake import open_lake
 from phlo.orchestration.assembly import build_definitions
 from phlo.orchestration.instance import open_instance
 from phlo.project import load_project
@@ -77,6 +78,7 @@ def require_project() -> Settings:
 
     Raises:
         ConfigurationError: Neither this folder nor one above it has ``workflows/``.
+        BranchNotFoundError: The settings name a branch that the lake does not have.
     """
     settings = get_settings()
     if not settings.workflows_dir.is_dir():
@@ -84,6 +86,8 @@ def require_project() -> Settings:
             f"{settings.project_dir} is no phlo project: it has no folder workflows/.",
             hint="Go to a project's folder, set PHLO_PROJECT_DIR, or make one: phlo init NAME",
         )
+    if settings.is_on_branch:
+        open_lake()  # which raises for an unknown branch, before a run leaves anything behind
     return settings
 
 

@@ -18,6 +18,7 @@ from phlo.interrupts import leave_now
 from phlo.plugins import plugin_manager
 from phlo.redaction import install_redaction, redact
 
+from phlo_cli.branch_option import add_branch_option
 from phlo_cli.signals import watch_signals
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ class LazyCommand:
     short_help: str
 
     def load(self) -> click.Command:
-        """Import the command; its options refuse empty values."""
+        """Import the command; it gets ``--branch``, and its options refuse empty values."""
         module, _, attribute = self.target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
+        add_branch_option(command)
         refuse_empty_options(command)
         return command
 
@@ -223,8 +225,19 @@ def exit_code(error: PhloError) -> int:
     >>> exit_code(PhloError("The source is gone."))
     1
     """
-    from phlo.errors import AssetNotFoundError, InvalidPartitionError, QueryError
-    from phlo.errors import TableNotFoundError as NoTable
+    from phlo.errors import (
+        AssetNotFoundError,
+        BranchNotFoundError,
+        InvalidPartitionError,
+        QueryError,
+        TableNotFoundError,
+    )
 
-    used_wrongly = (AssetNotFoundError, InvalidPartitionError, QueryError, NoTable)
+    used_wrongly = (
+        AssetNotFoundError,
+        BranchNotFoundError,
+        InvalidPartitionError,
+        QueryError,
+        TableNotFoundError,
+    )
     return USAGE if isinstance(error, used_wrongly) else FAILED

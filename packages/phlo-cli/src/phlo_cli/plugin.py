@@ -33,6 +33,7 @@ def phlo_register_templates() -> Sequence[ProjectTemplate]:
 
 _COMMANDS = {
     "backfill": "Make many partitions, one run each; can be resumed.",
+    "branch": "Try changes on a branch of the whole lake, and publish them together.",
     "catalog": "See the project's tables.",
     "config": "See the settings in force, and whether they are right.",
     "dev": "Serve Dagster's pages and run the schedules of this project.",

@@ -91,3 +91,16 @@ class RunEvent:
     started_at: datetime
     seconds: float
     assets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchEvent:
+    """A branch of the lake was made, updated, published or deleted.
+
+    Attributes:
+        branch: Its name.
+        action: What was done.
+    """
+
+    branch: str
+    action: Literal["created", "updated", "published", "deleted"]

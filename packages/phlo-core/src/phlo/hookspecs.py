@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dagster import Definitions
     from phlo.config import Settings
     from phlo.declarations import Project
-    from phlo.events import ChecksEvent, LoadEvent, PublishEvent, RunEvent
+    from phlo.events import BranchEvent, ChecksEvent, LoadEvent, PublishEvent, RunEvent
     from phlo.names import TableName
     from phlo.protocols import Check, QueryEngine, TableStore
     from phlo.values import ProjectTemplate, TableAsset
@@ -151,3 +151,8 @@ def phlo_on_publish(event: PublishEvent) -> None:
 @hookspec
 def phlo_on_run(event: RunEvent) -> None:
     """Observe the end of a run. An observer that raises is reported and breaks nothing."""
+
+
+@hookspec
+def phlo_on_branch(event: BranchEvent) -> None:
+    """Observe what became of a branch. An observer that raises is reported and breaks nothing."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from phlo.branches import check_branch_name
 from phlo.config import get_settings
 from phlo.errors import MissingProviderError
 from phlo.names import TableName
@@ -44,6 +45,17 @@ def open_lake() -> Lake:
 def reset_lake() -> None:
     """Forget the open lake; tests use it after changing settings."""
     open_lake.cache_clear()
+    open_branch.cache_clear()
+
+
+@cache
+def open_branch(name: str) -> Lake:
+    """Open the lake of the current project on a branch, once per process.
+
+    Raises:
+        BranchNotFoundError: The lake has no such branch.
+    """
+    return build_lake(get_settings().model_copy(update={"branch": check_branch_name(name)}))
 
 
 def build_lake(settings: Settings) -> Lake:
@@ -98,16 +110,19 @@ class LakeTable(Rows):
         return self._lake.store.history(self.name)
 
 
-def table(name: str) -> LakeTable:
+def table(name: str, *, branch: str | None = None) -> LakeTable:
     """Open a published table of the current project.
 
     Args:
         name: ``namespace.table``.
+        branch: Branch of the lake to read; by default that of the settings.
 
     Raises:
         TableNotFoundError: The catalog does not have it.
+        BranchNotFoundError: The lake has no such branch.
     """
-    return LakeTable(open_lake(), TableName.parse(name))
+    lake = open_lake() if branch is None else open_branch(branch)
+    return LakeTable(lake, TableName.parse(name))
 
 
 def query(statement: str, parameters: Sequence[Any] | None = None) -> Rows:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import click
     from dagster import Definitions
     from phlo.config import Settings
+    from phlo.events import BranchEvent
     from phlo.names import TableName
     from phlo.project import Project
     from pydantic_settings import BaseSettings
@@ -67,3 +68,12 @@ def phlo_register_commands(group: click.Group) -> None:
     cast("Any", group).add_lazy("postgres", target, "Start, stop and look into the marts' server.")
     target = "phlo_publishing.commands:publish"
     cast("Any", group).add_lazy("publish", target, "Publish marts to PostgreSQL, or show the plan.")
+
+
+@hookimpl
+def phlo_on_branch(event: BranchEvent) -> None:
+    """Drop the marts of a branch with it."""
+    if event.action == "deleted":
+        from phlo_publishing.marts_of_branches import drop_marts
+
+        drop_marts(event.branch)

@@ -19,6 +19,7 @@ from phlo.sql import sql
 
 from phlo_publishing.marts import Mart, Mode, PublishedMart, PublishOptions, PublishSpec
 from phlo_publishing.metadata import report
+from phlo_publishing.postgresql.branches import branch_schema
 from phlo_publishing.postgresql.records import RECORDS
 from phlo_publishing.postgresql.relations import STAGING_SCHEMA
 from phlo_publishing.postgresql.target import PostgresTarget
@@ -101,7 +102,7 @@ def publish_marts_to_postgres(
         mode,
         _checked_key(mode, key, tables_to_publish),
     )
-    schema = _checked_schema(target_schema or settings.target_schema)
+    schema = branch_schema(_checked_schema(target_schema or settings.target_schema))
     lake_store = store or open_lake().store
     marts = [
         _mart(lake_store, schema, target, source, context.log.warning, lower_case=lower_case)
@@ -230,7 +231,7 @@ def plan_publish(
     max_shrink = settings.max_shrink if spec.max_shrink is None else spec.max_shrink
     keys = _checked_key(spec.mode, key, spec.tables)
     options = PublishOptions(spec.data_source, "", 1, False, max_shrink, spec.mode, keys)
-    schema = _checked_schema(spec.schema or settings.target_schema)
+    schema = branch_schema(_checked_schema(spec.schema or settings.target_schema))
     plans = []
     for target, source in spec.tables.items():
         mart = _mart(store, schema, target, source, logger.warning, lower_case=spec.lower_case)

@@ -55,6 +55,8 @@ _ASSETS = (AssetsDefinition, AssetSpec, SourceAsset)
 def build_definitions(project: Project) -> Definitions:
     """Merge what the plugins register with the project's own Dagster objects.
 
+    On a branch there are no schedules and no sensors: they belong to main.
+
     Raises:
         DuplicateAssetError: Two assets have one key, or two resources one name.
         InvalidArgumentError: A plain asset takes a resource as if it were an asset.
@@ -64,9 +66,25 @@ def build_definitions(project: Project) -> Definitions:
     resources = build_resources(project)
     parts.extend(_own_definitions(project, resources))
     _refuse_duplicate_assets(parts, project)
-    parts.extend(_automation(parts))
+    if project.settings.is_on_branch:
+        parts = [_without_automation(part) for part in parts]
+    else:
+        parts.extend(_automation(parts))
     shared = Definitions(resources=resources, executor=cancellable_executor())
     return Definitions.merge(shared, *parts)
+
+
+def _without_automation(part: Definitions) -> Definitions:
+    """Leave out schedules and sensors."""
+    return Definitions(
+        assets=part.assets,
+        jobs=part.jobs,
+        resources=part.resources,
+        executor=part.executor,
+        loggers=part.loggers,
+        asset_checks=part.asset_checks,
+        metadata=part.metadata,
+    )
 
 
 def _automation(parts: list[Definitions]) -> list[Definitions]:

@@ -10,6 +10,7 @@ from phlo.names import TableName
 from phlo.sql import Identifier, Sql, qualified, sql
 
 from phlo_publishing.marts import PublishedMart
+from phlo_publishing.postgresql.branches import mark_schema
 from phlo_publishing.postgresql.relations import STAGING_SCHEMA, rows, run
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def prepare_schemas(connection: Connection[Any], *schemas: str) -> None:
         for schema in (RECORDS.namespace, STAGING_SCHEMA, *schemas):
             if not rows(connection, "SELECT FROM pg_namespace WHERE nspname = %s", schema):
                 run(connection, "CREATE SCHEMA {s}", s=Identifier(schema))
+                if schema in schemas:
+                    mark_schema(connection, schema)
         if not rows(connection, "SELECT WHERE to_regclass(%s) IS NOT NULL", str(RECORDS)):
             run(connection, _CREATE, t=RECORDS)
 

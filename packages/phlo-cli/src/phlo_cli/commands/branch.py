@@ -1,0 +1,178 @@
+"""`phlo branch`: branches of the whole lake."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phlo.branches import KeepsBranches, TableChange
+
+    from phlo_cli.output import Output
+
+
+@click.group(short_help="Try changes on a branch of the whole lake, and publish them together.")
+def branch() -> None:
+    """Try changes on a branch of the whole lake, and publish them together.
+
+    A command reads and writes on a branch with --branch NAME, or where PHLO_BRANCH names it.
+    """
+
+
+@branch.command()
+@click.argument("name")
+@click.option("--from", "source", default="main", show_default=True, help="Branch to begin from.")
+@output_options()
+def create(name: str, source: str, output: Output) -> None:
+    """Make the branch NAME with all tables as they are now; no data is copied."""
+    made = open_branches().create_branch(name, source)
+    _notify(name, "created")
+    if output.as_json:
+        output.json(_row(made))
+        return
+    output.line(f"Made the branch {name} from {source}.")
+    output.line(f"phlo materialize ASSET --branch {name}", style="dim")
+
+
+@branch.command(name="list")
+@output_options()
+def list_(output: Output) -> None:
+    """List the branches, main first."""
+    output.rows(
+        [_row(one) for one in open_branches().branches()],
+        columns=("branch", "source", "created_at"),
+        empty="",
+    )
+
+
+@branch.command()
+@click.argument("name")
+@output_options()
+def diff(name: str, output: Output) -> None:
+    """Show which tables the branch NAME changed, and which of them cannot be published."""
+    changes = open_branches().diff(name)
+    show_changes(changes, output, empty=f"{name} changed nothing.")
+
+
+@branch.command()
+@click.argument("name")
+@click.option("--delete", is_flag=True, help="Delete the branch afterwards.")
+@output_options()
+def publish(name: str, delete: bool, output: Output) -> None:
+    """Let main, or the branch that NAME was made from, have every table as NAME has it.
+
+    All tables move in one transaction, or none: a table that was changed on both sides is a
+    conflict, which is named.
+    """
+    store = open_branches()
+    changes = store.publish_branch(name)
+    _notify(name, "published")
+    if delete:
+        remove_branch(store, name)
+    show_changes(changes, output, empty=f"{name} changed nothing: there is nothing to publish.")
+    if changes and not output.as_json:
+        output.line(f"\nPublished {counted(len(changes), 'table')}.")
+        output.line("`phlo publish` brings published marts up to date.", style="dim")
+
+
+@branch.command()
+@click.argument("name")
+@output_options()
+def update(name: str, output: Output) -> None:
+    """Let the branch NAME have its source's state of all tables that it has not changed."""
+    updated = open_branches().update_branch(name)
+    _notify(name, "updated")
+    if output.as_json:
+        conflicts = [change_row(change) for change in updated.conflicts]
+        output.json({"taken": [str(table) for table in updated.taken], "conflicts": conflicts})
+        return
+    for table in updated.taken:
+        output.line(f"took {table}")
+    for change in updated.conflicts:
+        output.line(f"kept {change.table}: it was changed on both sides", style="yellow")
+    if not updated.taken and not updated.conflicts:
+        output.line(f"{name} has everything already.")
+
+
+@branch.command()
+@click.argument("name")
+@output_options()
+def delete(name: str, output: Output) -> None:
+    """Delete the branch NAME, with its run history, its marts and the files that only it needs."""
+    remove_branch(open_branches(), name)
+    if output.as_json:
+        output.json({"deleted": name})
+    else:
+        output.line(f"Deleted the branch {name}.")
+
+
+def remove_branch(store: KeepsBranches, name: str) -> None:
+    """Delete a branch and the state of its runs, and tell observers."""
+    from phlo.config import get_settings
+
+    store.delete_branch(name)
+    settings = get_settings().model_copy(update={"branch": name})
+    shutil.rmtree(settings.state_dir, ignore_errors=True)
+    _notify(name, "deleted")
+
+
+def open_branches() -> KeepsBranches:
+    """Open the current project's lake on main.
+
+    Raises:
+        UnsupportedCatalogError: The project's table store has no branches.
+    """
+    from phlo.branches import KeepsBranches
+    from phlo.errors import UnsupportedCatalogError
+    from phlo.lake import open_branch
+    from phlo.names import MAIN
+
+    store = open_branch(MAIN).store
+    if not isinstance(store, KeepsBranches):
+        raise UnsupportedCatalogError(
+            "The project's table store has no branches.",
+            got=type(store).__name__,
+            expected="a store such as phlo-iceberg's on an SQL catalog",
+            hint="pip install phlo-iceberg",
+        )
+    return store
+
+
+def show_changes(changes: Sequence[TableChange], output: Output, *, empty: str) -> None:
+    """Print what a branch did to tables."""
+    output.rows(
+        [change_row(change) for change in changes],
+        columns=("table", "change", "conflict", "runs", "source_runs"),
+        empty=empty,
+    )
+
+
+def change_row(change: TableChange) -> dict[str, Any]:
+    """Return what a branch did to a table, for output."""
+    return {
+        "table": str(change.table),
+        "change": change.change,
+        "conflict": change.is_conflict,
+        "runs": [run[:8] for run in change.runs],
+        "source_runs": [run[:8] for run in change.source_runs],
+        "base_snapshot_id": change.base_snapshot_id,
+        "snapshot_id": change.snapshot_id,
+        "source_snapshot_id": change.source_snapshot_id,
+    }
+
+
+def _row(one: Any) -> dict[str, Any]:
+    return {"branch": one.name, "source": one.source, "created_at": one.created_at}
+
+
+def _notify(name: str, action: Literal["created", "updated", "published", "deleted"]) -> None:
+    from phlo.events import BranchEvent
+    from phlo.plugins import notify
+
+    notify("phlo_on_branch", BranchEvent(name, action))

@@ -1,0 +1,126 @@
+"""`phlo branch`, and `--branch` on other commands."""
+
+import pytest
+from phlo.config import get_settings
+from phlo.lake import open_lake, table
+from phlo.orchestration.instance import dagster_home, open_instance
+
+EVENTS = """
+    from datetime import date
+
+    import dagster as dg
+    import pandera.pandas as pa
+    from phlo_dlt import phlo_ingestion
+    from workflows.values import VALUE
+
+
+    class EventSchema(pa.DataFrameModel):
+        id: str
+        value: int
+
+
+    @phlo_ingestion(
+        table_name="events", unique_key="id", validation_schema=EventSchema, group="api",
+        cron="0 6 * * *",
+    )
+    def events(partition_date: str):
+        return [{"id": "a", "value": VALUE}, {"id": "b", "value": 2}]
+"""
+
+
+@pytest.fixture
+def project(phlo_project):
+    phlo_project.write("workflows/ingestion/api/events.py", EVENTS)
+    phlo_project.write("workflows/values.py", "VALUE = 1")
+    return phlo_project
+
+
+def rows(branch=None):
+    found = table("bronze.events", branch=branch).to_arrow().to_pylist()
+    return sorted((row["id"], row["value"]) for row in found)
+
+
+def test_a_branch_is_loaded_compared_published_and_deleted(project, phlo):
+    assert phlo("materialize", "events", "--partition", "2025-01-15").code == 0
+    assert phlo("branch", "create", "dev").code == 0
+    project.write("workflows/values.py", "VALUE = 10")
+    loaded = phlo("materialize", "events", "--partition", "2025-01-16", "--branch", "dev")
+    assert loaded.code == 0, loaded.err
+    assert (rows(), rows("dev")) == ([("a", 1), ("b", 2)], [("a", 10), ("b", 2)])
+    (change,) = phlo("branch", "diff", "dev", "--json").json
+    assert (change["table"], change["change"], change["conflict"]) == (
+        "bronze.events",
+        "changed",
+        False,
+    )
+    (described,) = phlo(
+        "query", "SELECT sum(value) AS s FROM bronze.events", "--branch", "dev", "--json"
+    ).json
+    assert described == {"s": 12}
+    assert phlo("branch", "publish", "dev", "--delete").code == 0
+    assert rows() == [("a", 10), ("b", 2)]
+    assert [b["branch"] for b in phlo("branch", "list", "--json").json] == ["main"]
+    assert not (project.root / ".phlo" / "branches" / "dev").exists()
+
+
+def test_runs_of_a_branch_are_no_part_of_mains_history(project, phlo):
+    phlo("branch", "create", "dev")
+    assert phlo("materialize", "events", "--partition", "2025-01-15", "--branch", "dev").code == 0
+    (state,) = phlo("status", "--json").json
+    (on_branch,) = phlo("status", "--json", "--branch", "dev").json
+    assert (state["run_id"], bool(on_branch["run_id"])) == (None, True)
+    with open_instance(get_settings()) as instance:
+        assert instance.get_runs_count() == 0
+
+
+def test_a_branch_never_runs_schedules(project, phlo):
+    main = project.definitions()
+    assert main.schedules
+    phlo("branch", "create", "dev")
+    project.set(PHLO_BRANCH="dev", DAGSTER_HOME="/elsewhere")
+    on_branch = project.definitions().get_repository_def()
+    assert on_branch.schedule_defs == []
+    assert on_branch.asset_graph.materializable_asset_keys
+    assert dagster_home(get_settings()) == project.root / ".phlo" / "branches" / "dev" / "dagster"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("materialize", "events", "--dry-run"), ("catalog", "tables"), ("doctor",)],
+)
+def test_an_unknown_branch_says_how_to_make_it_and_leaves_nothing(project, phlo, arguments):
+    answer = phlo(*arguments, "--branch", "nope")
+    assert answer.code == (1 if arguments == ("doctor",) else 2)
+    assert "phlo branch create nope" in answer.err + answer.out
+    assert not (project.root / ".phlo" / "branches").exists()
+
+
+def test_the_variable_names_the_branch_and_the_option_wins(project, phlo):
+    phlo("branch", "create", "one")
+    phlo("branch", "create", "two")
+    project.set(PHLO_BRANCH="one")
+    phlo("materialize", "events", "--partition", "2025-01-15")
+    phlo("materialize", "events", "--partition", "2025-01-15", "--branch", "two")
+    assert rows("one") == rows("two") == rows() == [("a", 1), ("b", 2)]
+    project.set(PHLO_BRANCH="main")
+    assert open_lake().store.list_tables() == []
+    assert [b["branch"] for b in phlo("branch", "list", "--json").json] == ["main", "one", "two"]
+
+
+def test_a_conflict_names_tables_and_runs_and_an_update_takes_the_rest(project, phlo):
+    phlo("materialize", "events", "--partition", "2025-01-15")
+    phlo("branch", "create", "dev")
+    project.write("workflows/values.py", "VALUE = 10")
+    phlo("materialize", "events", "--partition", "2025-01-16", "--branch", "dev")
+    phlo("materialize", "events", "--partition", "2025-01-16")
+    answer = phlo("branch", "publish", "dev")
+    assert answer.code == 1
+    assert "bronze.events: changed on dev by run" in answer.err
+    updated = phlo("branch", "update", "dev", "--json").json
+    assert [c["table"] for c in updated["conflicts"]] == ["bronze.events"]
+
+
+def test_a_wrong_name_is_a_wrong_use(project, phlo):
+    assert phlo("status", "--branch", "A/B").code == 2
+    assert phlo("branch", "delete", "nope").code == 2
+    assert phlo("status", "--branch", "").code == 2
