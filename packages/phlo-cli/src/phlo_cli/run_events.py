@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from dagster import DagsterEventType
+from dagster import AssetKey, DagsterEventType
 from phlo.checks import CheckStatus
 from phlo.orchestration.dagster_private import was_interrupted
 from phlo.plugins import hookimpl
@@ -81,7 +81,7 @@ class EventCollector:
             DagsterEventType.ASSET_CHECK_EVALUATION: self._checked,
             DagsterEventType.STEP_UP_FOR_RETRY: self._retried,
             DagsterEventType.STEP_SUCCESS: self._succeeded,
-            DagsterEventType.STEP_SKIPPED: self._succeeded,
+            DagsterEventType.STEP_SKIPPED: self._skipped,
             DagsterEventType.STEP_FAILURE: self._failed,
             DagsterEventType.RUN_SUCCESS: self._run_ended,
             DagsterEventType.RUN_FAILURE: self._run_ended,
@@ -149,6 +149,22 @@ class EventCollector:
             if key in self._planned and key not in self._assets:
                 self._end(key, "no_data", self._elapsed(event, at))
         self._observer.step_ended(step)
+
+    def _skipped(self, event: DagsterEvent, at: float) -> None:
+        """Tell assets below a failure, which are left for the summary, from those without data."""
+        if any(self._is_below_failure(key) for key in self._steps.get(event.step_key or "", ())):
+            self._observer.step_ended(event.step_key or "")
+        else:
+            self._succeeded(event, at)
+
+    def _is_below_failure(self, key: str) -> bool:
+        parents = self._location.graph.get(AssetKey.from_user_string(key)).parent_keys
+        above = [parent.to_user_string() for parent in parents]
+        return any(
+            self._assets[name].status == "failed" if name in self._assets else True
+            for name in above
+            if name in self._planned
+        )
 
     def _failed(self, event: DagsterEvent, at: float) -> None:
         step = event.step_key or ""

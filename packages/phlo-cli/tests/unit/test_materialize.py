@@ -88,6 +88,42 @@ def test_a_failed_contract_is_told_by_its_message_without_a_traceback(plain_proj
     assert 'File "' not in answer.out + answer.err
 
 
+def test_what_needs_only_what_was_made_runs_below_a_step_that_failed_in_part(phlo_project, phlo):
+    phlo_project.write(
+        "workflows/partial.py",
+        """
+        import dagster as dg
+
+
+        @dg.multi_asset(specs=[dg.AssetSpec("good"), dg.AssetSpec("bad")])
+        def both():
+            yield dg.MaterializeResult("good")
+            raise dg.Failure(metadata={"phlo/partial_failure": True}, allow_retries=False)
+
+
+        @dg.asset(deps=["good"])
+        def below_good(): ...
+
+
+        @dg.asset(deps=["bad"])
+        def below_bad(): ...
+
+
+        @dg.asset(deps=["below_good", "below_bad"])
+        def below_both(): ...
+        """,
+    )
+    answer = phlo("materialize", "good+,bad+", "--json")
+    assert answer.code == 1
+    assert {asset["key"]: asset["status"] for asset in answer.json["assets"]} == {
+        "good": "materialized",
+        "bad": "failed",
+        "below_good": "materialized",
+        "below_bad": "skipped",
+        "below_both": "skipped",
+    }
+
+
 def test_an_error_of_the_projects_code_is_told_with_its_place(plain_project, phlo):
     answer = phlo("materialize", "crashes")
     assert answer.code == 1

@@ -9,13 +9,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
     AssetSelection,
+    AssetSpec,
     DagsterInstance,
     DagsterRunStatus,
     Definitions,
+    Failure,
+    MaterializeResult,
     RetryPolicy,
     asset,
     define_asset_job,
+    multi_asset,
 )
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run_iterator
@@ -74,6 +80,36 @@ def test_let_signals_end_waits_cancels_a_run_that_waits_to_try_again(instance):
         raise ValueError
 
     assert run(build_job(failing), instance) is DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("metadata", "goes_on"), [({dagster_private.PARTIAL_FAILURE: True}, ["below_good"]), ({}, [])]
+)
+def test_let_partial_failures_pass_runs_what_needs_only_what_was_made(instance, metadata, goes_on):
+    @multi_asset(specs=[AssetSpec("good"), AssetSpec("bad")])
+    def both():
+        yield MaterializeResult("good")
+        raise Failure("bad failed", metadata=metadata, allow_retries=False)
+
+    @asset(check_specs=[AssetCheckSpec("blocks", asset="checked", blocking=True)])
+    def checked():
+        return MaterializeResult(
+            check_results=[AssetCheckResult(check_name="blocks", passed=False)]
+        )
+
+    below = [
+        asset(name=f"below_{'_'.join(deps)}", deps=deps)(lambda: None)
+        for deps in (["good"], ["bad"], ["good", "bad"], ["checked"])
+    ]
+    job = Definitions(
+        assets=[both, checked, *below], executor=dagster_private.cancellable_executor()
+    ).resolve_implicit_global_asset_job_def()
+    created = instance.create_run_for_job(job)
+    events = list(execute_run_iterator(InMemoryJob(job), created, instance))
+
+    assert instance.get_run_by_id(created.run_id).status is DagsterRunStatus.FAILURE
+    made = {e.asset_key.to_user_string() for e in events if e.is_step_materialization}
+    assert made == {"good", "checked", *goes_on}
 
 
 def test_asset_job_is_what_define_asset_job_returns():

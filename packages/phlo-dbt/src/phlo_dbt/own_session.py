@@ -95,7 +95,7 @@ class _OwnRun:
         except PhloError as exc:
             click.echo(str(exc), err=True)
             raise ResultExit from exc
-        for line in self._lines():
+        for line in (*self._outcome.evidence, *self._lines()):
             click.echo(line, err=True)
         if self._lines():
             raise ResultExit

@@ -13,6 +13,7 @@ from phlo.errors import MovedHeadError, PhloError
 from phlo.interrupts import run_interruptible, uninterrupted
 from phlo.retry import retry_on_moved_head
 
+from phlo_dbt.evidence import FailedTest, failed_tests
 from phlo_dbt.withholding import withheld_models
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class DbtOutcome:
         compiled: The SQL that dbt compiled, by unique id.
         audits: What the blocking suites said of the stages, by unique id.
         vetoes: Why what reads a node may not be published, by unique id: the node is in no stage.
+        failed_tests: The rows that failed tests found.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -58,14 +60,24 @@ class DbtOutcome:
     compiled: dict[str, str] = field(default_factory=dict)
     audits: dict[str, Audit] = field(default_factory=dict)
     vetoes: dict[str, str] = field(default_factory=dict)
+    failed_tests: list[FailedTest] = field(default_factory=list)
 
     def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """One sentence for each model that was withheld."""
         return [
             f"{nodes[uid]['name']} was not published: {reason}."
-            + (f" It is kept as branch {self.kept[uid]!r}." if uid in self.kept else "")
+            + (
+                f" It is kept as branch {self.kept[uid]!r}."
+                if uid in self.kept
+                else " No branch keeps it: its table is new, or its columns change."
+            )
             for uid, reason in self.withheld.items()
         ]
+
+    @property
+    def evidence(self) -> list[str]:
+        """What the failed tests found, one line for each row, and where their SQL stands."""
+        return [line for test in self.failed_tests for line in test.lines]
 
     def collect(self, message: Any) -> dict[str, Any] | None:
         """Keep a message of dbt if it is the result of a node; returns what was kept."""
@@ -104,6 +116,9 @@ def publish_stages(session: DbtSession, outcome: DbtOutcome, judge: Judge | None
         return  # dbt never connected
     outcome.vetoes = run_interruptible(
         lambda: _land_batched(session, outcome), stop=session.interrupt
+    )
+    outcome.failed_tests = run_interruptible(
+        lambda: failed_tests(session, outcome.statuses), stop=session.interrupt
     )
     _publish(session, outcome, judge)
 

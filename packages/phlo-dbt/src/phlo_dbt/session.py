@@ -199,16 +199,19 @@ class DbtSession:
         if missing is None:
             return message
         there = {*self.lake.store.list_tables(), *(s.table for s in self.staged.values())}
-        for unique_id, table in self.tables.items():
-            if table.name == missing[1] and table not in there:
-                asset = self._asset_of(unique_id, table)
-                return f"{table} has no rows yet.\n\nHint: phlo materialize {asset}"
-        return message
+        absent = {t for t in self.tables.values() if t.name == missing[1]} - there
+        return "\n".join(self._not_loaded(table) for table in sorted(absent)) or message
 
-    def _asset_of(self, unique_id: str, table: TableName) -> str:
-        node = self.nodes.get(unique_id)
-        assets = {} if node else self.assets()
-        return "/".join(assets[table].asset_key) if table in assets else table.name
+    def _not_loaded(self, table: TableName) -> str:
+        makers = {made for made in (*self.assets(), *self._model_tables) if made.name == table.name}
+        if table not in makers:
+            return f"{table} does not exist, and no asset makes it."
+        name = table.name if len(makers) == 1 else str(table)
+        return f"{table} has no load yet: phlo materialize {name}"
+
+    @property
+    def _model_tables(self) -> list[TableName]:
+        return [table for uid, table in self.tables.items() if uid in self.nodes]
 
     def land(
         self,
@@ -255,6 +258,14 @@ class DbtSession:
                 self.connection, relation, unique_id, full_refresh=full_refresh, is_built=True
             )
         self.batched.clear()
+
+    def first_rows(self, query: str, count: int) -> list[dict[str, Any]]:
+        """Return the first rows of a query on the scratch database."""
+        assert self.connection is not None
+        with self.connection.cursor() as cursor, self._interruptible(cursor):
+            answer = cursor.execute(sql("SELECT * FROM ({q}) LIMIT {n}", q=Sql(query), n=count))
+            names = [column[0] for column in answer.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     def close(self) -> None:
         """Let go of the scratch database."""

@@ -20,7 +20,7 @@ from phlo.errors import InvalidPartitionError, PhloError, RetriableError
 from phlo.events import LoadEvent
 from phlo.lake import open_lake
 from phlo.orchestration.checks import to_asset_check_result
-from phlo.orchestration.dagster_private import PARTITION_TAG
+from phlo.orchestration.dagster_private import PARTIAL_FAILURE, PARTITION_TAG
 from phlo.orchestration.partitions import is_date, partition_range
 from phlo.plugins import notify
 
@@ -308,9 +308,11 @@ class DbtStep:
         for line in lines:
             self.context.log.error(line)
         if outcome.failures or lines:
+            texts = ["dbt failed.", *outcome.failures, *outcome.evidence, *lines]
             raise Failure(
-                description="\n".join(["dbt failed.", *outcome.failures, *lines]),
+                description="\n".join(texts),
                 metadata={
+                    PARTIAL_FAILURE: True,
                     "withheld": sorted(nodes[uid]["name"] for uid in outcome.withheld),
                     "failures": outcome.failures,
                 },

@@ -12,6 +12,7 @@ from dagster import AssetCheckKey, AssetKey
 from phlo.lake import open_lake
 from phlo.locks import locked
 from phlo.names import TableName
+from phlo.orchestration.dagster_private import PARTIAL_FAILURE
 from phlo.values import Append
 
 
@@ -78,7 +79,12 @@ def test_a_failing_test_withholds_its_model_and_what_reads_it(dbt_project):
     assert dbt_project.rows("silver.events_cleaned", "id") == [("a",)]
     assert dbt_project.rows("gold.daily_aggregates", "event_count") == [(1,)]
     failure = result.failure_data_for_node("dbt_models")
-    assert "events_cleaned was not published" in failure.user_failure_data.description
+    description = failure.user_failure_data.description
+    assert "events_cleaned was not published" in description
+    assert "found value_field=99.0, n_records=1" in description
+    [ran] = [line.split(" ran ")[1] for line in description.splitlines() if " ran " in line]
+    assert "value_field" in (dbt_project.root / ran).read_text()
+    assert failure.user_failure_data.metadata[PARTIAL_FAILURE].value is True
     [check] = [e for e in result.get_asset_check_evaluations() if not e.passed]
     assert check.asset_key.to_user_string() == "events_cleaned"
     materialized = {m.asset_key.to_user_string() for m in _materializations(result)}

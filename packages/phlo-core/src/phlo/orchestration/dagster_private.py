@@ -56,6 +56,9 @@ AssetJob = UnresolvedAssetJobDefinition
 # What build_schedule_from_partitioned_job returns for such a job has none either. Since 1.5.
 PartitionedSchedule = UnresolvedPartitionedAssetScheduleDefinition
 
+PARTIAL_FAILURE = "phlo/partial_failure"
+"""Metadata of a ``Failure`` whose step has made the other outputs; see below."""
+
 _INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
@@ -110,6 +113,7 @@ def cancellable_executor() -> ExecutorDefinition:
     def cancellable(context: InitExecutorContext) -> CancellableExecutor:
         config = context.executor_config
         let_signals_end_waits()
+        let_partial_failures_pass()
         return CancellableExecutor(
             retries=RetryMode.from_config(config["retries"]),  # pyright: ignore[reportArgumentType]
             step_dependency_config=StepDependencyConfig.from_config(
@@ -156,6 +160,34 @@ def let_signals_end_waits() -> None:
 def _sleep_until_ready(self: ActiveExecution) -> None:
     with raise_execution_interrupts():
         time.sleep(max(0.0, self.sleep_interval()))
+
+
+@cache
+def let_partial_failures_pass() -> None:
+    """Run what needs only the outputs that a step made before it failed in part.
+
+    A step fails in part if its ``Failure`` has the metadata :data:`PARTIAL_FAILURE`. The run fails
+    all the same; steps below the outputs that are missing are skipped. Dagster's own setting
+    ``require_upstream_step_success`` goes on below failed blocking checks too (Dagster 1.13).
+    """
+    handle_event = ActiveExecution.handle_event
+
+    def handle(self: ActiveExecution, dagster_event: DagsterEvent) -> None:
+        if dagster_event.is_step_failure and _is_partial(dagster_event):
+            self.mark_failed = self.mark_success
+            try:
+                handle_event(self, dagster_event)
+            finally:
+                del self.mark_failed
+        else:
+            handle_event(self, dagster_event)
+
+    ActiveExecution.handle_event = handle
+
+
+def _is_partial(event: DagsterEvent) -> bool:
+    data = event.step_failure_data.user_failure_data
+    return data is not None and PARTIAL_FAILURE in data.metadata
 
 
 def instance_reference(home: Path, overrides: Mapping[str, object]) -> InstanceRef:
