@@ -23,8 +23,8 @@ $(READY): pyproject.toml $(wildcard packages/*/pyproject.toml) | $(UV)
 	$(UV) sync --quiet --compile-bytecode --all-packages --all-groups --python $(PYTHON)
 	@touch $@
 
-demo: $(READY)  ## Load, check, model and publish the flights example
-	@$(BIN)/python examples/flights/demo.py
+demo: $(READY)  ## Load, check, model and publish an example: EXAMPLE=flights or nightscout
+	@$(BIN)/python examples/$(or $(EXAMPLE),flights)/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values"

@@ -20,7 +20,12 @@ from phlo_dbt.type_inference import infer_type, nullable_type, type_of_sql
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_RANGES = ("dbt_expectations.expect_column_values_to_be_between", "dbt_utils.accepted_range")
+_RANGES = (
+    "accepted_range",
+    "dbt_expectations.expect_column_values_to_be_between",
+    "dbt_utils.accepted_range",
+    "expect_column_values_to_be_between",
+)
 _NUMBERS = (int, float)
 
 

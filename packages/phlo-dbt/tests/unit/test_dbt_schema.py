@@ -151,7 +151,7 @@ def test_a_missing_file_is_a_clear_error(tmp_path):
             },
         ),
         (
-            "dbt_utils.accepted_range: {min_value: 1, inclusive: false}",
+            "accepted_range: {min_value: 1, inclusive: false}",
             {"greater_than": {"min_value": 1}},
         ),
         (

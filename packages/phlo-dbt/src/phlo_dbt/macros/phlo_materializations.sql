@@ -91,7 +91,7 @@
   {%- set target_relation = this.incorporate(type='view') -%}
   {%- set new_rows = api.Relation.create(
         database=this.database, schema='phlo_new',
-        identifier=this.schema ~ '.' ~ this.identifier, type='view') -%}
+        identifier='rows_' ~ local_md5(model.unique_id), type='view') -%}
 
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}

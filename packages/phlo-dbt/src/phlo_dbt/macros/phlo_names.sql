@@ -20,5 +20,5 @@
   {%- for folder in node.fqn[1:-1] if folder | lower in layers -%}
     {{ return(layers[folder | lower]) }}
   {%- endfor -%}
-  {{ return(prefixes.get(node.name[:4], 'transform')) }}
+  {{ return(prefixes.get(node.name[:4], target.schema)) }}
 {%- endmacro %}
