@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.asset_graph import AssetNode
     from dagster._core.storage.event_log.base import AssetEntry
     from phlo.names import TableName
+    from phlo.values import Snapshot
 
     from phlo_cli.location import Location
 
@@ -45,6 +46,7 @@ class AssetState:
         rows: Rows of its table now; ``None`` where there is no table.
         checks: Number of its checks by how they ended last.
         run_id: The last run that was to make it.
+        newer: What it is made of and that changed since, by table or key.
     """
 
     key: str
@@ -57,6 +59,7 @@ class AssetState:
     rows: int | None
     checks: dict[str, int] = field(default_factory=dict)
     run_id: str | None = None
+    newer: tuple[str, ...] = ()
 
     @property
     def has_failed(self) -> bool:
@@ -77,7 +80,45 @@ def asset_states(location: Location) -> list[AssetState]:
         for record in instance.get_asset_records(keys)
     }
     checks = _check_states(location)
-    return [_state(location, key, entries.get(key), checks) for key in keys]
+    changed = {key: _changed_at(location, key, entries.get(key)) for key in keys}
+    return [_state(location, key, entries.get(key), checks, changed) for key in keys]
+
+
+def _changed_at(location: Location, key: AssetKey, entry: AssetEntry | None) -> datetime | None:
+    """Return when an asset got other data last: its table's newest snapshot, if it has one."""
+    asset = location.tables.get(key.to_user_string())
+    newest = (
+        next((s for s in _history(asset.table) if s.operation != "replace"), None)
+        if asset
+        else None
+    )
+    if newest is not None:
+        return newest.committed_at
+    made = entry.last_materialization if entry else None
+    return datetime.fromtimestamp(made.timestamp, UTC) if made else None
+
+
+def _history(table: TableName) -> list[Snapshot]:
+    try:
+        store = open_lake().store
+    except MissingProviderError:
+        return []
+    return store.history(table) if store.exists(table) else []
+
+
+def _newer(
+    location: Location,
+    node: AssetNode,
+    made_at: datetime | None,
+    changed: Mapping[AssetKey, datetime | None],
+) -> tuple[str, ...]:
+    """Name the parents that changed after an asset was made."""
+    changes = {key: changed.get(key) for key in sorted(node.parent_keys)}
+    return tuple(
+        location.table_of(key) or key.to_user_string()
+        for key, changed_at in changes.items()
+        if made_at is not None and changed_at is not None and changed_at > made_at
+    )
 
 
 def _state(
@@ -85,6 +126,7 @@ def _state(
     key: AssetKey,
     entry: AssetEntry | None,
     checks: Mapping[AssetCheckKey, str],
+    changed: Mapping[AssetKey, datetime | None],
 ) -> AssetState:
     node = location.graph.get(key)
     made = entry.last_materialization if entry else None
@@ -103,6 +145,7 @@ def _state(
         rows=_rows(location, key, made),
         checks=dict(Counter(checks[c] for c in sorted(node.check_keys) if c in checks)),
         run_id=run.run_id if run else None,
+        newer=_newer(location, node, made_at, changed),
     )
 
 

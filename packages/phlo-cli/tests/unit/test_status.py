@@ -33,6 +33,15 @@ def test_a_made_asset_shows_partition_rows_and_checks(plain_project, phlo):
     assert "dlt_orders" in phlo("status").out
 
 
+def test_what_is_made_of_newer_assets_is_out_of_date(plain_project, phlo):
+    phlo("materialize", "dlt_orders,daily_totals", "--partition", "2025-01-15")
+    assert states(phlo)["daily_totals"]["newer"] == []
+    phlo("materialize", "dlt_orders", "--partition", "2025-01-16")
+
+    assert states(phlo)["daily_totals"]["newer"] == ["dlt_orders"]
+    assert "out of date: dlt_orders is newer" in phlo("status").out
+
+
 def test_failed_shows_what_failed_and_what_waited_for_it(plain_project, phlo):
     phlo("materialize", "dlt_orders,broken+", "--partition", "2025-01-15")
     assert set(states(phlo, "--failed")) == {"broken", "after_broken"}

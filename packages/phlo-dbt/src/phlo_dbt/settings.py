@@ -22,3 +22,8 @@ class DbtSettings(BaseSettings):
     target: str | None = Field(
         None, description="Target of the project's profiles.yml; unset: the profile's own default."
     )
+    automation: str | dict[str, str] | None = Field(
+        None,
+        description='When models are built anew by `phlo dev`: "eager" after what they read was '
+        'made, or a cron; for all, or by tag: {"hourly": "0 * * * *"}.',
+    )

@@ -12,6 +12,8 @@ from dagster_dbt.asset_utils import default_group_from_dbt_resource_props
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dagster import AutomationCondition
+
     Props = Mapping[str, Any]
 
 # The same rules name schemas in macros/phlo_names.sql.
@@ -63,6 +65,12 @@ class CustomDbtTranslator(DagsterDbtTranslator):
         """The tag ``dbt``, the model's own tags and its folders, all without values."""
         names = ["dbt", *_folders(dbt_resource_props), *(dbt_resource_props.get("tags") or [])]
         return {name: "" for name in names if is_valid_tag_key(name)}
+
+    def get_automation_condition(self, dbt_resource_props: Props) -> AutomationCondition | None:
+        """The condition of ``PHLO_DBT_AUTOMATION`` for all models, or for one of the tags."""
+        from phlo_dbt.automation import automation_of
+
+        return automation_of(dbt_resource_props.get("tags") or ())
 
 
 def layer_of(props: Props) -> str:

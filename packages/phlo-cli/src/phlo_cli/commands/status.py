@@ -111,10 +111,17 @@ def _row(state: AssetState) -> dict[str, Any]:
     return {
         "asset": state.table or state.key,
         "group": state.group,
-        "state": state.state,
+        "state": _state_text(state),
         "made": state.made_at,
         "partition": state.partition,
         "freshness": state.freshness,
         "rows": state.rows,
         "checks": [f"{count} {words}" for words, count in state.checks.items()],
     }
+
+
+def _state_text(state: AssetState) -> str:
+    if state.state != "ok" or not state.newer:
+        return state.state
+    verb = "is" if len(state.newer) == 1 else "are"
+    return f"out of date: {', '.join(state.newer)} {verb} newer"
