@@ -230,6 +230,7 @@ def exit_code(error: PhloError) -> int:
         BranchNotFoundError,
         InvalidPartitionError,
         QueryError,
+        RunNotFoundError,
         TableNotFoundError,
     )
 
@@ -238,6 +239,7 @@ def exit_code(error: PhloError) -> int:
         BranchNotFoundError,
         InvalidPartitionError,
         QueryError,
+        RunNotFoundError,
         TableNotFoundError,
     )
     return USAGE if isinstance(error, used_wrongly) else FAILED

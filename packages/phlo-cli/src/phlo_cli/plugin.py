@@ -45,5 +45,6 @@ _COMMANDS = {
     "plugin": "See what plugins are installed.",
     "quarantine": "See the rows that were not loaded, and why.",
     "query": "Ask the project's tables in SQL.",
+    "undo": "Return the tables that a run published to what they were.",
     "status": "Show how the assets are: last run, freshness, rows, checks.",
 }

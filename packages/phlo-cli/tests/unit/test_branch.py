@@ -124,3 +124,18 @@ def test_a_wrong_name_is_a_wrong_use(project, phlo):
     assert phlo("status", "--branch", "A/B").code == 2
     assert phlo("branch", "delete", "nope").code == 2
     assert phlo("status", "--branch", "").code == 2
+
+
+def test_a_run_is_undone_with_its_later_ones(project, phlo):
+    first = phlo("materialize", "events", "--partition", "2025-01-15", "--json").json["run_id"]
+    project.write("workflows/values.py", "VALUE = 10")
+    phlo("materialize", "events", "--partition", "2025-01-16")
+    assert phlo("undo", first, "--dry-run").code == 1
+    answer = phlo("undo", first)
+    assert (answer.code, "--with-later" in answer.err) == (1, True)
+    undone = phlo("undo", first[:8], "--with-later", "--json").json
+    assert [(t["table"], t["action"]) for t in undone["tables"]] == [("bronze.events", "dropped")]
+    assert open_lake().store.list_tables() == []
+    assert phlo("undo", first).code == 2
+    phlo("materialize", "events", "--partition", "2025-01-16")
+    assert rows() == [("a", 10), ("b", 2)]

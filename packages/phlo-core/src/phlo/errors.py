@@ -147,6 +147,12 @@ class BranchInUseError(ConfigurationError):
     """Other branches were made from this one, so it cannot be deleted."""
 
 
+class RunNotFoundError(ConfigurationError, KeyError):
+    """A run is named that published nothing which the tables still hold."""
+
+    __str__ = PhloError.__str__
+
+
 class DiscoveryError(PhloError):
     """Fix a workflow file or a plugin."""
 
@@ -214,6 +220,13 @@ class BranchConflictError(FatalRunError):
     """Tables were changed on both sides of a branch, so it cannot be published as it is.
 
     ``error.conflicts`` has one :class:`phlo.branches.TableChange` per table.
+    """
+
+
+class UndoError(FatalRunError):
+    """A run cannot be taken back.
+
+    ``error.undo`` is the :class:`phlo.undo.Undo` that was planned.
     """
 
 

@@ -41,6 +41,7 @@ def run_dbt(
     arguments: Sequence[str],
     *,
     run_name: str,
+    run_id: str = "",
     chosen: Sequence[str],
     judge: Judge | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
@@ -54,6 +55,7 @@ def run_dbt(
         lake: Where tables are read from and published to.
         arguments: The command and its options, without folders and profile.
         run_name: Names the scratch folder, which is removed at the end.
+        run_id: Dagster's run, which the snapshots name.
         chosen: Unique ids of the models and tests that ``arguments`` select.
         judge: See :func:`~phlo_dbt.publishing.publish_stages`.
         on_event: Told each node's result as it comes.
@@ -71,7 +73,9 @@ def run_dbt(
 
     limit = limit_statements(get_settings().query_timeout_seconds or None)
     with _ONE_AT_A_TIME, limit, scratch_folder(workspace, run_name) as folder:
-        session = DbtSession(lambda: lake, folder, lambda: project.tables, frozenset(chosen))
+        session = DbtSession(
+            lambda: lake, folder, lambda: project.tables, frozenset(chosen), run_id=run_id
+        )
         with session_in_progress(session):
             options = ["--log-level", "none", "--no-use-colors"]
             result = _invoke(

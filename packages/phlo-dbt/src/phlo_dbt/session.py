@@ -81,6 +81,7 @@ class DbtSession:
         landing: Connections that compute and stage a model's rows now.
         is_started: Whether dbt has connected.
         on_start: Makes the scratch folder, where it is not there yet.
+        run_id: Dagster's run, for the history of the tables; empty where dbt runs by hand.
     """
 
     open_tables: Callable[[], Lake]
@@ -98,6 +99,7 @@ class DbtSession:
     landing: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
     is_started: bool = False
     on_start: Callable[[], object] | None = None
+    run_id: str = ""
 
     @cached_property
     def lake(self) -> Lake:
@@ -315,6 +317,10 @@ class DbtSession:
         )
         return file
 
+    @property
+    def _run_entry(self) -> dict[str, str]:
+        return {"phlo.run-id": self.run_id} if self.run_id else {}
+
     def _stage(self, unique_id: str, table: TableName, landing: Landing) -> Staged:
         return self.lake.store.stage(
             table,
@@ -322,7 +328,7 @@ class DbtSession:
             landing.how,
             schema=_with_docs(landing.schema, self.nodes[unique_id]),
             account=LoadAccount(extracted=landing.rows.count_rows()),
-            summary={"phlo.dbt-model": unique_id},
+            summary={"phlo.dbt-model": unique_id} | self._run_entry,
             on_schema_change=landing.on_schema_change,
         )
 

@@ -138,6 +138,7 @@ class DbtStep:
                 ["build", *self.selection(chosen), *self._options(variables)],
                 chosen=running,
                 run_name=f"{self.context.run.run_id[:8]}-{self._attempt}",
+                run_id=self.context.run.run_id,
                 judge=self._audit,
                 on_event=lambda event: self.context.log.info(event["info"]["msg"].strip()),
                 outcome=outcome,

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from phlo.branches import Branch, BranchUpdate, TableChange
     from phlo.protocols import Staged
+    from phlo.undo import Undo
     from phlo.values import How, MaintenanceReport, Repair, TableStatistics
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
@@ -160,6 +161,16 @@ class IcebergStore:
     def delete_branch(self, name: str) -> None:
         """Delete a branch and the files that no other branch needs."""
         branches.delete_branch(require_sql(self.catalog), name)
+
+    # -- undo (see phlo.undo.UndoesRuns)
+
+    def plan_undo(self, run_id: str) -> Undo:
+        """Find out what an undo of a run would do."""
+        return branches.plan_undo(require_sql(self.catalog), run_id)
+
+    def undo(self, run_id: str, *, with_later: bool = False) -> Undo:
+        """Return every table that a run published to what it was: all or none."""
+        return branches.undo_run(require_sql(self.catalog), run_id, with_later=with_later)
 
     # -- tables
 

@@ -12,6 +12,7 @@ from phlo_iceberg.branches.create import create_branch
 from phlo_iceberg.branches.delete import delete_branch
 from phlo_iceberg.branches.publish import publish_branch
 from phlo_iceberg.branches.records import list_branches
+from phlo_iceberg.branches.undo import plan_undo, undo_run
 from phlo_iceberg.branches.update import update_branch
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "delete_branch",
     "find_changes",
     "list_branches",
+    "plan_undo",
     "publish_branch",
+    "undo_run",
     "update_branch",
 ]

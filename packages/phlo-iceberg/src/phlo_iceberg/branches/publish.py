@@ -108,7 +108,7 @@ class _Publication:
         source = self.sides.source
         for _, comparison, new in self.moves:
             if comparison.source is not None and new is not None:
-                before, after = _staged(source, comparison.source), _staged(source, new)
+                before, after = as_table(source, comparison.source), as_table(source, new)
                 tidy(source, before, after)
 
 
@@ -233,5 +233,6 @@ def add_namespaces(session: Session, catalog: SqlCatalog, namespaces: set[str]) 
         )
 
 
-def _staged(catalog: SqlCatalog, stored: StoredMetadata) -> StagedTable:
+def as_table(catalog: SqlCatalog, stored: StoredMetadata) -> StagedTable:
+    """Return pyiceberg's table with this metadata, for functions that take one."""
     return StagedTable(("", ""), stored.metadata, stored.location, stored.io, catalog)

@@ -1,0 +1,81 @@
+"""`phlo undo`: return the tables that a run published to what they were."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phlo_cli.main import DONE, FAILED
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from phlo.undo import Undo, UndoesRuns
+
+    from phlo_cli.output import Output
+
+
+@click.command(short_help="Return the tables that a run published to what they were.")
+@click.argument("run")
+@click.option("--dry-run", is_flag=True, help="Show what would be undone, and change nothing.")
+@click.option("--with-later", is_flag=True, help="Take back later runs on the same tables too.")
+@output_options()
+@click.pass_context
+def undo(ctx: click.Context, run: str, dry_run: bool, with_later: bool, output: Output) -> None:
+    """Return every table that RUN published to what it was, with the cursor of its source.
+
+    The first letters of the run's id are enough. All tables go back in one transaction, as new
+    snapshots that their history shows; a table that the run made is dropped. Where later runs wrote
+    the same tables they are listed, and --with-later takes them back as well.
+    """
+    store = _open_store()
+    if not dry_run:
+        _show(store.undo(run, with_later=with_later), output, verb="undone")
+        return
+    planned = store.plan_undo(run)
+    _show(planned, output, verb="would be undone")
+    blocked = planned.obstacles or (planned.later_runs and not with_later)
+    ctx.exit(FAILED if blocked else DONE)
+
+
+def _open_store() -> UndoesRuns:
+    from phlo.errors import UnsupportedCatalogError
+    from phlo.lake import open_lake
+    from phlo.undo import UndoesRuns
+
+    from phlo_cli.location import require_project
+
+    require_project()
+    store = open_lake().store
+    if not isinstance(store, UndoesRuns):
+        raise UnsupportedCatalogError(
+            "The project's table store cannot take runs back.",
+            got=type(store).__name__,
+            expected="a store such as phlo-iceberg's on an SQL catalog",
+            hint="pip install phlo-iceberg",
+        )
+    return store
+
+
+def _show(undone: Undo, output: Output, *, verb: str) -> None:
+    if output.as_json:
+        output.json(_as_dict(undone))
+        return
+    output.line(f"Run {undone.run_id[:8]}: {counted(len(undone.tables), 'table')} {verb}.\n")
+    output.rows(
+        [asdict(table) | {"table": str(table.table)} for table in undone.tables],
+        columns=("table", "action", "rows_before", "rows_after"),
+        right=("rows_before", "rows_after"),
+        empty="Nothing.",
+    )
+    for obstacle in undone.obstacles:
+        output.line(f"cannot be undone: {obstacle}", style="red")
+    for later in undone.later_runs:
+        output.line(f"later run on the same tables: {later}", style="yellow")
+    output.line("\n`phlo publish` brings published marts up to date.", style="dim")
+
+
+def _as_dict(undone: Undo) -> dict[str, Any]:
+    tables = [asdict(table) | {"table": str(table.table)} for table in undone.tables]
+    return asdict(undone) | {"tables": tables}
