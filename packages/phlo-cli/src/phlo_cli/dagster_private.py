@@ -6,6 +6,51 @@ it is so; a test of its name says what it must do, so that an upgrade that break
 
 from __future__ import annotations
 
-from dagster._utils.interrupts import check_captured_interrupt
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["check_captured_interrupt"]
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import create_execution_plan, execute_run_iterator
+from dagster._utils.interrupts import check_captured_interrupt
+from dagster_shared.error import SerializableErrorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dagster import DagsterEvent, DagsterInstance, DagsterRun, JobDefinition
+
+__all__ = [
+    "AssetGraph",  # what RepositoryDefinition.asset_graph returns has no public name. Since 1.0.
+    "SerializableErrorInfo",  # the error of an event, which has no public name. Since 1.0.
+    # Whether Dagster holds a signal back until a step ends; it asks nobody else. Since 1.0.
+    "check_captured_interrupt",
+    "execute_run",
+    "step_assets",
+]
+
+
+def execute_run(
+    job: JobDefinition, run: DagsterRun, instance: DagsterInstance
+) -> Iterator[DagsterEvent]:
+    """Execute a run that an instance has recorded, in this process, event by event.
+
+    Publicly a job makes a run of its own when it is executed, whose id, tags and selection nobody
+    knows before, or it must be one that another process can import. Since 1.0.
+    """
+    return execute_run_iterator(InMemoryJob(job), run, instance)
+
+
+def step_assets(job: JobDefinition, run_config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the keys of the assets that each step of a job makes, in the order of the steps.
+
+    A job publishes its nodes and not its steps, which its configuration decides. Since 1.0.
+    """
+    plan = create_execution_plan(job, run_config=run_config)
+    return {
+        step.key: tuple(
+            output.properties.asset_key.to_user_string()
+            for output in step.step_outputs
+            if output.properties.asset_key is not None
+        )
+        for step in plan.get_all_steps_in_topo_order()
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dagster._utils.warnings import BetaWarning, PreviewWarning, SupersessionWarning
+from dagster import BetaWarning, PreviewWarning, SupersessionWarning
 from phlo.config import get_settings
 from phlo.errors import ConfigurationError
 from phlo.lake import open_lake
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dagster import AssetKey, DagsterInstance, RepositoryDefinition
-    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
     from phlo.config import Settings
     from phlo.project import Project
     from phlo.values import TableAsset
+
+    from phlo_cli.dagster_private import AssetGraph
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType, RunsFilter
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 from phlo.errors import AssetNotFoundError
+from phlo.orchestration.dagster_private import PARTITION_TAG
 
 from phlo_cli.run_events import as_level, check_outcome, row_facts
 from phlo_cli.step_errors import step_error
@@ -215,7 +215,7 @@ def as_line(entry: EventLogEntry, run: DagsterRun) -> LogLine:
         level=logging.getLevelName(level),
         run_id=run.run_id,
         job=run.job_name,
-        partition=run.tags.get(PARTITION_NAME_TAG),
+        partition=run.tags.get(PARTITION_TAG),
         step=entry.step_key,
         event=event.event_type.name if event else None,
         message=message or entry.user_message,

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dagster import AssetKey, AssetSelection
-from dagster_shared.error import DagsterError
+from dagster import AssetKey, AssetSelection, DagsterError
 from phlo.errors import AssetNotFoundError, nearest
 
 if TYPE_CHECKING:

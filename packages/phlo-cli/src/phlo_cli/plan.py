@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetKey
-from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster import AssetKey, partition_loading_context
 from phlo.errors import AssetNotFoundError, InvalidPartitionError
 from phlo.names import Partition
+from phlo.orchestration.dagster_private import PARTITION_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -148,4 +147,4 @@ def partition_of_run(location: Location, run_id: str) -> str | None:
     """Find the partition of the run whose id begins so; ``None`` where it has none."""
     runs = (r for r in location.instance.get_runs() if r.run_id.startswith(run_id))
     run = next(runs, None)
-    return run.tags.get(PARTITION_NAME_TAG) if run is not None else None
+    return run.tags.get(PARTITION_TAG) if run is not None else None

@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from dagster import colored_console_logger
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import create_execution_plan, execute_run_iterator
-from dagster._core.storage.dagster_run import DagsterRunStatus
-from dagster._core.storage.tags import PARTITION_NAME_TAG
-from dagster._core.utils import make_new_run_id
+from dagster import DagsterRunStatus, colored_console_logger
 from phlo.events import RunEvent
+from phlo.orchestration.dagster_private import PARTITION_TAG
 from phlo.plugins import notify, plugin_manager
 
+from phlo_cli.dagster_private import execute_run, step_assets
 from phlo_cli.liveness import marked_alive
 from phlo_cli.run_events import EventCollector, RunObserver
 
@@ -50,8 +48,9 @@ def materialize_assets(
         What was made, judged and published, and what failed.
     """
     started_at, clock = datetime.now(UTC), time.monotonic()
-    job, run_id = _job(location, plan), make_new_run_id()
-    collector = EventCollector(location, plan, run_id, _steps(job), observer or RunObserver())
+    job, run_id = _job(location, plan), str(uuid4())
+    steps = step_assets(job, _run_config(job))
+    collector = EventCollector(location, plan, run_id, steps, observer or RunObserver())
     with marked_alive(location.project.settings, run_id):
         _execute(location, job, _create_run(location, job, plan, run_id, tags or {}), collector)
     summary = collector.summary(_status(location, run_id), time.monotonic() - clock)
@@ -70,7 +69,7 @@ def _job(location: Location, plan: RunPlan) -> JobDefinition:
 def _create_run(
     location: Location, job: JobDefinition, plan: RunPlan, run_id: str, tags: Mapping[str, str]
 ) -> DagsterRun:
-    partition = {PARTITION_NAME_TAG: plan.partition} if plan.partition else {}
+    partition = {PARTITION_TAG: plan.partition} if plan.partition else {}
     return location.instance.create_run_for_job(
         job_def=job,
         run_id=run_id,
@@ -87,19 +86,6 @@ def _run_config(job: JobDefinition) -> dict[str, Any]:
     return {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _steps(job: JobDefinition) -> dict[str, tuple[str, ...]]:
-    """Keys of the assets that each step makes."""
-    plan = create_execution_plan(job, run_config=_run_config(job))
-    return {
-        step.key: tuple(
-            output.properties.asset_key.to_user_string()
-            for output in step.step_outputs
-            if output.properties.asset_key is not None
-        )
-        for step in plan.get_all_steps_in_topo_order()
-    }
-
-
 def _execute(
     location: Location, job: JobDefinition, run: DagsterRun, collector: EventCollector
 ) -> None:
@@ -107,7 +93,7 @@ def _execute(
     plugins.register(collector, name="phlo-cli run")
     try:
         location.instance.add_event_listener(run.run_id, collector.receive)
-        for _ in execute_run_iterator(InMemoryJob(job), run, location.instance):
+        for _ in execute_run(job, run, location.instance):
             pass  # the listener hears every event, and every line logged, as it is stored
     finally:
         plugins.unregister(collector)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dagster import DagsterEvent
-    from dagster_shared.error import SerializableErrorInfo
+
+    from phlo_cli.dagster_private import SerializableErrorInfo
 
 _WRAPPING = ("Dagster", "RetryRequestedFromPolicy")
 """How the classes of errors begin that Dagster raises around another one."""

@@ -242,7 +242,7 @@ def leave_now(code: int) -> NoReturn:
     What libraries registered for the end of a process may wait for such a thread in turn, as
     DuckDB does for a query that runs. It has two seconds.
     """
-    at_exit = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    at_exit = threading.Thread(target=atexit._run_exitfuncs, daemon=True)  # noqa: SLF001 - no public name
     at_exit.start()
     at_exit.join(_SECONDS_TO_LEAVE)
     for stream in (sys.stdout, sys.stderr):

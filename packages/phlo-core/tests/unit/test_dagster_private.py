@@ -13,17 +13,23 @@ from dagster import (
     AssetCheckSpec,
     AssetSelection,
     AssetSpec,
+    DagsterEventType,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     Definitions,
     Failure,
     MaterializeResult,
     RetryPolicy,
     asset,
+    build_schedule_from_partitioned_job,
     define_asset_job,
+    in_process_executor,
     multi_asset,
+    schedule,
 )
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run_iterator
 from phlo.orchestration import dagster_private
 
@@ -121,6 +127,47 @@ def test_tags_are_those_of_dagsters_runs(instance):
     assert dagster_private.PARTITION_TAG == "dagster/partition"
     assert dagster_private.RANGE_START_TAG == "dagster/asset_partition_range_start"
     assert dagster_private.RANGE_END_TAG == "dagster/asset_partition_range_end"
+
+
+def test_schedule_tag_and_tick_tag_tell_which_tick_asked_for_a_run():
+    @schedule(cron_schedule="0 6 * * *", target="*", name="nightly")
+    def nightly(context): ...
+
+    assert DagsterRun.tags_for_schedule(nightly) == {dagster_private.SCHEDULE_TAG: "nightly"}
+    assert dagster_private.TICK_TAG == ".dagster/scheduled_execution_time"
+
+
+def test_partitioned_schedule_is_what_builds_one_from_a_job_of_assets():
+    built = build_schedule_from_partitioned_job(define_asset_job("job", AssetSelection.all()))
+    assert isinstance(built, dagster_private.PartitionedSchedule)
+
+
+@pytest.mark.parametrize(
+    ("raised", "was_interrupted"),
+    [
+        (KeyboardInterrupt(), True),
+        (DagsterExecutionInterruptedError(), True),
+        (ValueError("a value"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_was_interrupted_tells_a_signal_from_an_error(instance, raised, was_interrupted):
+    @asset(retry_policy=RetryPolicy(max_retries=1))
+    def failing():
+        if instance.get_runs() and not attempts:
+            attempts.append(1)
+            raise raised
+
+    attempts = []
+    job = Definitions(
+        assets=[failing], executor=in_process_executor
+    ).resolve_implicit_global_asset_job_def()
+    created = instance.create_run_for_job(job)
+    events = list(execute_run_iterator(InMemoryJob(job), created, instance))
+    (retry,) = [e for e in events if e.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
+    assert dagster_private.was_interrupted(retry) is was_interrupted
+    others = [e for e in events if e is not retry]
+    assert not any(dagster_private.was_interrupted(e) for e in others)
 
 
 def test_instance_reference_replaces_settings_of_the_file(tmp_path):

@@ -20,6 +20,7 @@ from phlo.config import get_settings
 from phlo.errors import PhloError
 from phlo.limits import QueryLimits
 
+from phlo_dbt.dbt_private import connection_lock
 from phlo_dbt.folders import DATABASE
 from phlo_dbt.running import current_session
 
@@ -68,7 +69,7 @@ class PhloConnectionManager(DuckDBConnectionManager):
         if session is None:  # `dbt debug` only looks whether DuckDB answers
             credentials.path = ":memory:"
             return DuckDBConnectionManager.open(connection)
-        with DuckDBConnectionManager._LOCK:
+        with connection_lock():
             try:
                 session.start()
             except PhloError as exc:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dagster import AssetCheckSpec, AssetsDefinition, AssetSpec, RetryPolicy, multi_asset
-from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
 from phlo.orchestration.checks import check_specs
 
+from phlo_dbt.dagster_dbt_private import UNIQUE_ID_KEY
 from phlo_dbt.manifest import DbtProject, table_nodes, table_of
 from phlo_dbt.step import TRANSLATOR, DbtStep, Models
 
@@ -35,7 +35,7 @@ def build_dbt_assets(project: Project) -> AssetsDefinition | None:
         return None
     specs = _asset_specs(dbt.manifest)
     suites = _blocking_suites(dbt.manifest, project)
-    keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in specs}
+    keys = {spec.metadata[UNIQUE_ID_KEY]: spec.key for spec in specs}
     own = [c for uid, many in suites.items() for s in many for c in check_specs(s, keys[uid].path)]
     models = Models(dbt, project, suites, keys)
     # Only what a second try can cure gets that far: failures of models and tests forbid retries.
@@ -61,7 +61,7 @@ def _asset_specs(manifest: Mapping[str, Any]) -> list[AssetSpec]:
 
 
 def _test_specs(manifest: Mapping[str, Any], specs: Sequence[AssetSpec]) -> list[AssetCheckSpec]:
-    by_id = {spec.metadata[UNIQUE_ID]: spec for spec in specs}
+    by_id = {spec.metadata[UNIQUE_ID_KEY]: spec for spec in specs}
     pairs = [
         (by_id[parent], test["unique_id"])
         for test in manifest["nodes"].values()

@@ -9,11 +9,13 @@ import pickle
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
 from phlo.limits import TimeLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from dbt.contracts.graph.manifest import Manifest
 
@@ -26,6 +28,14 @@ def copy_manifest(manifest: Manifest) -> Manifest:
     copy: Manifest = pickle.loads(pickle.dumps(manifest))
     copy.build_flat_graph()
     return copy
+
+
+def connection_lock() -> AbstractContextManager[Any]:
+    """Return the lock under which dbt-duckdb opens its one connection.
+
+    What must happen just before, once, has no hook of dbt-duckdb (dbt-duckdb 1.11).
+    """
+    return DuckDBConnectionManager._LOCK
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetsDefinition
 from dagster_dbt import DbtCliResource
-from dagster_dbt.asset_utils import DAGSTER_DBT_MANIFEST_METADATA_KEY
+
+from phlo_dbt.dagster_dbt_private import MANIFEST_KEY
 
 if TYPE_CHECKING:
     from phlo.project import Project
@@ -27,7 +28,7 @@ def has_own_assets(project: Project) -> bool:
     """Whether a module of the project holds what ``@dbt_assets`` makes."""
     assets = (v for _, _, v in project.objects() if isinstance(v, AssetsDefinition))
     return any(
-        DAGSTER_DBT_MANIFEST_METADATA_KEY in metadata
+        MANIFEST_KEY in metadata
         for definition in assets
         for metadata in definition.metadata_by_key.values()
     )

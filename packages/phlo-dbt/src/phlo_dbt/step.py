@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
-from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY as UNIQUE_ID
-from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from phlo.audit import Audit, audit, judge_published, notify_checks
 from phlo.config import load_settings
 from phlo.errors import InvalidPartitionError, PhloError, RetriableError
@@ -24,6 +22,7 @@ from phlo.orchestration.dagster_private import PARTIAL_FAILURE, PARTITION_TAG
 from phlo.orchestration.partitions import is_date, partition_range
 from phlo.plugins import notify
 
+from phlo_dbt.dagster_dbt_private import UNIQUE_ID_KEY, translate_test_result
 from phlo_dbt.lineage import LineageBudget
 from phlo_dbt.metadata import published_metadata
 from phlo_dbt.settings import DbtSettings
@@ -178,7 +177,7 @@ class DbtStep:
     def _tests(self) -> dict[Any, str]:
         """Unique ids of the tests that are checks, by check key."""
         specs = self.context.assets_def.node_check_specs_by_output_name.values()
-        ids = {spec.key: (spec.metadata or {}).get(UNIQUE_ID) for spec in specs}
+        ids = {spec.key: (spec.metadata or {}).get(UNIQUE_ID_KEY) for spec in specs}
         return {key: uid for key, uid in ids.items() if uid is not None}
 
     @cached_property
@@ -285,15 +284,11 @@ class DbtStep:
         yield from self._test_results(outcome)
 
     def _test_results(self, outcome: DbtOutcome) -> Iterator[Any]:
-        """The results of tests, by dagster-dbt's own translation."""
+        """Yield the results of tests as dagster-dbt translates them."""
         for event in outcome.events:
             if event["info"]["name"] == "LogTestResult":
-                message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
-                yield from message.to_default_asset_events(
-                    self.models.dbt.manifest,
-                    TRANSLATOR,
-                    self.context,
-                )
+                manifest = self.models.dbt.manifest
+                yield from translate_test_result(event, manifest, TRANSLATOR, self.context)
 
     def _suite_results(self) -> Iterator[Any]:
         names = {(key.asset_key, key.name) for key in self._selected_checks}

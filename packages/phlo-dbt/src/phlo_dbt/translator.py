@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey
-from dagster._utils.tags import is_valid_tag_key
-from dagster_dbt import DagsterDbtTranslator
-from dagster_dbt.asset_utils import default_group_from_dbt_resource_props
+from dagster_dbt import DagsterDbtTranslator, default_group_from_dbt_resource_props
+
+from phlo_dbt.dagster_dbt_private import is_valid_tag_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,10 +2,11 @@
 
 import duckdb
 import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
 from phlo.config import get_settings
 from phlo.errors import QueryTimeoutError
-from phlo_dbt.dbt_private import copy_manifest, limit_statements
+from phlo_dbt.dbt_private import connection_lock, copy_manifest, limit_statements
 from phlo_dbt.folders import DbtWorkspace
 from phlo_dbt.manifest import parse_manifest
 
@@ -21,6 +22,12 @@ def test_copy_manifest_keeps_disabled_nodes_and_leaves_the_original_alone(dbt_pr
     assert list(copy.disabled) == ["model.shop.off"]
     assert copy.flat_graph["nodes"].keys() == {"model.shop.one"}
     assert manifest.nodes["model.shop.one"].compiled_code is None
+
+
+def test_connection_lock_is_held_while_dbt_duckdb_opens_its_connection():
+    assert connection_lock() is DuckDBConnectionManager._LOCK
+    with connection_lock(), connection_lock():  # opening a connection takes it once more
+        pass
 
 
 def test_a_statement_of_dbt_is_stopped_when_its_time_is_over(dbt_project):

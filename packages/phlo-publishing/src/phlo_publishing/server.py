@@ -74,7 +74,7 @@ class EmbeddedServer:
             ServiceError: The server does not start; shows the end of its log.
             ConfigurationError: Root cannot hand the folder to an unprivileged user.
         """
-        with self._exclusively():
+        with self.exclusively():
             self._initialise()
             if not (self.is_running() and self._answers()):
                 self._launch()
@@ -101,7 +101,12 @@ class EmbeddedServer:
         return self._data / "server.log"
 
     @contextmanager
-    def _exclusively(self) -> Iterator[None]:
+    def exclusively(self) -> Iterator[None]:
+        """Hold the lock under which one process starts or stops the server.
+
+        Raises:
+            ServiceError: Another process has held it for too long.
+        """
         make_folder(self.folder)
         try:
             with locked(self.folder / "start.lock", timeout_seconds=_LOCK_SECONDS):
@@ -281,7 +286,7 @@ def give_back(server: EmbeddedServer) -> None:
     if lease is None or not server.folder.exists():
         return
     try:
-        with server._exclusively():
+        with server.exclusively():
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _keep_mark(server).exists():
                 server.stop()

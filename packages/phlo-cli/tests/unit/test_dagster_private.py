@@ -1,0 +1,93 @@
+"""What phlo-cli needs of Dagster's private parts, one test by the name of each."""
+
+import os
+import signal
+
+import pytest
+from dagster import (
+    AssetCheckResult,
+    AssetSpec,
+    DagsterInstance,
+    DagsterRunStatus,
+    Definitions,
+    MaterializeResult,
+    asset,
+    asset_check,
+    in_process_executor,
+    multi_asset,
+)
+from dagster._utils.interrupts import capture_interrupts
+from phlo_cli import dagster_private
+
+
+@pytest.fixture
+def instance():
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def build_job(assets, checks=()):
+    definitions = Definitions(assets=assets, asset_checks=checks, executor=in_process_executor)
+    return definitions.resolve_implicit_global_asset_job_def()
+
+
+@multi_asset(specs=[AssetSpec("left"), AssetSpec("right")])
+def both():
+    yield MaterializeResult("left")
+    yield MaterializeResult("right")
+
+
+@asset(deps=["left"])
+def last(): ...
+
+
+@asset_check(asset="last")
+def checked():
+    return AssetCheckResult(passed=True)
+
+
+def test_step_assets_tells_what_each_step_makes_in_their_order():
+    steps = dagster_private.step_assets(build_job([last, both], [checked]), {})
+    assert list(steps.items()) == [
+        ("both", ("left", "right")),
+        ("last", ("last",)),
+        ("last_checked", ()),
+    ]
+
+
+def test_execute_run_executes_the_run_that_was_recorded(instance):
+    job = build_job([last, both])
+    run = instance.create_run_for_job(job, tags={"team": "growth"})
+    events = list(dagster_private.execute_run(job, run, instance))
+    recorded = instance.get_run_by_id(run.run_id)
+    assert recorded.status is DagsterRunStatus.SUCCESS
+    assert recorded.tags["team"] == "growth"
+    made = [event.asset_key.to_user_string() for event in events if event.is_step_materialization]
+    assert made == ["left", "right", "last"]
+
+
+def test_check_captured_interrupt_tells_of_a_signal_that_dagster_holds_back():
+    with capture_interrupts():
+        assert not dagster_private.check_captured_interrupt()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert dagster_private.check_captured_interrupt()
+    assert not dagster_private.check_captured_interrupt()
+
+
+def test_asset_graph_is_what_a_repository_has():
+    graph = Definitions(assets=[last]).get_repository_def().asset_graph
+    assert isinstance(graph, dagster_private.AssetGraph)
+
+
+def test_serializable_error_info_is_the_error_of_a_failed_step(instance):
+    @asset
+    def broken():
+        raise ValueError("seven")
+
+    job = build_job([broken])
+    run = instance.create_run_for_job(job)
+    events = dagster_private.execute_run(job, run, instance)
+    (failure,) = [event for event in events if event.is_step_failure]
+    error = failure.event_specific_data.error
+    assert isinstance(error, dagster_private.SerializableErrorInfo)
+    assert error.cause.message == "ValueError: seven\n"
