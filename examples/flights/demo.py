@@ -36,13 +36,18 @@ def main() -> int:
     output, began = Output(), time.monotonic()
     output.console.print("[bold]Loading the project[/] examples/flights ...")
     location = open_location()
-    runs = [
-        *materialize(location, output, "airlines", "airports", "planes"),
-        *backfill(location, output, "flights", "weather"),
-        *materialize(location, output, "tag:dbt,group:publishing"),
-    ]
+    parts = (
+        lambda: materialize(location, output, "airlines", "airports", "planes"),
+        lambda: backfill(location, output, "flights", "weather"),
+        lambda: materialize(location, output, "tag:dbt,group:publishing"),
+    )
+    runs: list[RunSummary] = []
+    for part in parts:
+        runs += part()
+        if not all(run.is_ok for run in runs):
+            return stop(output, runs)
     report(output, runs, time.monotonic() - began)
-    return 0 if all(run.is_ok for run in runs) else 1
+    return 0
 
 
 def materialize(location: Location, output: Output, *names: str) -> list[RunSummary]:
@@ -72,6 +77,16 @@ def backfill(location: Location, output: Output, *names: str) -> list[RunSummary
 
         run_backfill(location, planned, BackfillStore(location.project.settings), told=told)
     return runs
+
+
+def stop(output: Output, runs: list[RunSummary]) -> int:
+    """Say at which run the demonstration ended; nothing after it was tried."""
+    failed = next(run for run in runs if not run.is_ok)
+    labels = ", ".join(asset.label for asset in failed.assets if asset.status == "failed")
+    reason = failed.errors[0].message if failed.errors else "a check failed"
+    output.line(f"\nStopped: {labels or 'a run'} failed: {reason}", style="red")
+    output.line("The parts that follow were not tried.")
+    return 1
 
 
 def heading(output: Output, text: str) -> None:

@@ -180,3 +180,32 @@ def select_table(name: str):
     from phlo.names import TableName
 
     return TableName.parse(name)
+
+
+BROKEN = """
+    import dagster as dg
+
+    day = dg.DailyPartitionsDefinition("2013-01-01", end_date="2014-01-01")
+
+    @dg.asset(partitions_def=day)
+    def airlines() -> None:
+        raise ValueError("The data package is not installed.")
+
+    @dg.asset
+    def airports() -> None: ...
+
+    @dg.asset
+    def planes() -> None: ...
+"""
+
+
+def test_the_demo_stops_at_what_failed_and_claims_nothing(phlo_project, capsys, monkeypatch):
+    phlo_project.write("workflows/broken.py", BROKEN)
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    import demo
+
+    assert demo.main() == 1
+    out = capsys.readouterr().out
+    assert "Stopped: airlines failed: ValueError: The data package is not installed." in out
+    assert "phlo backfill" not in out
+    assert "up to date" not in out

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey, TimeWindowPartitionsDefinition
-from phlo.errors import ConfigurationError, InvalidPartitionError
+from phlo.errors import (
+    ConfigurationError,
+    DataQualityError,
+    InvalidPartitionError,
+    RetriableError,
+)
 from phlo.folders import BACKFILLS, make_folder
 from phlo.locks import locked, write_whole
 from phlo.names import Partition
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
 
 BACKFILL_TAG = "phlo/backfill"
 
+ALIKE_BEFORE_STOP = 3
+"""First partitions that must fail alike before a backfill gives up."""
+
 
 @dataclass(frozen=True)
 class Backfill:
@@ -42,6 +51,7 @@ class Backfill:
         partitions: The partitions, in the order run.
         done: Partitions whose run succeeded, with the run's id.
         failed: Partitions whose last run failed, with its message.
+        stopped_by: The error for which the backfill gave up; empty where it did not.
     """
 
     backfill_id: str
@@ -49,6 +59,7 @@ class Backfill:
     partitions: tuple[str, ...]
     done: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    stopped_by: str = ""
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -173,7 +184,8 @@ def run_backfill(
     """Run what is pending, one partition after the other or several side by side.
 
     Every end of a run is written down as it happens, so that neither Ctrl-C nor a kill loses
-    anything. A partition that fails does not stop the others.
+    anything. A partition that fails does not stop the others, unless the first
+    ``ALIKE_BEFORE_STOP`` fail alike for a reason that no other day cures, such as a typo.
 
     Args:
         location: The project.
@@ -191,6 +203,7 @@ def run_backfill(
         FatalRunError: One of several processes was killed.
     """
     tags = {BACKFILL_TAG: backfill.backfill_id}
+    backfill, first = replace(backfill, stopped_by=""), FirstFailures()
     if parallel > 1:
         summaries = run_in_processes(
             backfill.assets,
@@ -208,12 +221,47 @@ def run_backfill(
     ):
         for summary in summaries:
             if not summary.interrupted or summary.is_ok:
-                backfill = backfill.after(summary)
+                backfill = replace(backfill.after(summary), stopped_by=first.after(summary))
                 store.save(backfill)
             told(backfill, summary)
-            if summary.interrupted:
+            if summary.interrupted or backfill.stopped_by:
                 break
     return backfill
+
+
+class FirstFailures:
+    """Judges from the first runs of a backfill whether the others will fail the same way."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+        self._count, self._is_over = 0, False
+
+    def after(self, summary: RunSummary) -> str:
+        """Return the error that all the first runs met; empty while the backfill may go on."""
+        reason = hopeless_reason(summary)
+        if reason is None or self._count and reason != self._reason:
+            self._is_over = True
+        self._reason, self._count = reason, self._count + 1
+        if self._is_over or self._count < ALIKE_BEFORE_STOP:
+            return ""
+        return first_error(summary)
+
+
+def hopeless_reason(summary: RunSummary) -> str | None:
+    """Return why a run failed, without what differs from day to day.
+
+    ``None`` where it did not fail, or where another day may do better: rows that break a contract,
+    a failed check, an outage.
+    """
+    error = next(iter(summary.errors), None)
+    if error is None or error.kind in _class_names(DataQualityError, RetriableError):
+        return None
+    return f"{error.kind}: {re.sub(r'[0-9]+', '0', error.message)}"
+
+
+def _class_names(*roots: type) -> set[str]:
+    """Return the names of classes and of everything derived from them."""
+    return {n for root in roots for n in (root.__name__, *_class_names(*root.__subclasses__()))}
 
 
 def _run_here(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._utils.interrupts import check_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
 
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterInstance, DagsterRun, JobDefinition
 
 __all__ = [
+    "AssetCheckExecutionRecordStatus",  # of the records that the event log returns. Since 1.5.
     "AssetGraph",  # what RepositoryDefinition.asset_graph returns has no public name. Since 1.0.
     "SerializableErrorInfo",  # the error of an event, which has no public name. Since 1.0.
     # Whether Dagster holds a signal back until a step ends; it asks nobody else. Since 1.0.
     "check_captured_interrupt",
+    "AssetNode",  # a node of that graph. Since 1.0.
     "execute_run",
+    "freshness_seconds",
     "step_assets",
 ]
 
@@ -54,3 +59,14 @@ def step_assets(job: JobDefinition, run_config: Mapping[str, Any]) -> dict[str, 
         )
         for step in plan.get_all_steps_in_topo_order()
     }
+
+
+def freshness_seconds(policy: object) -> tuple[float | None, float | None]:
+    """Return the ages after which an asset is late and stale; ``None`` without such a limit.
+
+    A policy is made by ``FreshnessPolicy.time_window``, whose class has no public name. Since 1.11.
+    """
+    if not isinstance(policy, TimeWindowFreshnessPolicy):
+        return None, None
+    warn = policy.warn_window.to_timedelta().total_seconds() if policy.warn_window else None
+    return warn, policy.fail_window.to_timedelta().total_seconds()

@@ -8,14 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dagster import BetaWarning, PreviewWarning, SupersessionWarning
-from phlo.config import get_settings
-from phlo.errors import ConfigurationError
-from phlo.lake import open_lake
 from phlo.orchestration.assembly import build_definitions
 from phlo.orchestration.instance import open_instance
 from phlo.project import load_project
 
 from phlo_cli.liveness import end_abandoned_runs
+from phlo_cli.project_index import save_index
+from phlo_cli.project_settings import require_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,25 +70,8 @@ def open_location(settings: Settings | None = None) -> Location:
     repository = build_definitions(project).get_repository_def()
     instance = open_instance(settings)
     end_abandoned_runs(settings, instance)
+    save_index(project, repository)
     return Location(project, repository, instance)
-
-
-def require_project() -> Settings:
-    """Return the settings of the current project.
-
-    Raises:
-        ConfigurationError: Neither this folder nor one above it has ``workflows/``.
-        BranchNotFoundError: The settings name a branch that the lake does not have.
-    """
-    settings = get_settings()
-    if not settings.workflows_dir.is_dir():
-        raise ConfigurationError(
-            f"{settings.project_dir} is no phlo project: it has no folder workflows/.",
-            hint="Go to a project's folder, set PHLO_PROJECT_DIR, or make one: phlo init NAME",
-        )
-    if settings.is_on_branch:
-        open_lake()  # which raises for an unknown branch, before a run leaves anything behind
-    return settings
 
 
 def quiet_dagster() -> None:

@@ -10,7 +10,7 @@ from dagster import AssetKey, AssetSelection, DagsterError
 from phlo.errors import AssetNotFoundError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from phlo_cli.location import Location
 
@@ -44,32 +44,6 @@ def select(location: Location, names: Sequence[str]) -> frozenset[AssetKey]:
             hint="Is a variable empty? `phlo status` lists the assets.",
         )
     return selected
-
-
-def require_known(name: str, known: Iterable[str], noun: str) -> None:
-    """Refuse a name that is not among the known ones.
-
-    Args:
-        name: What was asked for.
-        known: The names there are; those of Dagster's own (``__ASSET_JOB``) are not proposed.
-        noun: What is named, such as ``job``.
-
-    Raises:
-        AssetNotFoundError: It is none of them; proposes the nearest.
-    """
-    names = sorted(set(known))
-    if name in names:
-        return
-    shown = [n for n in names if not n.startswith("__")]
-    near = nearest(name, shown)
-    raise AssetNotFoundError(
-        f"No {noun} is called {name!r}.",
-        got=repr(name),
-        expected=f"one of {near or shown[:20]}" if shown else f"nothing, as there is no {noun}",
-        hint=f"Did you mean {near[0]!r}?" if near else None,
-        name=name,
-        near=near,
-    )
 
 
 def split_commas(text: str) -> Iterator[str]:

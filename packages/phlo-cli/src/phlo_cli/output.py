@@ -53,6 +53,10 @@ class Output:
         """Print one line of text; brackets in it are no markup."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error."""
+        click.secho(f"! {text}", fg="yellow", err=True)
+
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:
         """Say on a terminal what is going on, until it is over."""

@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 from dagster import AssetKey, DagsterInstance
+from phlo_cli.backfill import FirstFailures
 
 SLOW = """
     import time
@@ -237,3 +238,52 @@ def test_processes_of_a_killed_parallel_backfill_end_too(phlo_project, phlo):
 
 def states(phlo):
     return {row["state"] for row in phlo("status", "--json").json}
+
+
+def summary(partition, kind=None, message="", *, checks=()):
+    from phlo_cli.summary import RunSummary, StepError
+
+    errors = (StepError("s", ("s",), kind, message, None, ""),) if kind else ()
+    status = "failure" if errors else "success"
+    return RunSummary("r", status, partition, 0.0, (), checks, errors, ())
+
+
+@pytest.mark.parametrize(
+    ("runs", "stops_after"),
+    [
+        ([("KeyError", "KeyError: 'TOKEN'")] * 5, 3),
+        ([("BrokenSourceError", f"404 of /2025-01-0{n}") for n in range(5)], 3),
+        ([("SourceError", "503")] * 5, None),
+        ([("ServiceError", "down")] * 5, None),
+        ([("ContractError", "3 rows")] * 5, None),
+        ([("AuditError", "3 rows")] * 5, None),
+        ([("KeyError", "KeyError: 'a'"), ("KeyError", "KeyError: 'b'")] * 3, None),
+        ([(None, ""), *[("KeyError", "KeyError: 'a'")] * 5], None),
+        ([("KeyError", "KeyError: 'a'")] * 2 + [(None, "")] + [("KeyError", "'a'")] * 5, None),
+    ],
+)
+def test_first_failures_stop_only_where_all_are_alike_and_hopeless(runs, stops_after):
+    first = FirstFailures()
+    told = [first.after(summary(str(n), *run)) for n, run in enumerate(runs, start=1)]
+    assert next((n for n, text in enumerate(told, start=1) if text), None) == stops_after
+
+
+@pytest.mark.parametrize("parallel", ["1", "2"])
+def test_a_backfill_gives_up_on_a_typo_and_resumes_once_it_is_mended(phlo_project, phlo, parallel):
+    code = """
+        import dagster as dg
+
+        @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-02-01"))
+        def typo(context) -> None:
+            {body}
+    """
+    phlo_project.write("workflows/typo.py", code.format(body="nmae"))
+    days = ("--start-date", "2025-01-01", "--end-date", "2025-01-08", "--parallel", parallel)
+    answer = phlo("backfill", "typo", *days)
+    assert answer.code == 1
+    assert "Stopped: the first 3 partitions failed alike" in answer.out
+    assert "NameError: name 'nmae' is not defined" in answer.out
+    assert answer.out.count("✗") < 8
+    phlo_project.write("workflows/typo.py", code.format(body="pass"))
+    resumed = phlo("backfill", "--resume", "--json").json
+    assert (len(resumed["done"]), resumed["stopped_by"], resumed["failed"]) == (8, "", {})

@@ -1,4 +1,8 @@
+import sys
+
 import pytest
+from phlo.config import get_settings
+from phlo_cli.project_index import fingerprint
 
 FRESH = """
     from datetime import timedelta
@@ -75,3 +79,98 @@ def test_freshness_is_judged_by_the_assets_own_policy(
     monkeypatch.setattr(module, "datetime", Later)
     assert states(phlo)["watched"]["freshness"] == expected
     assert ("watched" in states(phlo, "--stale")) is (expected != "fresh")
+
+
+DAILY = """
+    from datetime import timedelta
+
+    import dagster as dg
+
+    policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=48))
+
+    @dg.asset(
+        freshness_policy=policy,
+        partitions_def=dg.DailyPartitionsDefinition("2025-01-01", end_offset=1),
+    )
+    def watched() -> None: ...
+"""
+
+
+def test_a_backfill_of_old_days_makes_nothing_fresh(phlo_project, phlo):
+    phlo_project.write("workflows/fresh.py", DAILY)
+    assert phlo("materialize", "watched", "--partition", "2025-01-15").code == 0
+    row = states(phlo)["watched"]
+    assert (row["freshness"], row["newest_partition"]) == ("stale", "2025-01-15")
+    assert phlo("materialize", "watched").code == 0
+    assert phlo("materialize", "watched", "--partition", "2025-01-16").code == 0
+    row = states(phlo)["watched"]
+    assert (row["freshness"], row["partition"]) == ("fresh", "2025-01-16")
+    assert row["newest_partition"] > "2025-01-16"
+
+
+def test_a_project_that_cannot_be_loaded_is_shown_as_it_was(plain_project, phlo):
+    phlo("materialize", "dlt_orders", "--partition", "2025-01-15")
+    plain_project.write("workflows/bad.py", "import nothing_like_that\n")
+    answer = phlo("status", "--json")
+    assert (answer.code, {row["key"]: row["state"] for row in answer.json}["dlt_orders"]) == (
+        0,
+        "ok",
+    )
+    assert "this is its last known state" in answer.err
+    assert "bad.py:1 fails to import" in answer.err
+    logs = phlo("logs", "--asset", "dlt_orders")
+    assert (logs.code, "Made dlt_orders" in logs.out) == (0, True)
+    assert phlo("status", "--group", "nope").code == 2
+    assert phlo("materialize", "dlt_orders").code == 1
+
+
+def test_what_did_not_change_is_not_imported_again(phlo_project, phlo):
+    """The file counts how often it is imported."""
+    asset = """
+        from pathlib import Path
+        import dagster as dg
+
+        with Path(__file__).with_suffix(".txt").open("a") as file:
+            file.write("x")
+
+        @dg.asset
+        def {name}() -> None: ...
+    """
+    count = phlo_project.root / ".imports"
+    asset = asset.replace('Path(__file__).with_suffix(".txt")', f"Path({str(count)!r})")
+    phlo_project.write("workflows/one.py", asset.format(name="one"))
+    assert set(states(phlo)) == {"one"}
+    before = count.read_text()
+    for name in [n for n in sys.modules if n.split(".")[0] == "workflows"]:
+        del sys.modules[name]
+    assert set(states(phlo)) == {"one"}
+    assert count.read_text() == before
+    phlo_project.write("workflows/one.py", asset.format(name="two"))
+    assert set(states(phlo)) == {"two"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("workflows/one.py", "x = 2\n"),
+        ("workflows/transforms/dbt/models/a.sql", "select 1"),
+        (".env", "PHLO_TIMEZONE=Asia/Tokyo\n"),
+        ("tables.yml", "a: 1\n"),
+    ],
+)
+def test_the_index_is_invalid_once_a_file_changes(phlo_project, change):
+    phlo_project.write("workflows/one.py", "x = 1\n")
+    before = fingerprint(get_settings())
+    phlo_project.write("workflows/__pycache__/one.txt", "generated")
+    phlo_project.write("workflows/transforms/dbt/target/manifest.json", "generated")
+    assert fingerprint(get_settings()) == before
+    phlo_project.write(*change)
+    assert fingerprint(get_settings()) != before
+
+
+def test_an_index_that_cannot_be_read_is_made_anew(plain_project, phlo):
+    whole = states(phlo)
+    path = plain_project.root / ".phlo" / "project.json"
+    for text in ("", "{}", "[]", '{"format": 1, "assets": [{"no": 1}]}'):
+        path.write_text(text)
+        assert states(phlo) == whole

@@ -44,6 +44,7 @@ DEV = StateFolder("dev", "address of the `phlo dev` that runs, and its lock besi
 BACKFILLS = StateFolder("backfills", "progress of backfills, for --resume")
 DBT = StateFolder("dbt", "the parsed dbt project and the scratch databases of its runs")
 SPILL = StateFolder("spill", "what running queries spilled to disk, by process id")
+PROJECT_INDEX = StateFolder("project.json", "what the project declares, for `phlo status`")
 POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be published anew")
 BRANCHES = StateFolder("branches", "run history and staging of each branch, by its name")
 
@@ -58,6 +59,7 @@ STATE_FOLDERS = (
     BACKFILLS,
     DBT,
     SPILL,
+    PROJECT_INDEX,
     POSTGRES,
     BRANCHES,
 )

@@ -81,7 +81,7 @@ def phlo_ingestion(
         invalid_rows: ``fail``, ``quarantine`` (load the valid rows) or ``keep`` (load every row
             that fits the table); wins over ``strict_validation``.
         on_schema_change: ``add_columns``, or ``fail`` where any difference is an error.
-        description: For people; default: the function's docstring.
+        description: For people; default: the function's docstring, else the schema's.
 
     Raises:
         InvalidArgumentError: An argument is wrong; names it, its value and what is allowed.
@@ -135,7 +135,7 @@ def phlo_ingestion(
             partition_spec=tuple(partition_spec) if partition_spec is not None else None,
             start_date=_date(start_date),
             on_schema_change=on_schema_change,
-            description=description or function.__doc__,
+            description=description or function.__doc__ or contract.description,
             defined_at=defined_at(function),
         )
         return attach_spec(function, spec)

@@ -269,6 +269,12 @@ def _state_properties(attempt: Attempt, state: str | None) -> dict[str, str]:
     return {} if state is None else {STATE_PROPERTY: state}
 
 
+def _comment(spec: IngestionSpec) -> dict[str, str]:
+    """Return the table property in which engines keep what a table holds."""
+    text = spec.contract.description or spec.description
+    return {"comment": text} if text else {}
+
+
 def _workspace(attempt: Attempt, extraction: Extraction) -> Workspace:
     files = list(extraction.files)
     if not files:
@@ -526,7 +532,7 @@ def _stage(
         schema=table_schema(spec),
         partition_by=default_spec if spec.partition_spec is None else spec.partition_spec,
         account=rows,
-        properties=_state_properties(attempt, prepared.state),
+        properties=_state_properties(attempt, prepared.state) | _comment(spec),
         summary={
             "phlo.run-id": attempt.run_id,
             "phlo.attempt": str(attempt.number),

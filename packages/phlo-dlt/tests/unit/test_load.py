@@ -334,3 +334,29 @@ def test_loads_that_go_on_from_a_cursor_run_one_at_a_time(events):
     threads[0].join()
     assert [events.facts(r)["extracted"] for r in results] == [0]
     assert [r["id"] for r in events.rows()] == ["a", "b"]
+
+
+def test_the_docstring_of_the_schema_describes_asset_and_table(events):
+    schema = '''
+        import pandera.pandas as pa
+
+        class EventSchema(pa.DataFrameModel):
+            """Events of the shop."""
+
+            id: str
+            value: float
+    '''
+    events.declare(schema)
+    definitions = events.project.definitions()
+    (node,) = [
+        spec
+        for asset in definitions.resolve_asset_graph().assets_defs
+        for spec in asset.specs
+        if spec.key.to_user_string() == "dlt_events"
+    ]
+    assert node.description == "Events of the shop."
+    assert events.load([{"id": "a", "value": 1.0}]).success
+    before = events.table()
+    assert before.properties["comment"] == "Events of the shop."
+    assert events.load([{"id": "a", "value": 1.0}]).success
+    assert events.table().metadata_location == before.metadata_location

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from phlo.contract import Contract
 from phlo.errors import SchemaChangeError, UnsupportedTypeError
 from phlo.names import (
     INGESTED_AT_COLUMN,
@@ -70,6 +69,8 @@ def pandera_to_iceberg(schema: type[pandera.DataFrameModel]) -> Schema:
 
     Source: developer guide, "Schema Conversion to Iceberg".
     """
+    from phlo.contract import Contract  # Pandera: reading tables needs none
+
     own = arrow_to_iceberg(Contract.of(schema).arrow_schema, schema.__name__)
     return Schema(*own.fields, *_METADATA_FIELDS)
 

@@ -180,6 +180,8 @@ def _progress(
 
 
 def _report(ended: Backfill, output: Output) -> None:
+    from phlo_cli.backfill import ALIKE_BEFORE_STOP
+
     if output.as_json:
         output.json(ended.as_dict())
         return
@@ -187,5 +189,12 @@ def _report(ended: Backfill, output: Output) -> None:
     output.line(f"{len(ended.done)} of {counted(len(ended.partitions), 'partition')} made.")
     if ended.failed:
         output.line(f"{len(ended.failed)} failed: {', '.join(sorted(ended.failed))}", style="red")
+    if ended.stopped_by:
+        output.line(
+            f"Stopped: the first {ALIKE_BEFORE_STOP} partitions failed alike, as the other "
+            f"{len(ended.pending) - len(ended.failed)} would: {ended.stopped_by}",
+            style="red",
+        )
+        output.line("Hint: Correct it, and try one partition: phlo materialize.")
     if ended.pending:
         output.line("Next: phlo backfill --resume", style="dim")

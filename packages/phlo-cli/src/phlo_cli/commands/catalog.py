@@ -72,7 +72,7 @@ def open_store() -> TableStore:
     """Open the table store of the current project."""
     from phlo.lake import open_lake
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     return open_lake().store
@@ -103,6 +103,7 @@ def _facts(stored: StoredTable) -> dict[str, Any]:
         "rows": _row_count(stored),
         "snapshot_id": stored.snapshot_id,
         "location": stored.location,
+        "description": stored.properties.get("comment"),
     }
 
 

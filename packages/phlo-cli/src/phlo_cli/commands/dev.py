@@ -51,7 +51,7 @@ def dev(ctx: click.Context, host: str, port: int, output: Output) -> None:
 
     Ctrl-C stops all of it. Runs started there and runs of `phlo materialize` are the same runs.
     """
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     settings = require_project()
     _require_webserver()

@@ -109,7 +109,7 @@ def _print(finding: Finding, output: Output) -> None:
 def _close_to_others() -> list[Finding]:
     from phlo.folders import close_to_others, find_exposed_paths
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     settings = require_project()
     exposed = find_exposed_paths(settings.lake_dir, settings.project_dir)
@@ -121,7 +121,7 @@ def _close_to_others() -> list[Finding]:
 def _repair() -> list[Finding]:
     from phlo.lake import open_lake
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     return [Finding("repaired", "ok", _describe(repair)) for repair in open_lake().store.repair()]
@@ -164,7 +164,8 @@ def _project() -> str:
     from phlo.orchestration.assembly import build_definitions
     from phlo.project import load_project
 
-    from phlo_cli.location import quiet_dagster, require_project
+    from phlo_cli.location import quiet_dagster
+    from phlo_cli.project_settings import require_project
 
     quiet_dagster()
     project = load_project(require_project())
@@ -176,7 +177,7 @@ def _project() -> str:
 def _runs() -> str:
     from phlo.orchestration.instance import open_instance
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     with open_instance(require_project()) as instance:
         return f"{counted(instance.get_runs_count(), 'run')} kept in {instance.root_directory}"
@@ -185,7 +186,7 @@ def _runs() -> str:
 def _store(*, deep: bool = False) -> Finding | str:
     from phlo.lake import open_lake
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     store = open_lake().store
@@ -228,7 +229,7 @@ def _displaced(repairs: Sequence[Repair]) -> Finding:
 def _engine() -> str:
     from phlo.lake import open_lake
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     engine = open_lake().engine
@@ -250,7 +251,7 @@ def _pages() -> Finding | str:
 def _privacy() -> Finding | str:
     from phlo.folders import find_exposed_paths
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     settings = require_project()
     exposed = find_exposed_paths(settings.lake_dir, settings.project_dir)

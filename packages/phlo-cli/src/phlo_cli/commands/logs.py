@@ -79,14 +79,16 @@ def logs(
     """
     from phlo.orchestration.instance import open_instance
 
-    from phlo_cli.location import require_project
     from phlo_cli.logs import LogFilter, read_lines
+    from phlo_cli.project_settings import require_project
 
     lowest = logging.getLevelNamesMapping()[level.upper()]
-    wanted = LogFilter(level=lowest, job=job, since=since, run_id=run_id, assets=_assets(asset))
+    wanted = LogFilter(
+        level=lowest, job=job, since=since, run_id=run_id, assets=_assets(asset, output)
+    )
     with open_instance(require_project()) as instance:
         if job is not None:
-            _require_job(instance, job)
+            _require_job(instance, job, output)
         if follow:
             _follow(instance, wanted, limit, full, output)
             return
@@ -100,23 +102,29 @@ def logs(
         _print(line, full or output.verbose, output)
 
 
-def _require_job(instance: DagsterInstance, job: str) -> None:
+def _require_job(instance: DagsterInstance, job: str, output: Output) -> None:
     """Refuse a job that neither ran nor is declared."""
     from dagster import RunsFilter
 
-    if instance.get_runs_count(RunsFilter(job_name=job)):
-        return
-    from phlo_cli.location import open_location
-    from phlo_cli.names import require_known
+    if not instance.get_runs_count(RunsFilter(job_name=job)):
+        from phlo_cli.known_names import require_known
+        from phlo_cli.known_project import read_project
 
-    location = open_location()
-    location.instance.dispose()
-    require_known(job, location.repository.job_names, "job")
+        require_known(job, read_project(output).jobs, "job")
 
 
-def _assets(name: str | None) -> frozenset:
+def _assets(name: str | None, output: Output) -> frozenset:
+    """Find the assets of a name in the index, of an expression in the project itself."""
     if name is None:
         return frozenset()
+    from dagster import AssetKey
+
+    from phlo_cli.known_names import find_key
+    from phlo_cli.known_project import read_project
+
+    key = find_key(name, read_project(output))
+    if key is not None:
+        return frozenset({AssetKey.from_user_string(key)})
     from phlo_cli.location import open_location
     from phlo_cli.names import select
 

@@ -122,7 +122,7 @@ def _waiting(lake: Lake, table: TableName, partition: str | None) -> list[tuple[
 def _open() -> Lake:
     from phlo.lake import open_lake
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     return open_lake()

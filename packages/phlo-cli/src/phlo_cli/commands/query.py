@@ -83,7 +83,7 @@ def _statements() -> Iterator[str]:
 def _answer(sql: str, as_csv: bool, limit: int, output: Output) -> None:
     from phlo.lake import open_lake
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     reader = open_lake().engine.query(sql.strip().rstrip(";"))

@@ -44,12 +44,9 @@ def status(
     if since is not None:
         raise click.UsageError("--since goes with --missing.")
     with output.busy("Loading the project"):
-        from phlo_cli.location import open_location
-        from phlo_cli.status import asset_states
-
-        found = asset_states(open_location())
+        found = _states(output)
     if group is not None:
-        from phlo_cli.names import require_known
+        from phlo_cli.known_names import require_known
 
         require_known(group, [state.group for state in found], "group")
     states = [
@@ -70,6 +67,22 @@ def status(
     )
 
 
+def _states(output: Output) -> list[AssetState]:
+    from phlo_cli.known_project import read_project
+    from phlo_cli.project_settings import require_project
+
+    index = read_project(output)
+    from phlo.orchestration.instance import open_instance
+
+    from phlo_cli.liveness import end_abandoned_runs
+    from phlo_cli.status import asset_states
+
+    settings = require_project()
+    with open_instance(settings) as instance:
+        end_abandoned_runs(settings, instance)
+        return asset_states(index, instance)
+
+
 def _nothing(*, stale: bool, failed: bool, any_asset: bool) -> str:
     """Say what it means that no asset is listed."""
     if not any_asset:
@@ -87,7 +100,7 @@ def _show_missing(group: str | None, since: datetime | None, output: Output) -> 
         location = open_location()
         graph = location.graph
         if group is not None:
-            from phlo_cli.names import require_known
+            from phlo_cli.known_names import require_known
 
             groups = [graph.get(key).group_name for key in graph.materializable_asset_keys]
             require_known(group, groups, "group")

@@ -75,6 +75,12 @@ class Contract:
         return pa.schema([column.field for column in self.columns])
 
     @property
+    def description(self) -> str | None:
+        """The model's own docstring; one that it inherits is another model's."""
+        text = vars(self.model).get("__doc__")
+        return inspect.cleandoc(text) if text else None
+
+    @property
     def defined_at(self) -> str:
         """File and line of the model; its module, where there is no file."""
         try:

@@ -1,0 +1,49 @@
+"""Read what the project declares: from its index, or from its code where that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phlo.errors import PhloError
+from phlo.redaction import redact
+
+from phlo_cli.project_index import load_index
+from phlo_cli.project_settings import require_project
+
+if TYPE_CHECKING:
+    from phlo_cli.output import Output
+    from phlo_cli.project_index import ProjectIndex
+
+
+def read_project(output: Output) -> ProjectIndex:
+    """Read what the project declares; its code is imported only where something changed.
+
+    A project that cannot be loaded is shown as it was last, with a warning on standard error.
+
+    Raises:
+        PhloError: The project cannot be loaded, and never was.
+    """
+    settings = require_project()
+    stored = load_index(settings)
+    if stored is not None and stored.is_current(settings):
+        return stored
+    from phlo_cli.location import open_location
+
+    try:
+        open_location(settings).instance.dispose()
+    except Exception as error:
+        if stored is None:
+            raise
+        _warn(error, stored, output)
+        return stored
+    current = load_index(settings)
+    assert current is not None
+    return current
+
+
+def _warn(error: Exception, stored: ProjectIndex, output: Output) -> None:
+    message = str(error) if isinstance(error, PhloError) else f"{type(error).__name__}: {error}"
+    output.warn(
+        f"The project cannot be loaded, so this is its last known state ({stored.read_at}).\n"
+        f"{redact(message)}\n"
+    )
