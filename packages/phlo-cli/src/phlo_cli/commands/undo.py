@@ -44,7 +44,7 @@ def _open_store() -> UndoesRuns:
     from phlo.lake import open_lake
     from phlo.undo import UndoesRuns
 
-    from phlo_cli.location import require_project
+    from phlo_cli.project_settings import require_project
 
     require_project()
     store = open_lake().store
