@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from phlo.errors import QueryError
 from phlo.names import TableName
+from phlo_iceberg.read.dialect import parser
 from phlo_iceberg.read.dialect.connection import prepare
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES
 from phlo_iceberg.read.dialect.translation import parse, translate
@@ -115,6 +116,17 @@ def test_every_function_of_the_table_is_on_the_page():
     page = (Path(__file__).parents[4] / "docs" / "reference" / "sql.md").read_text()
     names = {*RULES, *AGGREGATE_RULES, *WINDOW_RULES} - {"phlo_hash"}
     assert not {name for name in names if f"`{name}(" not in page}
+
+
+def test_no_part_of_a_query_that_fits_is_written_for_messages(monkeypatch):
+    def write(node):
+        raise AssertionError(node)
+
+    monkeypatch.setattr(parser, "_write", write)
+    conditions = ["x > 1 AND NOT is_nan(x)", "s IN ('a', 'b')", "p * p > 1.5", "id BETWEEN 1 AND 2"]
+    filters = [f"count(*) FILTER (WHERE {condition})" for condition in conditions]
+    query = translated(f"SELECT {', '.join(filters)}, count_if(x = 1) FROM bronze.events")
+    assert len(query.columns) == 5
 
 
 def test_a_query_is_translated_in_milliseconds():

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 COLUMNS = {
     "i": "integer",
     "d": "decimal(10,2)",
+    "w": "decimal(38,6)",
+    "n": "bigint",
     "x": "double",
     "s": "varchar",
     "day": "date",
@@ -23,6 +25,13 @@ COLUMNS = {
 _VALUES = {
     "i": ["0", "1", "-7", "12", "2147483647"],
     "d": ["0.00", "1.25", "-3.75", "99999999.99", "2.5"],
+    "w": [
+        "0.000001",
+        "-1.5",
+        "123456789012345678.123456",
+        "99999999999999999999999999999999.999999",
+    ],
+    "n": ["0", "-1", "3", "9223372036854775807", "-9223372036854775807", "9007199254740993"],
     "x": ["0e0", "-0e0", "1.5e0", "-2.25e0", "nan()", "infinity()", "1e300"],
     "s": ["''", "'a'", "'Ab c'", "'naïve'", "'😀,x'", "'12'", "' 7 '"],
     "day": ["date '2024-02-29'", "date '2025-01-31'", "date '1969-12-31'"],
@@ -70,6 +79,54 @@ _OPERATIONS = {
         "try_cast({s} as decimal(10,2))",
         "try_cast({x} as decimal(10,2))",
         "coalesce({d}, {d})",
+        "greatest({d}, {d})",
+        "if({ok}, {d}, {d})",
+        "element_at(array[{d}, {d}], 1)",
+        "try({d} / {d})",
+        "sign({d})",
+        "truncate({d})",
+        "-({d})",
+        "cast({n} as decimal(10,2))",
+        "try_cast({w} as decimal(10,2))",
+        "try({d} * {d})",
+        "reduce(array[{d}, 1.25], cast(0 as decimal(38,4)), (a, b) -> a + b, a -> a)",
+    ],
+    "w": [
+        "({w} + {w})",
+        "({w} - {d})",
+        "({d} * {d})",
+        "({d} * {n})",
+        "({n} * 1.5)",
+        "({n} + {d})",
+        "({w} * {i})",
+        "({w} / {n})",
+        "({n} / {d})",
+        "({w} % {d})",
+        "round({w}, 2)",
+        "abs({w})",
+        "try_cast({x} as decimal(38,6))",
+        "try_cast({s} as decimal(38,6))",
+        "cast({n} as decimal(38,6))",
+        "coalesce({w}, {d})",
+        "least({w}, {d})",
+        "nullif({w}, {d})",
+    ],
+    "n": [
+        "({n} + {i})",
+        "({n} - {n})",
+        "({n} * {i})",
+        "({n} / {i})",
+        "({n} % {i})",
+        "abs({n})",
+        "bitwise_and({n}, {i})",
+        "coalesce({n}, {i})",
+        "try({n} * {n})",
+        "try_cast({w} as bigint)",
+        "try_cast({x} as bigint)",
+        "try_cast({s} as bigint)",
+        "date_diff('second', {at}, {at})",
+        "length({s})",
+        "greatest({n}, {i})",
     ],
     "x": [
         "({x} + {x})",
@@ -134,6 +191,15 @@ _OPERATIONS = {
         "({x} = {x})",
         "({d} < {d})",
         "({d} = {i})",
+        "({d} * {d} > {i})",
+        "({d} * {d} between {d} and {w})",
+        "({d} in ({d}, {i}, 1.25))",
+        "({w} = {n})",
+        "({w} < {x})",
+        "({n} = {x})",
+        "({n} <> {w})",
+        "({n} in ({i}, {n}))",
+        "({w} is distinct from {d})",
         "({s} like '%a%')",
         "({s} <= {s})",
         "({day} < {day})",
@@ -170,6 +236,23 @@ _AGGREGATES = [
     "sum({i}) filter (where {ok})",
     "array_agg({i} order by {i})",
     "max_by({s}, {d})",
+    "min_by({d}, {n})",
+    "max({d} * {d})",
+    "sum({w})",
+    "sum({n})",
+    "sum({d} * {d})",
+    "avg({w})",
+    "avg({n})",
+    "min({w})",
+    "count(distinct {d})",
+    "count(distinct {x})",
+    "sum(distinct {d})",
+    "array_agg({d} order by {d} * {d})",
+    "array_agg(distinct i % 3 order by i % 3 desc)",
+    "array_agg(distinct d * d order by d * d)",
+    "array_agg(distinct {n})",
+    "listagg(distinct s, chr(44)) within group (order by s)",
+    "count(*) filter (where {d} * {d} > {i})",
 ]
 
 _WINDOWS = [
@@ -179,6 +262,11 @@ _WINDOWS = [
     "lag(s) over (order by i, d, s, day, at)",
     "max(x) over (partition by s)",
     "count(*) over (order by day)",
+    "sum(d * d) over (partition by ok)",
+    "sum(i) over (partition by s)",
+    "max(w) over (partition by ok)",
+    "dense_rank() over (order by d * d, n)",
+    "first_value(s) over (partition by ok order by d * w, i, d, s, n, day, at)",
     "avg(d) over (order by i range between unbounded preceding and current row)",
 ]
 
@@ -229,7 +317,7 @@ def _projections(draw: st.DrawFn) -> str:
 
 @st.composite
 def _groups(draw: st.DrawFn) -> str:
-    key = draw(st.sampled_from(["i", "s", "day", "ok"]))
+    key = draw(st.sampled_from(["i", "s", "day", "ok", "d", "w", "n"]))
     aggregate = draw(_filled(draw(st.sampled_from(_AGGREGATES)), 1))
     return f"select {key}, {aggregate} as a from {draw(_tables())} group by {key}"
 
@@ -242,7 +330,7 @@ def _windows(draw: st.DrawFn) -> str:
 @st.composite
 def _joins(draw: st.DrawFn) -> str:
     word = draw(st.sampled_from(["join", "left join", "full join"]))
-    key = draw(st.sampled_from(["i", "x", "s", "d"]))
+    key = draw(st.sampled_from(["i", "x", "s", "d", "w", "n"]))
     left, right = draw(_tables()), draw(_tables())
     kind = draw(st.sampled_from(list(COLUMNS)))
     item = draw(expressions(kind, 1, "l."))

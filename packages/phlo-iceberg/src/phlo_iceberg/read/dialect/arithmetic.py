@@ -8,13 +8,17 @@ from phlo.sql import literal
 
 from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.casts import local_time
-from phlo_iceberg.read.dialect.values import Value, refuse
+from phlo_iceberg.read.dialect.values import Value, Words, checked, refuse
 
 if TYPE_CHECKING:
     from phlo_iceberg.read.dialect.expressions import Expressions
 
 
-def calculate(e: Expressions, left: Value, op: str, right: Value, what: str) -> Value:
+_INT64_DIGITS = 18
+"""Digits of the decimals that DuckDB computes with 64-bit numbers."""
+
+
+def calculate(e: Expressions, left: Value, op: str, right: Value, what: Words) -> Value:
     """Apply an operator as Trino does.
 
     Raises:
@@ -31,7 +35,7 @@ def calculate(e: Expressions, left: Value, op: str, right: Value, what: str) -> 
     return _times(e, left, op, right, what)
 
 
-def _numbers(e: Expressions, left: Value, op: str, right: Value, what: str) -> Value:
+def _numbers(e: Expressions, left: Value, op: str, right: Value, what: Words) -> Value:
     common = t.common_type(left.type, right.type)
     assert common is not None
     if common.name == "decimal":
@@ -45,12 +49,12 @@ def _numbers(e: Expressions, left: Value, op: str, right: Value, what: str) -> V
     if op in "/%":
         if not is_zero_apart:
             name = "integer_quotient" if op == "/" else "number_remainder"
-            return Value(e.use(name, left.sql, right.sql, literal(what)), common)
-        op = {"/": "//"}.get(op, op)
-    return Value(f"({left.sql} {op} {right.sql})", common)
+            return Value(e.use(name, left.sql, right.sql, literal(str(what))), common)
+        return Value(f"({left.sql} {'//' if op == '/' else op} {right.sql})", common)
+    return Value(checked(f"{left.sql} {op} {right.sql}"), common)
 
 
-def _decimals(e: Expressions, left: Value, op: str, right: Value, what: str) -> Value:
+def _decimals(e: Expressions, left: Value, op: str, right: Value, what: Words) -> Value:
     a, b = t.as_decimal(left.type), t.as_decimal(right.type)
     (p1, s1), (p2, s2) = a.numbers, b.numbers
     left, right = e.coerce(left, a), e.coerce(right, b)
@@ -68,7 +72,7 @@ def _decimals(e: Expressions, left: Value, op: str, right: Value, what: str) -> 
                 "decimal_product", f"CAST({left.sql} AS VARCHAR)", f"CAST({right.sql} AS VARCHAR)"
             )
             return Value(f"CAST({product} AS {t.duckdb_type(kind)})", kind)
-        return Value(f"CAST({left.sql} * {right.sql} AS {t.duckdb_type(kind)})", kind)
+        return Value(_product(left, right, kind), kind)
     if op == "/":
         kind = t.decimal(p1 + s2 + max(0, s2 - s1), max(s1, s2))
         name = "decimal_quotient"
@@ -81,7 +85,16 @@ def _decimals(e: Expressions, left: Value, op: str, right: Value, what: str) -> 
     )
 
 
-def concatenate(e: Expressions, values: list[Value], what: str) -> Value:
+def _product(left: Value, right: Value, kind: t.Type) -> str:
+    """Multiply two decimals; DuckDB overflows at 18 digits where both operands have at most 18."""
+    (digits, scale), wide = left.type.numbers, t.duckdb_type(kind)
+    factor = left.sql
+    if kind.numbers[0] > _INT64_DIGITS and digits <= _INT64_DIGITS:
+        factor = f"CAST({left.sql} AS {t.duckdb_type(t.decimal(_INT64_DIGITS + 1, scale))})"
+    return f"CAST({factor} * {right.sql} AS {wide})"
+
+
+def concatenate(e: Expressions, values: list[Value], what: Words) -> Value:
     """Put texts, arrays or bytes one after another; null makes all null."""
     if all(v.type == t.UNKNOWN or v.type.name == "array" for v in values) and any(
         v.type == t.UNKNOWN for v in values
@@ -100,7 +113,9 @@ def concatenate(e: Expressions, values: list[Value], what: str) -> Value:
     )
 
 
-def _arrays(e: Expressions, values: list[Value], what: str) -> Value:
+def _arrays(e: Expressions, values: list[Value], what: Words) -> Value:
+    if len({v.type.inside[0] == t.UNKNOWN for v in values if v.type.name == "array"}) > 1:
+        raise t.mismatch(f"{what!r} is ambiguous for an array without a type.", "array(unknown)")
     kinds = [v.type if v.type.name == "array" else t.array(v.type) for v in values]
     common = t.common_of(kinds)
     if common is None:
@@ -117,7 +132,7 @@ def _arrays(e: Expressions, values: list[Value], what: str) -> Value:
     return Value(text, common)
 
 
-def _times(e: Expressions, left: Value, op: str, right: Value, what: str) -> Value:
+def _times(e: Expressions, left: Value, op: str, right: Value, what: Words) -> Value:
     names = (left.type.name, op, right.type.name)
     is_interval = [v.type.name.startswith("interval") for v in (left, right)]
     if all(is_interval) and left.type == right.type and op in "+-":
@@ -147,14 +162,14 @@ def _times(e: Expressions, left: Value, op: str, right: Value, what: str) -> Val
     )
 
 
-def _scaled(e: Expressions, interval: Value, op: str, number: Value, what: str) -> Value:
+def _scaled(e: Expressions, interval: Value, op: str, number: Value, what: Words) -> Value:
     if interval.type == t.YEAR_TO_MONTH or not number.type.is_integer or op == "/":
         raise refuse(what, "Parts of an interval are rounded otherwise.")
     micros = f"epoch_us({interval.sql})"
     return Value(f"to_microseconds({micros} * {number.sql})", t.DAY_TO_SECOND)
 
 
-def _moved(e: Expressions, left: Value, op: str, interval: Value, what: str) -> Value:
+def _moved(e: Expressions, left: Value, op: str, interval: Value, what: Words) -> Value:
     kind = left.type
     if kind == t.DATE:
         if interval.type == t.DAY_TO_SECOND:

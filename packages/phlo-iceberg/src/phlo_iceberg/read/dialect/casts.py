@@ -85,7 +85,8 @@ def _text_to_integer(c: _Cast) -> str:
 
 
 def _text_to_float(c: _Cast) -> str:
-    return f"{c.word}({c.use('text_to_double', literal(c.wanted.name))} AS {c.target})"
+    number = c.use("text_to_double", literal(c.wanted.name))
+    return used(c.uses, "double_to_real", number) if c.wanted == t.REAL else number
 
 
 def _text_to_decimal(c: _Cast) -> str:
@@ -196,7 +197,9 @@ def _float_to_decimal(c: _Cast) -> str:
 
 
 def _float_to_float(c: _Cast) -> str:
-    return c.plain() if c.wanted != c.held else c.sql
+    if c.wanted == c.held:
+        return c.sql
+    return c.plain() if c.wanted == t.DOUBLE else used(c.uses, "double_to_real", c.sql)
 
 
 def _number_to_boolean(c: _Cast) -> str:

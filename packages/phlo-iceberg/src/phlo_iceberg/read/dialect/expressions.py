@@ -13,7 +13,15 @@ from sqlglot import exp
 from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.casts import cast, coerce
 from phlo_iceberg.read.dialect.parser import MARK, as_written
-from phlo_iceberg.read.dialect.values import Node, Value, refuse, text_literal, used
+from phlo_iceberg.read.dialect.values import (
+    Node,
+    Value,
+    Words,
+    checked,
+    refuse,
+    text_literal,
+    used,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +103,7 @@ class Expressions:
         """See :func:`phlo_iceberg.read.dialect.casts.coerce`."""
         return coerce(value, wanted, self.uses)
 
-    def to_common(self, nodes: Sequence[Node], what: str) -> tuple[list[Value], t.Type]:
+    def to_common(self, nodes: Sequence[Node], what: Words) -> tuple[list[Value], t.Type]:
         """Translate several expressions to their common type."""
         values = [self(node) for node in nodes]
         common = t.common_of(v.type for v in values)
@@ -106,7 +114,7 @@ class Expressions:
         return [self.coerce(v, common) for v in values], common
 
     def call_lambda(
-        self, node: Node, kinds: Sequence[t.Type], what: str
+        self, node: Node, kinds: Sequence[t.Type], what: Words
     ) -> tuple[list[str], Value]:
         """Translate a lambda: the names of its parameters in DuckDB, and its body."""
         if not isinstance(node, exp.Lambda) or len(node.expressions) != len(kinds):
@@ -201,6 +209,8 @@ def _neg(e: Expressions, node: exp.Neg) -> Value:
     if not (value.type.is_number or value.type.name.startswith("interval")):
         raise t.mismatch(f"{as_written(node)} is no number.", str(value.type))
     constant = -value.constant if isinstance(value.constant, int | float) else None
+    if value.type.is_integer and constant is None:
+        return Value(checked(f"-{value.sql}"), value.type)
     return Value(f"(-{value.sql})", value.type, constant=constant)
 
 
@@ -226,7 +236,7 @@ def _comparison(op: str) -> Callable[[Expressions, exp.Binary], Value]:
     return translate
 
 
-def compare(e: Expressions, left: Value, op: str, right: Value, what: str) -> Value:
+def compare(e: Expressions, left: Value, op: str, right: Value, what: Words) -> Value:
     """Compare two values as Trino does: NaN is equal to nothing and larger than nothing."""
     common = t.common_type(left.type, right.type)
     if common is None:
@@ -340,7 +350,7 @@ def _in_rows(e: Expressions, node: exp.In) -> Value:
     return Value(f"({' OR '.join(alternatives)})", t.BOOLEAN)
 
 
-def _in_query(e: Expressions, left: Value, query: Node, what: str) -> Value:
+def _in_query(e: Expressions, left: Value, query: Node, what: Words) -> Value:
     text, columns = e.columns.subquery(query)  # pyright: ignore[reportArgumentType]
     if len(columns) != 1:
         raise t.mismatch(f"{what!r} asks a query of several columns.", str(len(columns)))
@@ -523,7 +533,7 @@ def _interval(e: Expressions, node: exp.Interval) -> Value:
 _SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400, "WEEK": 604800}
 
 
-def interval_literal(text: str, unit: str, what: str) -> Value:
+def interval_literal(text: str, unit: str, what: Words) -> Value:
     """An interval; DuckDB holds seconds apart from days, so all is told in microseconds."""
     if unit in ("YEAR", "MONTH") and re.fullmatch(r"[+-]?\d+", text):
         months = int(text) * (12 if unit == "YEAR" else 1)
@@ -550,7 +560,7 @@ def _at_time_zone(e: Expressions, node: exp.AtTimeZone) -> Value:
     return at_zone(e, e(node.this), e(node.args["zone"]), as_written(node))
 
 
-def at_zone(e: Expressions, value: Value, zone: Value, what: str) -> Value:
+def at_zone(e: Expressions, value: Value, zone: Value, what: Words) -> Value:
     """The same instant with another zone; a timestamp without one is in UTC."""
     if value.type.name not in ("timestamp", "timestamptz") or zone.text is None:
         raise refuse(what, "AT TIME ZONE takes a timestamp and a zone that is written out.")

@@ -16,7 +16,7 @@ from phlo_iceberg.read.dialect.literals import typed_literal
 from phlo_iceberg.read.dialect.parser import LITERAL, PARAMETER, as_written
 from phlo_iceberg.read.dialect.patterns import is_alike_in_both
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES, Rule
-from phlo_iceberg.read.dialect.values import OR_NULL, PREFIX, Node, Value, refuse
+from phlo_iceberg.read.dialect.values import OR_NULL, PREFIX, Node, Value, Words, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ def call(
     return apply(e, rules, [e(part) for part in parts], as_written(node))
 
 
-def _window_function(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _window_function(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     over, e.over = e.over, ""
     nulls, e.nulls = e.nulls, ""
     if not over:
@@ -68,7 +68,7 @@ def _window_function(e: Expressions, name: str, parts: list[Node], what: str) ->
     return replace(value, sql=f"{value.sql[:-1]}{nulls}){over}")
 
 
-def apply(e: Expressions, rules: Sequence[Rule], values: list[Value], what: str) -> Value:
+def apply(e: Expressions, rules: Sequence[Rule], values: list[Value], what: Words) -> Value:
     """Take the first rule that fits the types of the arguments."""
     for is_exact in (True, False):
         for rule in rules:
@@ -188,7 +188,7 @@ def _concrete(kind: t.Type, bound: dict[str, t.Type], held: t.Type) -> t.Type:
 
 def _aggregate(e: Expressions, name: str, node: Node, parts: list[Node], condition: str) -> Value:
     """Translate an aggregate; a filter is part of it, since some need one of their own."""
-    distinct, order = "", ""
+    distinct, order, sort = "", "", ""
     over, e.over = e.over, ""
     if over and (condition or (parts and isinstance(parts[0], exp.Distinct))):
         raise refuse(as_written(node), "Trino has neither FILTER nor DISTINCT with OVER.")
@@ -198,12 +198,15 @@ def _aggregate(e: Expressions, name: str, node: Node, parts: list[Node], conditi
         order = _order(e, parts[-1])
         parts = [*parts[:-1], *([parts[-1].this] if parts[-1].this is not None else [])]
         if parts and isinstance(parts[0], exp.Distinct):
-            distinct, parts = "DISTINCT ", [*parts[0].expressions]
+            sort = _sort_of_distinct(parts[0].expressions, node.expressions[-1], as_written(node))
+            distinct, order, parts = "DISTINCT ", "", [*parts[0].expressions]
     special = _AGGREGATES.get(name)
     what = as_written(node)
     around = _Aggregate(what, distinct, order, condition, over)
     if special is not None:
-        return special(e, parts, around)
+        value = special(e, parts, around)
+        is_sorted = sort and value.type.name == "array"
+        return replace(value, sql=f"list_sort({value.sql}, {sort})") if is_sorted else value
     values = [e(part) for part in parts]
     for is_exact in (True, False):
         for rule in AGGREGATE_RULES[name]:
@@ -213,6 +216,19 @@ def _aggregate(e: Expressions, name: str, node: Node, parts: list[Node], conditi
                 function, _, arguments = value.sql.partition("(")
                 return replace(value, sql=around(function, arguments[:-1]))
     return apply(e, AGGREGATE_RULES[name], values, what)
+
+
+def _sort_of_distinct(arguments: Sequence[Node], order: exp.Order, what: Words) -> str:
+    """Sort after the aggregate: DuckDB does not see that a macro orders by its own argument.
+
+    Raises:
+        QueryError: It is ordered by something else than its argument.
+    """
+    if any(item.this not in arguments for item in order.expressions):
+        raise t.mismatch(f"EXPRESSION_NOT_IN_DISTINCT: {what!r} orders by something else.", what)
+    item = order.expressions[0]
+    direction = "DESC" if item.args.get("desc") else "ASC"
+    return f"'{direction}', 'NULLS {'FIRST' if item.args.get('nulls_first') else 'LAST'}'"
 
 
 def call_filtered(e: Expressions, node: Node, condition: str) -> Value:
@@ -228,7 +244,7 @@ class _Aggregate:
     """What stands around the arguments of an aggregate."""
 
     def __init__(
-        self, what: str, distinct: str, order: str, condition: str, over: str = ""
+        self, what: Words, distinct: str, order: str, condition: str, over: str = ""
     ) -> None:
         self.what, self.distinct, self.order, self.condition = what, distinct, order, condition
         self.over = over
@@ -273,8 +289,10 @@ def _sum(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
         wide = t.decimal(t.MAX_DIGITS, kind.numbers[1])
         total = f"CAST({a('sum', value.sql)} AS {t.duckdb_type(wide)})"
         return Value(_within_digits(e, total, wide) if kind.numbers[0] > 28 else total, wide)
-    if kind.is_float:
-        return Value(f"CAST({a('sum', value.sql)} AS {t.duckdb_type(kind)})", kind)
+    if kind == t.REAL:
+        return Value(e.use("double_to_real", a("sum", value.sql)), t.REAL)
+    if kind == t.DOUBLE:
+        return Value(f"CAST({a('sum', value.sql)} AS DOUBLE)", kind)
     raise _no_aggregate(a, value)
 
 
@@ -290,7 +308,7 @@ def _avg(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
     if kind.is_integer or kind == t.DOUBLE:
         return Value(a("avg", f"CAST({value.sql} AS DOUBLE)"), t.DOUBLE)
     if kind == t.REAL:
-        return Value(f"CAST({a('avg', value.sql)} AS REAL)", t.REAL)
+        return Value(e.use("double_to_real", a("avg", value.sql)), t.REAL)
     if kind.name == "decimal":
         parts_ = [
             f"CAST({a('sum', value.sql)} AS VARCHAR)",
@@ -505,25 +523,31 @@ def listagg(e: Expressions, node: exp.GroupConcat, condition: str = "") -> Value
     value = e(order.this.expressions[0] if distinct else order.this)
     if not value.type.is_text:
         raise t.mismatch(f"{what!r} is about text.", str(value.type))
-    a = _Aggregate(what, "DISTINCT " if distinct else "", _order(e, order), condition)
     separator = node.args.get("separator")
     glue = e(separator).sql if separator is not None else "''"
+    if distinct:
+        sort = _sort_of_distinct(order.this.expressions, order, what)
+        texts = _Aggregate(what, "DISTINCT ", "", condition)(
+            "list", value.sql, f"{value.sql} IS NOT NULL"
+        )
+        return Value(f"array_to_string(list_sort({texts}, {sort}), {glue})", t.VARCHAR)
+    a = _Aggregate(what, "", _order(e, order), condition)
     return Value(a("string_agg", f"{value.sql}, {glue}"), t.VARCHAR)
 
 
 # Functions with types or syntax of their own
 
 
-def _typed_literal(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _typed_literal(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     return typed_literal(e, parts[0].name, parts[1].name)
 
 
-def _coalesce(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _coalesce(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     values, common = e.to_common(parts, what)
     return Value(f"coalesce({', '.join(v.sql for v in values)})", common)
 
 
-def _nullif(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _nullif(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     from phlo_iceberg.read.dialect.expressions import compare
 
     left, right = e(parts[0]), e(parts[1])
@@ -531,7 +555,7 @@ def _nullif(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(f"CASE WHEN {is_same} THEN NULL ELSE {left.sql} END", left.type)
 
 
-def _try(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _try(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     """Errors of rows become null; macros that raise them are called as those that give null."""
     outer, e.suffix = e.suffix, OR_NULL
     try:
@@ -541,21 +565,21 @@ def _try(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(f"TRY({value.sql})", value.type)
 
 
-def _typeof(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _typeof(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     kind = e(parts[0]).type
     if "varchar" in re.sub(r"varchar\(", "", str(kind)):
         raise refuse(what, "Lengths of texts are not told.")
     return Value(literal(str(kind)), t.VARCHAR)
 
 
-def _codepoint(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _codepoint(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if value.type != t.Type("varchar", (1,)):
         raise t.mismatch(f"{what!r} takes a varchar(1).", str(value.type), "Cast it.")
     return Value(f"unicode({value.sql})", t.INTEGER)
 
 
-def _concat(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _concat(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     from phlo_iceberg.read.dialect.arithmetic import concatenate
 
     if len(parts) < 2:
@@ -563,19 +587,19 @@ def _concat(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return concatenate(e, [e(part) for part in parts], what)
 
 
-def _mod(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _mod(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     from phlo_iceberg.read.dialect.arithmetic import calculate
 
     return calculate(e, e(parts[0]), "%", e(parts[1]), what)
 
 
-def _row(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _row(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     from phlo_iceberg.read.dialect.expressions import make_row
 
     return make_row([e(part) for part in parts])
 
 
-def _map(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _map(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     if not parts:
         return Value("MAP {}", t.map_of(t.UNKNOWN, t.UNKNOWN))
     keys, values = (e(part) for part in parts)
@@ -586,7 +610,7 @@ def _map(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
 
 
 def _extreme_of(name_: str) -> Callable[..., Value]:
-    def translate(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+    def translate(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         values, common = e.to_common(parts, what)
         if common.inside or common.name in ("json", "unknown"):
             raise refuse(what, f"DuckDB orders {common} otherwise.")
@@ -601,7 +625,7 @@ def _extreme_of(name_: str) -> Callable[..., Value]:
     return translate
 
 
-def _round_decimal(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _round_decimal(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     digits = e(parts[1]) if len(parts) > 1 else None
     if name == "truncate" and value.type.is_integer:
@@ -631,7 +655,7 @@ _WHOLE = {
 }
 
 
-def _sign(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _sign(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if value.type.name == "decimal":
         return Value(f"CAST(sign({value.sql}) AS DECIMAL(1, 0))", t.decimal(1, 0))
@@ -640,7 +664,7 @@ def _sign(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return apply(e, RULES[name], [value], what)
 
 
-def _now(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _now(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     digits = int(parts[0].name) if parts else 3
     kind = t.timestamptz(digits)
     if name in ("localtimestamp",):
@@ -650,7 +674,7 @@ def _now(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value("now()", kind)
 
 
-def _date(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _date(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     return e.cast(e(parts[0]), t.DATE)
 
 
@@ -676,11 +700,11 @@ _PARTS = {
 _TIME_PARTS = ("hour", "minute", "second", "millisecond")
 
 
-def _part(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _part(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     return part_of(e, name, e(parts[0]), what)
 
 
-def part_of(e: Expressions, name: str, value: Value, what: str) -> Value:
+def part_of(e: Expressions, name: str, value: Value, what: Words) -> Value:
     """A field of a date or timestamp, as its zone shows it."""
     kind = value.type
     if kind.name not in ("date", "timestamp", "timestamptz") or name not in _PARTS:
@@ -701,7 +725,7 @@ def extract(e: Expressions, node: exp.Extract) -> Value:
     return part_of(e, node.name.lower(), e(node.expression), as_written(node))
 
 
-def _unit(value: Value, what: str) -> str:
+def _unit(value: Value, what: Words) -> str:
     if value.text is None or value.text.lower() not in _UNITS:
         raise refuse(what, f"The unit must be written out, as one of {sorted(_UNITS)}.")
     return value.text.lower()
@@ -721,7 +745,7 @@ _UNITS = {
 _MONTHS = ("month", "quarter", "year")
 
 
-def _date_trunc(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _date_trunc(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     unit, value = _unit(e(parts[0]), what), e(parts[1])
     if value.type == t.DATE:
         if unit in (*_TIME_PARTS,):
@@ -738,7 +762,7 @@ def _date_trunc(e: Expressions, name: str, parts: list[Node], what: str) -> Valu
     return Value(text, value.type)
 
 
-def _date_add(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _date_add(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     unit, number, value = _unit(e(parts[0]), what), e(parts[1]), e(parts[2])
     if not number.type.is_integer:
         raise t.mismatch(f"{what!r} adds a whole number.", str(number.type))
@@ -765,7 +789,7 @@ def _date_add(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(f"({value.sql} + {step})", value.type)
 
 
-def _date_diff(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _date_diff(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     unit, first, last = _unit(e(parts[0]), what), e(parts[1]), e(parts[2])
     common = t.common_type(first.type, last.type)
     if common is None or common.name not in ("date", "timestamp", "timestamptz"):
@@ -786,7 +810,7 @@ def _date_diff(e: Expressions, name: str, parts: list[Node], what: str) -> Value
     return Value(e.use("whole_units", *times, str(_UNITS[unit])), t.BIGINT)
 
 
-def _from_unixtime(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _from_unixtime(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = apply(e, RULES[name], [e(parts[0])], what)
     if len(parts) == 1:
         return value
@@ -798,7 +822,7 @@ def _from_unixtime(e: Expressions, name: str, parts: list[Node], what: str) -> V
     return Value(value.sql, t.timestamptz(3, checked_zone(zone.text)))
 
 
-def _at_timezone(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _at_timezone(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     from phlo_iceberg.read.dialect.expressions import at_zone, checked_zone
 
     value, zone = e(parts[0]), e(parts[1])
@@ -814,7 +838,7 @@ def _at_timezone(e: Expressions, name: str, parts: list[Node], what: str) -> Val
 
 
 def _formatted(function: str) -> Callable[..., Value]:
-    def translate(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+    def translate(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         value, form = e(parts[0]), e(parts[1])
         if value.type == t.DATE:
             value = e.cast(value, t.timestamp(3))
@@ -832,7 +856,7 @@ def _formatted(function: str) -> Callable[..., Value]:
 _PARSED_PARTS = "YymcdeHkhIlisSfpTbMj%"
 
 
-def _date_parse(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _date_parse(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     values = [e(part) for part in parts]
     form = values[1].text if len(values) > 1 else None
     if form is None or any(m not in _PARSED_PARTS for m in re.findall(r"%(.)", form)):
@@ -840,7 +864,7 @@ def _date_parse(e: Expressions, name: str, parts: list[Node], what: str) -> Valu
     return apply(e, RULES[name], values, what)
 
 
-def _to_iso8601(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _to_iso8601(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if value.type == t.DATE:
         return Value(f"CAST({value.sql} AS VARCHAR)", t.VARCHAR)
@@ -864,7 +888,7 @@ def _offset(value: Value, local: str) -> str:
     )
 
 
-def _from_iso8601_timestamp(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _from_iso8601_timestamp(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if value.text is None:
         raise refuse(what, "The zone of each row would be lost.", "Cast the text to a timestamp.")
@@ -878,7 +902,7 @@ def _from_iso8601_timestamp(e: Expressions, name: str, parts: list[Node], what: 
     return Value(e.use("from_iso8601_timestamp", value.sql), t.timestamptz(3, zone))
 
 
-def _format(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _format(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     values = [e(part) for part in parts]
     if len(values) < 2:
         raise t.mismatch(f"{what!r} has nothing to format.", what, "Give it values.")
@@ -888,7 +912,7 @@ def _format(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(e.use("format_text", values[0].sql, f"[{', '.join(texts)}]"), t.VARCHAR)
 
 
-def _as_argument(e: Expressions, value: Value, what: str) -> str:
+def _as_argument(e: Expressions, value: Value, what: Words) -> str:
     """The kind of a value and its text, for a function that takes values of every type."""
     kind = value.type
     if not (kind.is_number or kind.is_text or kind.name in ("boolean", "date")):
@@ -900,7 +924,7 @@ def _as_argument(e: Expressions, value: Value, what: str) -> str:
 def _lambda_over(template: str, returns: str) -> Callable[..., Value]:
     """A function of an array and a lambda about its elements."""
 
-    def translate(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+    def translate(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         items = e(parts[0])
         if items.type.name != "array":
             raise t.mismatch(f"{what!r} takes an array.", str(items.type))
@@ -917,7 +941,7 @@ def _lambda_over(template: str, returns: str) -> Callable[..., Value]:
     return translate
 
 
-def _reduce(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _reduce(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     items, start = e(parts[0]), e(parts[1])
     if items.type.name != "array":
         raise t.mismatch(f"{what!r} takes an array.", str(items.type))
@@ -946,7 +970,7 @@ def _reduce(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(f"CASE WHEN ({items.sql}) IS NOT NULL THEN {final} END", last.type)
 
 
-def _zip(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _zip(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     values = [e(part) for part in parts]
     if any(v.type.name != "array" for v in values):
         raise t.mismatch(f"{what!r} takes arrays.", ", ".join(str(v.type) for v in values))
@@ -960,7 +984,7 @@ def _zip(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(f"CASE WHEN {nulls} THEN NULL ELSE {text} END", t.array(kind))
 
 
-def _zip_with(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _zip_with(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     left, right = e(parts[0]), e(parts[1])
     kinds = [v.type.inside[0] for v in (left, right) if v.type.name == "array"]
     if len(kinds) != 2:
@@ -975,7 +999,7 @@ def _zip_with(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(f"CASE WHEN {nulls} THEN NULL ELSE {made} END", t.array(body.type))
 
 
-def _over_map(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _over_map(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if value.type.name != "map":
         raise t.mismatch(f"{what!r} takes a map.", str(value.type))
@@ -994,18 +1018,18 @@ def _over_map(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
     return Value(e.use("map_of_pairs", made), t.map_of(*kinds))
 
 
-def _map_concat(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _map_concat(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     values, common = e.to_common(parts, what)
     if common.name != "map":
         raise t.mismatch(f"{what!r} takes maps.", str(common))
     return Value(f"map_concat({', '.join(v.sql for v in values)})", common)
 
 
-def _combinations(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _combinations(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     raise refuse(what, "DuckDB has no such function.")
 
 
-def _array_sort(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _array_sort(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if len(parts) > 1 or value.type.name != "array" or value.type.inside[0].inside:
         raise refuse(what, "DuckDB sorts by no lambda.", "Use array_agg(x ORDER BY ...).")
@@ -1029,7 +1053,7 @@ _SET_LIKE = (
 )
 
 
-def _about_elements(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _about_elements(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     """Functions that compare elements: of plain types without NaN."""
     values = [e(part) for part in parts]
     kinds = [v.type.inside[0] if v.type.name == "array" else v.type for v in values]
@@ -1040,7 +1064,7 @@ def _about_elements(e: Expressions, name: str, parts: list[Node], what: str) -> 
     return apply(e, RULES[name], values, what)
 
 
-def _regexp(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _regexp(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     """RE2 where it reads a pattern as Trino does, Python's engine else."""
     if name == "regexp_replace" and len(parts) == 3 and isinstance(parts[2], exp.Lambda):
         raise refuse(what, "DuckDB has no lambda over matches.")
@@ -1122,12 +1146,12 @@ def json_object(e: Expressions, node: exp.JSONObject) -> Value:
     return Value(f"('{{' || {inside} || '}}')", t.VARCHAR)
 
 
-def _parameter(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+def _parameter(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     return e.columns.parameter(int(parts[0].name))
 
 
 def _refused(why: str, instead: str = "") -> Callable[..., Value]:
-    def translate(e: Expressions, name: str, parts: list[Node], what: str) -> Value:
+    def translate(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         raise refuse(what, why, instead)
 
     return translate

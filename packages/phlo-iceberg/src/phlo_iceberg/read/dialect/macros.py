@@ -61,6 +61,7 @@ text_to_date(x) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[0-9]
 text_to_timestamp(x) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}( ([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?)?') THEN CAST(x AS TIMESTAMP) ELSE @parse_timestamp(x) END
 fits_length(x, n) | CASE WHEN length(x) > n THEN error('INVALID_CAST_ARGUMENT: Value ' || x || ' cannot be represented as varchar(' || n || ')') ELSE x END
 whole_number(x, kind) | CASE WHEN isnan(x) OR isinf(x) THEN error('INVALID_CAST_ARGUMENT: Cannot cast double ' || x || ' to ' || kind) ELSE round(x) END
+double_to_real(x) | CASE WHEN isnan(x) THEN CAST('NaN' AS REAL) WHEN x >= 3.4028235677973366e38 THEN CAST('Infinity' AS REAL) WHEN x <= -3.4028235677973366e38 THEN CAST('-Infinity' AS REAL) ELSE CAST(x AS REAL) END
 sign_double(x) | CASE WHEN isnan(x) OR x = 0 THEN x ELSE CAST(sign(x) AS DOUBLE) END
 sqrt_double(x) | CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt(x) END
 ln_double(x) | CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) ELSE ln(x) END

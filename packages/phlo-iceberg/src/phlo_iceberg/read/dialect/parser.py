@@ -16,6 +16,8 @@ from sqlglot import TokenType, exp
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import SqlglotError
 
+from phlo_iceberg.read.dialect.values import Written
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -158,8 +160,12 @@ def _without_colours(exc: SqlglotError) -> str:
     return str(exc).replace("\x1b[4m", "").replace("\x1b[0m", "").replace(MARK, "")
 
 
-def as_written(node: Node) -> str:
+def as_written(node: Node) -> Written:
     """A part of a query in Trino's dialect, for messages."""
+    return Written(lambda: _write(node))
+
+
+def _write(node: Node) -> str:
     text = node.sql(dialect="trino", normalize_functions=False)
     text = re.sub(rf"{re.escape(MARK + LITERAL)}\('(\w+)', ", r"\1(", text).replace(MARK, "")
     return text if len(text) <= 80 else text[:77] + "..."

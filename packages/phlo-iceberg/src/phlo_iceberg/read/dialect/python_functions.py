@@ -937,8 +937,31 @@ class _Number(str):
     __slots__ = ()
 
 
-def _load(text: str) -> Any:
-    return json.loads(text, parse_float=_Number, parse_int=_Number, parse_constant=_bad_constant)
+class _Members(dict[str, Any]):
+    """An object of JSON text with all of its members: of a repeated key, the first one counts.
+
+    So do functions of Trino that read text by a path. JSON values hold the last one.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(reversed(pairs))
+        self.pairs = pairs
+
+    def items(self) -> Any:
+        return self.pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def _load(text: str, members: Callable[[list[tuple[str, Any]]], Any] = dict) -> Any:
+    return json.loads(
+        text,
+        parse_float=_Number,
+        parse_int=_Number,
+        parse_constant=_bad_constant,
+        object_pairs_hook=members,
+    )
 
 
 def _bad_constant(name: str) -> Any:
@@ -1010,7 +1033,7 @@ _MISSING = object()
 def _walk(text: str, path: str, *, is_sql: bool = False) -> Any:
     steps = _steps(path, is_sql=is_sql)
     try:
-        value = _load(text)
+        value = _load(text, dict if is_sql else _Members)
     except ValueError:
         return _MISSING
     for step in steps:
@@ -1075,7 +1098,7 @@ def json_exists(text: str, path: str) -> bool:
 
 def _loaded(text: str) -> Any:
     try:
-        return _load(text)
+        return _load(text, _Members)
     except ValueError:
         return _MISSING
 

@@ -12,8 +12,8 @@ from sqlglot import exp
 from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.expressions import Expressions, struct_field
 from phlo_iceberg.read.dialect.functions import ordered
-from phlo_iceberg.read.dialect.parser import as_written
-from phlo_iceberg.read.dialect.values import Node, Value, refuse
+from phlo_iceberg.read.dialect.parser import MARK, PARAMETER, as_written
+from phlo_iceberg.read.dialect.values import Node, Value, Words, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +112,7 @@ class Scope:
             return value
         return None if len(parts) < 3 else self._qualified(parts[1:])
 
-    def _by_name(self, name: str, what: str) -> Value | None:
+    def _by_name(self, name: str, what: Words) -> Value | None:
         if self.outputs is not None and name.lower() in self.outputs:
             return self.outputs[name.lower()]
         if name.lower() in self.merged:
@@ -121,7 +121,7 @@ class Scope:
         if len(held) > 1:
             raise QueryError(
                 f"Column {what!r} is ambiguous.",
-                got=what,
+                got=str(what),
                 expected=" or ".join(f"{s.alias}.{c.name}" for s, c in held),
                 hint="Write the table before it.",
             )
@@ -132,7 +132,7 @@ class Scope:
         names = [c.name for source in self.sources for c in source.columns]
         return QueryError(
             f"COLUMN_NOT_FOUND: There is no column {what!r}.",
-            got=what,
+            got=str(what),
             expected=f"one of {names[:30]}",
             hint="Name a column of the tables in FROM; texts stand in single quotes.",
         )
@@ -700,14 +700,21 @@ def _limit(node: Node, scope: Scope) -> str:
         if options is not None and options.args.get("with_ties"):
             raise refuse("WITH TIES", "It is translated after one SELECT alone.")
         count = limit.args.get("count")
-        text = f" LIMIT {scope.expressions(count).sql if count is not None else 1}"
+        text = f" LIMIT {_row_count(count, scope) if count is not None else 1}"
     elif limit is not None:
         count = limit.expression
-        is_all = isinstance(count, exp.Column | exp.Var | exp.All) or count is None
-        text = "" if is_all else f" LIMIT {scope.expressions(count).sql}"
+        is_all = count is None or str(as_written(count)).upper() == "ALL"
+        text = "" if is_all else f" LIMIT {_row_count(count, scope)}"
     if offset is not None:
-        text += f" OFFSET {scope.expressions(offset.expression).sql}"
+        text += f" OFFSET {_row_count(offset.expression, scope)}"
     return text
+
+
+def _row_count(node: Node, scope: Scope) -> str:
+    is_parameter = node.name.removeprefix(MARK) == PARAMETER
+    if not is_parameter and not (isinstance(node, exp.Literal) and node.this.isdigit()):
+        raise t.mismatch("LIMIT, OFFSET and FETCH take a number of rows.", as_written(node))
+    return scope.expressions(node).sql
 
 
 def _with_ties(node: exp.Select, scope: Scope, columns: list[Output]) -> str:
@@ -720,5 +727,5 @@ def _with_ties(node: exp.Select, scope: Scope, columns: list[Output]) -> str:
     if order is None or node.args.get("offset") is not None or node.args.get("distinct"):
         raise refuse("WITH TIES", "It is translated after ORDER BY, without OFFSET or DISTINCT.")
     items = ", ".join(ordered(scope.expressions, item) for item in order.expressions)
-    count = scope.expressions(limit.args["count"]).sql
+    count = _row_count(limit.args["count"], scope)
     return f" QUALIFY rank() OVER (ORDER BY {items}) <= {count}"

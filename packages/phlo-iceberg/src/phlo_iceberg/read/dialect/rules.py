@@ -250,7 +250,6 @@ contains_sequence(array(T), array(T)) -> boolean | @contains_sequence
 element_at(array(T), bigint) -> T | @element_of
 element_at(map(K, V), K) -> V | element_at({0}, {1})[1]
 flatten(array(array(T))) -> array(T) | flatten({0})
-shuffle(array(T)) -> array(T) | list_sort({0})
 slice(array(T), bigint, bigint) -> array(T) | @slice_of
 trim_array(array(T), bigint) -> array(T) | @trim_array
 repeat(T, bigint) -> array(T) | @repeat_value | repeats text in DuckDB

@@ -349,11 +349,11 @@ def is_variable(kind: Type) -> bool:
     return re.fullmatch(r"[A-Z]", kind.name) is not None
 
 
-def mismatch(problem: str, got: str, hint: str = "Cast one of them.") -> QueryError:
+def mismatch(problem: str, got: object, hint: str = "Cast one of them.") -> QueryError:
     """The error for types that Trino does not take."""
     return QueryError(
         f"TYPE_MISMATCH: {problem}",
-        got=got,
+        got=str(got),
         expected="types that Trino takes together",
         hint=hint,
     )

@@ -12,6 +12,7 @@ from phlo.sql import literal
 from phlo_iceberg.read.dialect.types import Type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
 Node = Any
@@ -33,6 +34,29 @@ def used(uses: set[str], name: str, *arguments: str) -> str:
     """Write a call of a macro or Python function of the connection, and note its name."""
     uses.add(name)
     return f"{PREFIX}{name}({', '.join(arguments)})"
+
+
+class Written:
+    """A part of a query in Trino's dialect, which is written where a message needs it.
+
+    Args:
+        write: Gives the text; writing a tree takes longer than translating it.
+    """
+
+    __slots__ = ("_write",)
+
+    def __init__(self, write: Callable[[], str]) -> None:
+        self._write = write
+
+    def __str__(self) -> str:
+        return self._write()
+
+    def __repr__(self) -> str:
+        return repr(self._write())
+
+
+Words = str | Written
+"""A construct for messages."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +87,20 @@ class Value:
         return not isinstance(self.constant, float) or math.isfinite(self.constant)
 
 
+def checked(text: str) -> str:
+    """Hide whole-number arithmetic from DuckDB's optimizer.
+
+    It turns ``i + 1 > 0`` into ``i > -1``, which answers where the sum overflows.
+    """
+    return f"greatest({text})"
+
+
 def text_literal(text: str) -> Value:
     """A text of the query."""
     return Value(literal(text), Type("varchar", (len(text),)), constant=text)
 
 
-def refuse(what: str, why: str, instead: str = "") -> QueryError:
+def refuse(what: Words, why: str, instead: str = "") -> QueryError:
     """The error for a construct that is not translated, raised before anything runs.
 
     Args:
@@ -78,7 +110,7 @@ def refuse(what: str, why: str, instead: str = "") -> QueryError:
     """
     return QueryError(
         f"The embedded engine does not answer {what!r} as Trino does: {why}",
-        got=what,
+        got=str(what),
         expected=f"what the table of rules has ({PAGE})",
         hint=instead or "Write it with functions of the table, or run the query on Trino.",
     )
