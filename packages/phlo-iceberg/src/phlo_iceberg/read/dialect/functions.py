@@ -524,6 +524,8 @@ def listagg(e: Expressions, node: exp.GroupConcat, condition: str = "") -> Value
     if not value.type.is_text:
         raise t.mismatch(f"{what!r} is about text.", str(value.type))
     separator = node.args.get("separator")
+    if separator is not None and not (isinstance(separator, exp.Literal) and separator.is_string):
+        raise t.mismatch("LISTAGG takes a text literal as separator.", as_written(separator))
     glue = e(separator).sql if separator is not None else "''"
     if distinct:
         sort = _sort_of_distinct(order.this.expressions, order, what)

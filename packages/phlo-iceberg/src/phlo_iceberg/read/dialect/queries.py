@@ -712,7 +712,7 @@ def _limit(node: Node, scope: Scope) -> str:
 
 def _row_count(node: Node, scope: Scope) -> str:
     is_parameter = node.name.removeprefix(MARK) == PARAMETER
-    if not is_parameter and not (isinstance(node, exp.Literal) and node.this.isdigit()):
+    if not is_parameter and not (isinstance(node, exp.Literal) and node.is_int):
         raise t.mismatch("LIMIT, OFFSET and FETCH take a number of rows.", as_written(node))
     return scope.expressions(node).sql
 
