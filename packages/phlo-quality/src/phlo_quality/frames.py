@@ -60,6 +60,7 @@ def judge_frame(check: _MeasuringCheck, df: pd.DataFrame) -> QualityCheckResult:
     )
     rows.require(check.columns)
     reader = Reader(open_lake().engine, relations={DELIVERED: ds.dataset(table)})
+    rows = replace(rows, columns_of=reader.columns)
     measures = {**check.measures(rows), "row_count": Sql("count(*)")}
     values = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, a in measures.items()]
     (measured,) = reader.measured(sql("SELECT {v} FROM {rows}", v=values, rows=rows.judged))

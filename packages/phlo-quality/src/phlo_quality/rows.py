@@ -18,7 +18,7 @@ from phlo_quality.results import SAMPLE_ROWS
 from phlo_quality.settings import get_quality_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow.dataset as ds
     from phlo.names import Partition, TableName
@@ -36,6 +36,7 @@ class JudgedRows:
         label: Which rows these are, for people.
         partition: The run's partition, whether or not it narrows the rows.
         whole: What to put after FROM to read the whole table; made from ``table`` if left out.
+        columns_of: Gives the columns of another table, in the state that is read.
     """
 
     table: TableName
@@ -44,6 +45,7 @@ class JudgedRows:
     label: str = "table"
     partition: Partition | None = None
     whole: Sql = Sql()
+    columns_of: Callable[[TableName], pa.Schema] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.whole:
@@ -57,6 +59,11 @@ class JudgedRows:
     def of_table(self) -> JudgedRows:
         """All rows of the table, which a person can read too: delivered rows are gone by then."""
         return self if self.judged != DELIVERED_RELATION else replace(self, judged=self.whole)
+
+    def of_other(self, table: TableName) -> JudgedRows:
+        """All rows of another table, for a rule that compares columns with its."""
+        assert self.columns_of is not None, "These rows were read without other tables."
+        return JudgedRows(table, self.columns_of(table), quote_table(table))
 
     def require(self, names: Iterable[str]) -> None:
         """Refuse names that are no columns.

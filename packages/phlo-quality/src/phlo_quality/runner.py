@@ -94,7 +94,7 @@ def _prepare(
         is_audit=staged is not None,
         is_merged=is_merged,
     )
-    return _Run(rows, reader, store)
+    return _Run(replace(rows, columns_of=reader.columns), reader, store)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from phlo_quality import (
     UniqueCheck,
     phlo_quality,
 )
+from phlo_testing import mutations, typed_pairs
 from pyiceberg.catalog import load_catalog
 
 pytestmark = [pytest.mark.trino, pytest.mark.integration, pytest.mark.xdist_group("servers")]
@@ -130,10 +131,24 @@ def verdicts(trino_lake, store):
     return judge
 
 
+def shown(value):
+    """A value of a sample, the same for both engines."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).isoformat()
+    return bytes(value) if isinstance(value, bytearray) else value
+
+
+def sample_of(result):
+    """The rows of a sample that holds all failing rows; of others, their number."""
+    if result.failed_count > len(result.sample):
+        return len(result.sample)
+    return sorted(repr([(k, shown(v)) for k, v in row.items()]) for row in result.sample)
+
+
 def told(result):
     metrics = {k: v for k, v in result.metrics.items() if k != "age_hours"}  # it grows meanwhile
     message = re.sub(r"[\d,.]+ hours old", "n hours old", result.message)  # so does this
-    counts = result.row_count, result.failed_count, len(result.sample)
+    counts = result.row_count, result.failed_count, sample_of(result)
     return result.check, result.status, message, counts, repr(metrics)
 
 
@@ -176,6 +191,22 @@ def test_checks_say_the_same_of_a_table_without_rows(store, verdicts):
     write(store, EVENTS, ROWS.slice(0, 0))
     write(store, SOURCE, ROWS.slice(0, 0))
     verdicts(*CHECKS)
+
+
+def test_every_mutation_breaks_the_same_rules_on_both(store, verdicts):
+    write(store, TableName("ref", "geo"), mutations.COUNTRIES)
+    names = list(mutations.CHECKS)
+    for column, value, broken in mutations.MUTATIONS:
+        write(store, EVENTS, mutations.mutate(column, value))
+        results = dict(zip(names, verdicts(*mutations.CHECKS.values()), strict=True))
+        assert {n for n, r in results.items() if not r.passed} == broken, (column, value)
+
+
+def test_numbers_and_times_of_two_types_pair_alike(store, verdicts):
+    write(store, EVENTS, typed_pairs.rows())
+    write(store, TableName("ref", "keys"), typed_pairs.rows())
+    results = verdicts(*typed_pairs.CHECKS.values())
+    assert [r.failed_count for r in results] == typed_pairs.expected_counts()
 
 
 def test_distributions_say_the_same(store, verdicts):

@@ -2,12 +2,15 @@
 
 import math
 import struct
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from phlo.checks import CheckStatus
 from phlo.names import TableName
 from phlo_quality import (
     AcceptedValuesCheck,
@@ -17,8 +20,10 @@ from phlo_quality import (
     KeyParityCheck,
     NullCheck,
     RangeCheck,
+    RelationshipCheck,
     UniqueCheck,
 )
+from phlo_testing import typed_pairs
 
 SOURCE = TableName("bronze", "source")
 KINDS = {
@@ -139,3 +144,22 @@ def test_a_query_gives_the_number_that_is_expected(judge, value):
     checks = [CustomSQLCheck(query, v, f"value {n}") for n, v in enumerate([number, *others])]
     verdicts = [result.passed for result in judge(table, *checks)]
     assert verdicts == [True] + [False] * len(others), number
+
+
+def test_numbers_and_times_of_two_types_pair_where_they_are_equal(judge, lake):
+    lake.write(TableName.parse(typed_pairs.KEYS), typed_pairs.rows())
+    results = judge(typed_pairs.rows(), *typed_pairs.CHECKS.values(), scope="table")
+    counts = dict(zip(typed_pairs.CHECKS, [r.failed_count for r in results], strict=True))
+    assert counts == dict(zip(counts, typed_pairs.expected_counts(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("column", "other"), [("s", "n"), ("n", "s"), ("s", "day"), ("list", "list")]
+)
+def test_a_relationship_of_two_families_is_told_before_it_runs(judge, lake, column, other):
+    rows = pa.table({"n": [1], "s": ["1"], "day": [date(2025, 1, 1)], "list": [[1]]})
+    lake.write(SOURCE, rows)
+    result = judge(rows, RelationshipCheck(column, str(SOURCE), other))
+    assert result.status is CheckStatus.COULD_NOT_RUN
+    assert "bronze.events" in result.message
+    assert repr(column) in result.message

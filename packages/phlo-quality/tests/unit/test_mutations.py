@@ -1,108 +1,16 @@
 """For every rule: rows that keep it, then one cell changed, and exactly that rule names the row."""
 
-from datetime import UTC, date, datetime
-from decimal import Decimal
-
 import pyarrow as pa
 import pytest
 from phlo.checks import CheckStatus
 from phlo.names import TableName
-from phlo_quality import (
-    AcceptedValuesCheck,
-    CountCheck,
-    NullCheck,
-    PatternCheck,
-    RangeCheck,
-    RelationshipCheck,
-    UniqueCheck,
-)
-
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("value", pa.float64()),
-        ("qty", pa.int64()),
-        ("price", pa.decimal128(10, 2)),
-        ("day", pa.date32()),
-        ("at", pa.timestamp("us", tz="UTC")),
-        ("local", pa.timestamp("us")),
-        ("zip", pa.string()),
-        ("country", pa.string()),
-        ('we"ird ünïcode', pa.string()),
-    ]
-)
-GOOD = [
-    {
-        "id": f"e{n}",
-        "value": float(n),
-        "qty": n,
-        "price": Decimal(n),
-        "day": date(2025, 1, 1 + n),
-        "at": datetime(2025, 1, 1, n, tzinfo=UTC),
-        "local": datetime(2025, 1, 1, n),
-        "zip": f"1000{n}",
-        "country": "DE",
-        'we"ird ünïcode': "x",
-    }
-    for n in range(4)
-]
-ODD = 'we"ird ünïcode'
-CHECKS = {
-    "null": NullCheck(columns=["value"]),
-    "null_of_two": NullCheck(columns=["country", ODD]),
-    "range": RangeCheck(column="value", min_value=0, max_value=3),
-    "range_of_whole_numbers": RangeCheck(column="qty", min_value=-0.5, max_value=3.5),
-    "range_of_decimals": RangeCheck(column="price", max_value=3.1),
-    "range_of_days": RangeCheck(column="day", min_value=date(2025, 1, 1)),
-    "range_of_moments": RangeCheck(column="at", max_value=datetime(2025, 1, 1, 3)),
-    "range_of_local_times": RangeCheck(column="local", max_value=date(2025, 1, 2)),
-    "unique": UniqueCheck(columns=["id"]),
-    "unique_pair": UniqueCheck(columns=["qty", ODD]),
-    "pattern": PatternCheck(column="zip", pattern=r"\d{5}|none"),
-    "accepted": AcceptedValuesCheck(column="country", values=["DE", "it's"]),
-    "accepted_numbers": AcceptedValuesCheck(column="price", values=[0, 1, 2.0, Decimal(3), 3.1]),
-    "accepted_odd_name": AcceptedValuesCheck(column=ODD, values=["x", "y"]),
-    "relationship": RelationshipCheck(column="country", to_table="ref.geo", to_column="co de"),
-}
-MUTATIONS = [
-    ("value", None, {"null"}),
-    ("value", float("nan"), {"null"}),
-    ("value", 3.0000000001, {"range"}),
-    ("value", -0.0000001, {"range"}),
-    ("value", float("inf"), {"range"}),
-    ("value", 3.0, set()),
-    ("qty", 4, {"range_of_whole_numbers"}),
-    ("qty", -1, {"range_of_whole_numbers"}),
-    ("qty", None, set()),
-    ("qty", 0, {"unique_pair"}),
-    ("price", Decimal("3.10"), set()),
-    ("price", Decimal("3.11"), {"range_of_decimals", "accepted_numbers"}),
-    ("day", date(2024, 12, 31), {"range_of_days"}),
-    ("at", datetime(2025, 1, 1, 3, 0, 0, 1, tzinfo=UTC), {"range_of_moments"}),
-    ("local", datetime(2025, 1, 2), set()),
-    ("local", datetime(2025, 1, 2, 0, 0, 0, 1), {"range_of_local_times"}),
-    ("id", "e0", {"unique"}),
-    ("id", None, set()),
-    ("id", "E0", set()),
-    ("zip", "1000", {"pattern"}),
-    ("zip", "10000\n", {"pattern"}),
-    ("zip", "x10000", {"pattern"}),
-    ("zip", "nonesuch", {"pattern"}),
-    ("zip", "", {"pattern"}),
-    ("zip", "none", set()),
-    ("zip", None, set()),
-    ("country", "it's", {"relationship"}),
-    ("country", "FR", {"accepted"}),
-    ("country", "de", {"accepted", "relationship"}),
-    ("country", None, {"null_of_two"}),
-    (ODD, "z", {"accepted_odd_name"}),
-    (ODD, None, {"null_of_two"}),
-]
+from phlo_quality import CountCheck
+from phlo_testing.mutations import CHECKS, COUNTRIES, GOOD, MUTATIONS, SCHEMA
 
 
 @pytest.fixture
 def verdicts(lake, judge):
-    lake.write(TableName("ref", "geo"), {"co de": ["DE", "FR", None]})
+    lake.write(TableName("ref", "geo"), COUNTRIES)
 
     def run(rows):
         results = judge(pa.Table.from_pylist(rows, SCHEMA), *CHECKS.values())

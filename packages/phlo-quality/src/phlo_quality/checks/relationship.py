@@ -9,9 +9,14 @@ from phlo.sql import Identifier, Sql, sql
 
 from phlo_quality.arguments import column_name
 from phlo_quality.checks.base import CheckOptions, RowCheck
+from phlo_quality.families import Family
+from phlo_quality.reconciliation.canonical import key_value
 
 if TYPE_CHECKING:
     from phlo_quality.rows import JudgedRows
+
+
+_COMPARED = [family for family in Family if family is not Family.NESTED]
 
 
 class RelationshipCheck(RowCheck):
@@ -45,12 +50,21 @@ class RelationshipCheck(RowCheck):
         self.to_column = column_name(self, "to_column", to_column)
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """There is a value, and the other table does not have it."""
+        """There is a value, and the other table does not have it.
+
+        Raises:
+            ColumnNotFoundError: The other table has no such column.
+            UnsupportedTypeError: The columns hold values of different families, or nested ones.
+        """
+        others = rows.of_other(self.to_table)
+        others.require([self.to_column])
+        rows.family(self.column, *_COMPARED, by=self)
         return sql(
             "{has_value} AND {c} NOT IN"
-            " (SELECT {to_column} FROM {to_table} WHERE {to_column} IS NOT NULL)",
+            " (SELECT {to_value} FROM {to_table} WHERE {to_column} IS NOT NULL)",
             has_value=rows.has_values([self.column]),
-            c=Identifier(self.column),
+            c=key_value(rows, others, self.column, self.to_column),
+            to_value=key_value(others, rows, self.to_column, self.column),
             to_column=Identifier(self.to_column),
             to_table=self.to_table,
         )

@@ -48,27 +48,42 @@ def _part(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
     return sql("coalesce(CAST(length({t}) AS VARCHAR) || ':' || {t}, 'n')", t=text)
 
 
-def key_value(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
-    """Write a key column so that it pairs with the same column of the other side.
+def key_value(
+    rows: JudgedRows, others: JudgedRows, name: str, other_name: str | None = None
+) -> Sql:
+    """Write a key column so that it pairs with a column of the other side.
 
-    A whole number or decimal beside a double is written as text: as doubles, numbers beyond
+    Numbers of two types are written as text where no type holds both: as doubles, numbers beyond
     2**53 would pair with their neighbours.
 
+    Args:
+        rows: The side whose column is written.
+        others: The side it is compared with.
+        name: The column.
+        other_name: The column of the other side; the same name by default.
+
     Raises:
-        UnsupportedTypeError: The column holds values of different kinds on the two sides.
+        UnsupportedTypeError: The columns hold values of different families.
     """
-    ours, theirs = _types(rows, others, name)
-    if pa.types.is_floating(ours) is pa.types.is_floating(theirs):
+    ours, theirs = _types(rows, others, name, other_name)
+    is_floating = pa.types.is_floating(ours)
+    if family_of(ours) is not Family.NUMBER or (is_floating and pa.types.is_floating(theirs)):
+        return sql("{c}", c=Identifier(name))
+    if not is_floating and not pa.types.is_floating(theirs) and _common_digits(ours, theirs) <= 38:
         return sql("{c}", c=Identifier(name))
     return _number(Identifier(name), ours, theirs)
 
 
-def _types(rows: JudgedRows, others: JudgedRows, name: str) -> tuple[pa.DataType, pa.DataType]:
-    ours, theirs = (side.columns.field(name).type for side in (rows, others))
+def _types(
+    rows: JudgedRows, others: JudgedRows, name: str, other_name: str | None = None
+) -> tuple[pa.DataType, pa.DataType]:
+    ours = rows.columns.field(name).type
+    theirs = others.columns.field(other_name or name).type
     if family_of(ours) is not family_of(theirs):
+        there = "" if other_name in (None, name) else f"column {other_name!r} is "
         raise UnsupportedTypeError(
-            f"Column {name!r} cannot be compared: it is {ours} in {rows.table} and {theirs} in "
-            f"{others.table}.",
+            f"Column {name!r} cannot be compared: it is {ours} in {rows.table} and {there}{theirs} "
+            f"in {others.table}.",
             got=f"{ours} and {theirs}",
             expected="values of one kind on both sides",
             hint="Leave the column out, or cast it in the model.",
@@ -108,6 +123,8 @@ def _number(column: Identifier, ours: pa.DataType, theirs: pa.DataType) -> Sql:
         return sql("CAST(CAST({c} AS DOUBLE) + {zero} AS VARCHAR)", c=column, zero=0.0)
     if any(is_floating):
         return _exact_number(column, ours)
+    if _common_digits(ours, theirs) > MAX_PRECISION:
+        return _shortest_decimal(column, ours)
     scale = max(_scale(ours), _scale(theirs))
     return sql(
         "CAST(CAST({c} AS DECIMAL({p}, {s})) AS VARCHAR)", c=column, p=MAX_PRECISION, s=scale
@@ -117,25 +134,62 @@ def _number(column: Identifier, ours: pa.DataType, theirs: pa.DataType) -> Sql:
 def _exact_number(column: Identifier, ours: pa.DataType) -> Sql:
     """Write a number that is a double on one side: whole numbers with all their digits.
 
-    A decimal with a fraction is written as the double of the same value, where there is one.
+    A decimal with a fraction is written as the double of the same value, where there is one. A
+    decimal beyond a bigint may differ from the double of the same value: Trino shortens that.
     """
     whole = sql("CAST(CAST({c} AS BIGINT) AS VARCHAR)", c=column)
     as_double = sql("CAST(CAST({c} AS DOUBLE) AS VARCHAR)", c=column)
     if pa.types.is_integer(ours):
         return whole
     if pa.types.is_floating(ours):
-        is_whole = sql("{c} = floor({c}) AND abs({c}) < {limit}", c=column, limit=_BIGINT_LIMIT)
+        is_whole = sql(
+            "{c} = floor({c}) AND {c} >= -{limit} AND {c} < {limit}", c=column, limit=_BIGINT_LIMIT
+        )
         fraction = as_double
     else:
-        is_whole = sql("{c} = floor({c}) AND abs({c}) < {limit}", c=column, limit=Decimal(2**63))
+        is_whole = _is_bigint(column, ours)
         fraction = sql(
-            "CASE WHEN CAST(CAST({c} AS DOUBLE) AS DECIMAL(38, {s})) = {c} THEN {d} "
+            "CASE WHEN TRY_CAST(CAST({c} AS DOUBLE) AS DECIMAL(38, {s})) = {c} THEN {d} "
             "ELSE CAST({c} AS VARCHAR) END",
             c=column,
             s=_scale(ours),
             d=as_double,
         )
     return sql("CASE WHEN {w} THEN {n} ELSE {f} END", w=is_whole, n=whole, f=fraction)
+
+
+def _is_bigint(column: Identifier, kind: pa.DataType) -> Sql:
+    """Condition that a decimal is a whole number that a bigint holds."""
+    digits = kind.precision - kind.scale  # pyright: ignore[reportAttributeAccessIssue]
+    if digits < 1:
+        return sql("{c} = 0", c=column)
+    if digits < _INTEGER_DIGITS[64]:
+        return sql("{c} = floor({c})", c=column)
+    return sql(
+        "{c} = floor({c}) AND {c} >= -{limit} AND {c} < {limit}", c=column, limit=Decimal(2**63)
+    )
+
+
+def _shortest_decimal(column: Identifier, kind: pa.DataType) -> Sql:
+    """Write a number without zeros at its end: no decimal has the digits of both sides."""
+    text = sql("CAST({c} AS VARCHAR)", c=column)
+    if _scale(kind) == 0:
+        return text
+    return sql("trim(TRAILING '.' FROM trim(TRAILING '0' FROM {t}))", t=text)
+
+
+_INTEGER_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
+
+
+def _common_digits(*kinds: pa.DataType) -> int:
+    """Digits of the decimal that holds every value of some exact types."""
+    whole = [
+        kind.precision - kind.scale  # pyright: ignore[reportAttributeAccessIssue]
+        if pa.types.is_decimal(kind)
+        else _INTEGER_DIGITS[kind.bit_width]
+        for kind in kinds
+    ]
+    return max(whole) + max(map(_scale, kinds))
 
 
 _BIGINT_LIMIT = 2.0**63

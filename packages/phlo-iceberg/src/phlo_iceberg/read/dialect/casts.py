@@ -115,10 +115,10 @@ def _text_to_timestamptz(c: _Cast) -> str:
 
 
 def _to_text(c: _Cast) -> str:
-    if c.held.name == "decimal" and c.held.numbers[0] == c.held.numbers[1] < t.MAX_DIGITS:
+    if c.held.name == "decimal" and c.held.numbers[0] == c.held.numbers[1]:
         # DuckDB writes .05 where no digit stands before the point.
-        wide = t.decimal(c.held.numbers[0] + 1, c.held.numbers[1])
-        return _with_length(f"CAST(CAST({c.sql} AS {t.duckdb_type(wide)}) AS VARCHAR)", c)
+        text = f"regexp_replace(CAST({c.sql} AS VARCHAR), '^(-?)[.]', '\\1' || '0.')"
+        return _with_length(text, c)
     return _with_length(f"CAST({c.sql} AS VARCHAR)", c)
 
 

@@ -14,6 +14,7 @@ from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.casts import cast, coerce
 from phlo_iceberg.read.dialect.parser import MARK, as_written
 from phlo_iceberg.read.dialect.values import (
+    PREFIX,
     Node,
     Value,
     Words,
@@ -221,9 +222,36 @@ def _not(e: Expressions, node: exp.Not) -> Value:
 def _connector(word: str) -> Callable[[Expressions, Node], Value]:
     def translate(e: Expressions, node: Node) -> Value:
         parts = [e.condition(part) for part in node.flatten(unnest=False)]
-        return Value("(" + f" {word} ".join(parts) + ")", t.BOOLEAN)
+        return Value(connect(word, parts), t.BOOLEAN)
 
     return translate
+
+
+_MAY_RAISE = re.compile(rf"\b{PREFIX}|\bgreatest\(|\bCAST\((?!['$\d-])|::DECIMAL")
+"""What may raise for a row: macros, whole-number arithmetic, and casts of what is no literal."""
+
+
+def connect(word: str, parts: Sequence[str]) -> str:
+    """Connect conditions with AND or OR, which Trino evaluates from left to right.
+
+    ``x <> 0 AND 10 / x > 1`` raises nothing where x is 0. DuckDB evaluates both sides for all
+    rows, so a condition that may raise is asked only where those before it leave it open.
+    """
+    risky = [n for n, part in enumerate(parts) if n and _MAY_RAISE.search(part)]
+    guards = [part for part in parts if "(SELECT " not in part]
+    if not risky or len(guards) < len(parts):
+        return "(" + f" {word} ".join(parts) + ")"
+    guarded = parts[risky[-1]]
+    for part in reversed(parts[: risky[-1]]):
+        decided = _DECIDED[word]
+        rest = f"CASE WHEN {part} IS {decided} THEN {decided} ELSE {guarded} END"
+        guarded = f"({part} {word} {rest})"
+    plain = [part for part in parts if not _MAY_RAISE.search(part)]
+    return "(" + f" {word} ".join([*plain, guarded]) + ")"
+
+
+_DECIDED = {"AND": "FALSE", "OR": "TRUE"}
+"""The operand that decides, whatever the others are."""
 
 
 def _comparison(op: str) -> Callable[[Expressions, exp.Binary], Value]:
@@ -307,7 +335,7 @@ def _between(e: Expressions, node: exp.Between) -> Value:
     what = as_written(node)
     value, low, high = e(node.this), e(node.args["low"]), e(node.args["high"])
     pair = compare(e, value, ">=", low, what), compare(e, value, "<=", high, what)
-    return Value(f"({pair[0].sql} AND {pair[1].sql})", t.BOOLEAN)
+    return Value(connect("AND", [part.sql for part in pair]), t.BOOLEAN)
 
 
 def _in(e: Expressions, node: exp.In) -> Value:
