@@ -135,12 +135,14 @@ def shown(value):
     """A value of a sample, the same for both engines."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, float):
+        return f"{value:.7g}"  # a client shows a 32-bit float by its shortest digits
     return bytes(value) if isinstance(value, bytearray) else value
 
 
 def sample_of(result):
     """The rows of a sample that holds all failing rows; of others, their number."""
-    if result.failed_count > len(result.sample):
+    if (result.failed_count or 0) > len(result.sample):
         return len(result.sample)
     return sorted(repr([(k, shown(v)) for k, v in row.items()]) for row in result.sample)
 
