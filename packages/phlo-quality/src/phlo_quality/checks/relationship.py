@@ -8,9 +8,9 @@ from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
 
 from phlo_quality.arguments import column_name
+from phlo_quality.canonical import key_value
 from phlo_quality.checks.base import CheckOptions, RowCheck
 from phlo_quality.families import Family
-from phlo_quality.reconciliation.canonical import key_value
 
 if TYPE_CHECKING:
     from phlo_quality.rows import JudgedRows

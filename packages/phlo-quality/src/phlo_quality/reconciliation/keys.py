@@ -129,7 +129,7 @@ class ChecksumReconciliationCheck(KeyParityCheck):
         self.hash_algorithm = hash_algorithm
 
     def _differences(self, source: Side, target: Side, reader: Reader) -> tuple[Sql, Sql]:
-        from phlo_quality.reconciliation.canonical import row_hash
+        from phlo_quality.canonical import row_hash
         from phlo_quality.reconciliation.queries import paired_by_hash
 
         columns = self._columns(source, target)

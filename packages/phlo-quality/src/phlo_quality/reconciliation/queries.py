@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import Identifier, Sql, all_of, quote_identifier, quote_table, sql
 
-from phlo_quality.reconciliation.canonical import key_value
+from phlo_quality.canonical import key_value
 from phlo_quality.rows import JudgedRows
 from phlo_quality.windows import within
 
