@@ -15,7 +15,7 @@ from phlo.contract import Contract
 from phlo.errors import BrokenSourceError, ConfigurationError, InvalidArgumentError
 from phlo_dlt import read_files
 from phlo_dlt.rows.batches import batches_of
-from phlo_dlt.rows.conformer import PROBLEMS, Conformer
+from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer
 from phlo_dlt.rows.layout import Layout
 
 
@@ -225,3 +225,42 @@ def test_times_of_old_parquet_writers_are_read_in_microseconds(tmp_path):
     (batch,) = batches_of(item, Conformer(Contract.of(Times)))
 
     assert batch["c0"].cast(pa.int64()).to_pylist() == years
+
+
+class _Nested(pandera.DataFrameModel):
+    at: list = pandera.Field(nullable=True)
+
+
+class _Moments(pandera.DataFrameModel):
+    at: pandas_engine.DateTime = pandera.Field(nullable=True)
+
+
+def read_int96(tmp_path, model, values, kind):
+    table = pa.table({"at": pa.array(values, kind)})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    (item,) = filesystem(tmp_path.as_uri(), file_glob="*")
+    (batch,) = batches_of(item, Conformer(Contract.of(model)))
+    return batch
+
+
+def test_times_of_old_parquet_writers_finer_than_a_microsecond_are_refused(tmp_path):
+    values = [1704067200000000001, 1704067200000001000, None, -1]
+    batch = read_int96(tmp_path, _Moments, values, pa.timestamp("ns"))
+    assert batch["c0"].cast(pa.int64()).to_pylist() == [None, 1704067200000001, None, None]
+    assert [p and "finer than a microsecond" in p for p in batch[PROBLEMS].to_pylist()] == [
+        True,
+        None,
+        None,
+        True,
+    ]
+    assert batch[ORIGINAL].to_pylist()[0] == '{"at":"2024-01-01T00:00:00.000000001"}'
+
+
+def test_times_of_old_parquet_writers_keep_every_digit_inside_lists(tmp_path):
+    values = [[1704067200000000001, None], None, [5000]]
+    batch = read_int96(tmp_path, _Nested, values, pa.list_(pa.timestamp("ns")))
+    assert batch["c0"].to_pylist() == [
+        '["2024-01-01T00:00:00.000000001",null]',
+        None,
+        '["1970-01-01T00:00:00.000005"]',
+    ]

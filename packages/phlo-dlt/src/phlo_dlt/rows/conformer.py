@@ -24,7 +24,7 @@ from phlo_dlt.rows.plain import WrittenFloat, is_finite, to_plain
 from phlo_dlt.rows.whole import convert_array, convert_cells, convert_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from phlo.contract import Contract, ContractColumn
 
@@ -100,9 +100,15 @@ class Conformer:
                 source.update(self._split_by_row(column, same, batch))
         return self._conform(source, {c: same[0] for c, same in matched.items()}, len(batch))
 
-    def table(self, batch: pa.Table) -> pa.Table:
-        """Conform an Arrow table."""
-        return self._conform_columns(self._columns_of(batch), batch.num_rows)
+    def table(self, batch: pa.Table, values: Mapping[str, Any] | None = None) -> pa.Table:
+        """Conform an Arrow table.
+
+        Args:
+            batch: The table.
+            values: Values to read instead of its own, by column: arrays or lists.
+        """
+        columns = {**self._columns_of(batch), **(values or {})}
+        return self._conform_columns(columns, batch.num_rows)
 
     def text(self, batch: pa.Table, null_values: Sequence[str] | None = None) -> pa.Table:
         """Conform a table of text alone, as CSV files hold it: values are cast in any case.

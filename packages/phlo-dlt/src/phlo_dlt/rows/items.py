@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from phlo.errors import ConfigurationError
 
 from phlo_dlt.rows.csv_files import guess_delimiter, read_csv
+from phlo_dlt.rows.int96 import int96_columns, restore_nanoseconds
 from phlo_dlt.rows.layout import FileOptions, Layout, Origin, cannot_read
 from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.rows.plain import read_float
@@ -134,20 +136,28 @@ def _no_object(line: bytes, name: str, number: int, what: str) -> Exception:
 
 
 def _parquet(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
-    with file.open() as opened:
+    with ExitStack() as stack:
         row = 0
-        # INT96, the time of old writers, is in nanoseconds unless one asks for less, and those
-        # end in the year 2262.
-        try:
-            parquet = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
-        except pa.ArrowInvalid as exc:
-            raise cannot_read(
-                file.name, None, str(exc).partition("\n")[0], "Load the whole file anew."
-            ) from exc
+        parquet = _open_parquet(file, stack, "us")
+        columns = int96_columns(parquet)
+        again = _open_parquet(file, stack, "ns") if columns else parquet
+        exact = again.iter_batches(BATCH_ROWS, columns=columns)
         for batch in parquet.iter_batches(BATCH_ROWS):
             conformer.origin = Origin(file.name, row, None)
             row += batch.num_rows
-            yield conformer.table(pa.Table.from_batches([batch]))
+            table = pa.Table.from_batches([batch])
+            times = restore_nanoseconds(table, next(exact), file.name) if columns else {}
+            yield conformer.table(table, times)
+
+
+def _open_parquet(file: ListedFile, stack: ExitStack, int96_unit: str) -> pq.ParquetFile:
+    opened = stack.enter_context(file.open())
+    try:
+        return pq.ParquetFile(opened, coerce_int96_timestamp_unit=int96_unit)
+    except pa.ArrowInvalid as exc:
+        raise cannot_read(
+            file.name, None, str(exc).partition("\n")[0], "Load the whole file anew."
+        ) from exc
 
 
 _READERS: dict[str, Callable[[ListedFile, Conformer], Iterator[pa.Table]]] = {
