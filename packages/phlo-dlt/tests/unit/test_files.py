@@ -10,13 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 from dlt.sources.filesystem import filesystem
+from hypothesis import given
+from hypothesis import strategies as st
 from pandera.engines import pandas_engine
 from phlo.contract import Contract
 from phlo.errors import BrokenSourceError, ConfigurationError, InvalidArgumentError
 from phlo_dlt import read_files
+from phlo_dlt.rows import items
 from phlo_dlt.rows.batches import batches_of
 from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer
 from phlo_dlt.rows.layout import Layout
+from phlo_dlt.rows.plain import read_float
 
 
 class Lines(pandera.DataFrameModel):
@@ -264,3 +268,34 @@ def test_times_of_old_parquet_writers_keep_every_digit_inside_lists(tmp_path):
         None,
         '["1970-01-01T00:00:00.000005"]',
     ]
+
+
+SPELLINGS = st.sampled_from(
+    [
+        *("1", "-0", "1.0", "1.10", "-0.0", "1e5", "1E-7", "1e16", "1e22", "0.1", "1.5e300"),
+        *("12345678901234567.89", "18446744073709551617", "9223372036854775808", "1e400", "0.30"),
+        *("NaN", "-Infinity", "null", "true", '"1e5"', '"\\ud800"', '"\\u00e9"', '"é a: b"'),
+        *("0.1234567890123456789", "5e-324", "100000000000000000000.0", "[1.10, {}]", '"\\/"'),
+    ]
+)
+
+
+@given(st.lists(SPELLINGS, max_size=4), st.sampled_from([", ", ",", " , "]))
+def test_a_line_of_json_is_read_as_python_reads_it_with_all_digits(spellings, comma):
+    members = comma.join(f'"k{n}": {text}' for n, text in enumerate(spellings))
+    line = f"{{{members}}}\n".encode()
+    expected = json.loads(line, parse_float=read_float)
+    assert spelled(items._read_json(line)) == spelled(expected)
+
+
+def spelled(value):
+    """A value with the class and digits of its numbers."""
+    if isinstance(value, dict):
+        return {k: spelled(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [spelled(v) for v in value]
+    return type(value), getattr(value, "digits", None), repr(value)
+
+
+def test_of_a_repeated_key_of_json_the_last_one_counts():
+    assert items._read_json(b'{"a": 1, "a": 2.50}') == {"a": 2.5}

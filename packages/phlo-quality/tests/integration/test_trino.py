@@ -2,6 +2,7 @@
 
 import math
 import re
+import struct
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -132,11 +133,11 @@ def verdicts(trino_lake, store):
 
 
 def shown(value):
-    """A value of a sample, the same for both engines."""
+    """A value of a sample, the same for both engines: one shows a 32-bit float shortened."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, float):
-        return f"{value:.7g}"  # a client shows a 32-bit float by its shortest digits
+        return struct.pack("d", value) if abs(value) > 3e38 else struct.pack("f", value)
     return bytes(value) if isinstance(value, bytearray) else value
 
 

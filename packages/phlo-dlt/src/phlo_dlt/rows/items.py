@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from phlo.errors import ConfigurationError
@@ -122,12 +124,33 @@ def _json_rows(lines: IO[bytes], name: str, layout: Layout) -> Iterator[dict[str
 
 def _json_row(line: bytes, name: str, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line, parse_float=read_float)
+        row = _read_json(line)
     except (ValueError, RecursionError) as exc:
         raise _no_object(line, name, number, f"it is no JSON ({exc})") from exc
     if not isinstance(row, dict):
         raise _no_object(line, name, number, "it holds no object")
     return row
+
+
+def _read_json(line: bytes) -> Any:
+    """Read a line of JSON with all digits of its numbers.
+
+    orjson is three times as quick as Python's reader, but reads numbers as doubles. Where it
+    writes back what it read, none of them lost a digit.
+    """
+    try:
+        value = orjson.loads(line)
+    except ValueError:  # NaN, or halves of surrogate pairs: Python's reader knows them
+        return json.loads(line, parse_float=read_float)
+    written = orjson.dumps(value)
+    is_same = written.replace(b" ", b"") == line.strip().replace(b" ", b"")
+    if is_same and _EXPONENT.search(written) is None:
+        return value
+    return json.loads(line, parse_float=read_float)
+
+
+_EXPONENT = re.compile(rb"[0-9]e[0-9-]")
+"""A number that Python spells in another way."""
 
 
 def _no_object(line: bytes, name: str, number: int, what: str) -> Exception:
