@@ -8,15 +8,10 @@ from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
 
 from phlo_quality.arguments import column_name
-from phlo_quality.canonical import key_value
 from phlo_quality.checks.base import CheckOptions, RowCheck
-from phlo_quality.families import Family
 
 if TYPE_CHECKING:
     from phlo_quality.rows import JudgedRows
-
-
-_COMPARED = [family for family in Family if family is not Family.NESTED]
 
 
 class RelationshipCheck(RowCheck):
@@ -56,9 +51,12 @@ class RelationshipCheck(RowCheck):
             ColumnNotFoundError: The other table has no such column.
             UnsupportedTypeError: The columns hold values of different families, or nested ones.
         """
+        from phlo_quality.canonical import key_value  # loads pyarrow
+        from phlo_quality.families import Family
+
         others = rows.of_other(self.to_table)
         others.require([self.to_column])
-        rows.family(self.column, *_COMPARED, by=self)
+        rows.family(self.column, *(f for f in Family if f is not Family.NESTED), by=self)
         return sql(
             "{has_value} AND {c} NOT IN"
             " (SELECT {to_value} FROM {to_table} WHERE {to_column} IS NOT NULL)",
