@@ -34,7 +34,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         f"{UNIT['core']}/test_audit.py",
         f"{UNIT['dlt']}/test_asset.py",
     ),
-    "packages/phlo-iceberg/src/phlo_iceberg/write/planner.py": STORE,
+    "packages/phlo-iceberg/src/phlo_iceberg/write/planner.py": (
+        f"{UNIT['iceberg']}/test_planner.py",
+        *STORE,
+    ),
     "packages/phlo-iceberg/src/phlo_iceberg/write/matching.py": STORE,
     "packages/phlo-iceberg/src/phlo_iceberg/commit/rebase.py": STORE,
     "packages/phlo-iceberg/src/phlo_iceberg/commit/__init__.py": STORE,
