@@ -7,13 +7,14 @@ import pytest
 from phlo.config import Settings
 from phlo.errors import MovedHeadError
 from phlo.names import Partition
-from phlo.values import Append
+from phlo.values import Append, Merge
 from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.write import stage
 from phlo_testing.processes import in_processes
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, events, merge, publish_rows, stage_rows
+from pyiceberg.expressions import EqualTo
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 WRITERS, LOADS = 8, 3
@@ -151,6 +152,16 @@ class TestRebase:
         with pytest.raises(MovedHeadError):
             store.publish([staged], rebase=True)
         assert read(store) == [("a", 1), ("b", 8)]
+
+    @pytest.mark.parametrize("value", [1, 9], ids=["equal", "stands"])
+    def test_a_row_that_was_met_and_is_gone_means_planning_anew(self, store, value):
+        how = Merge(("id",), DAY_2, method="first")
+        staged = stage_rows(store, events([("a", value), ("c", 3)]), how)
+        store.catalog.load_table("bronze.events").delete(EqualTo("id", "a"))
+        with pytest.raises(MovedHeadError):
+            store.publish([staged], rebase=True)
+        store.publish([stage_rows(store, events([("a", value), ("c", 3)]), how)], rebase=True)
+        assert read(store) == [("a", value), ("b", 2), ("c", 3)]
 
     def test_a_replaced_partition_must_not_have_got_rows(self, store):
         staged = stage_rows(store, events([("z", 9)]), Append(DAY_2))

@@ -55,7 +55,7 @@ class Plan:
         new_rows: A SELECT of the rows to write, in the order of the table's columns.
         new_row_count: How many these are.
         removed: Positions of the stored rows that go, by file, each list sorted.
-        tasks: The files that hold them.
+        tasks: The files that hold them; for a merge all that hold a key of the load.
         account: Where the load's rows go.
         passed_over: A SELECT of the keys of rows that lost against the stored row, and of
             deletes; ``None`` where every row stands in the table.

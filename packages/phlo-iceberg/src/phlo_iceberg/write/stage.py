@@ -73,7 +73,8 @@ class StagedLoad:
         deleted: The rows that delete their key and were not passed over.
         source: The load as handed over.
         how: How it is written.
-        touched: Paths of the data files that lose rows.
+        touched: Paths of the data files whose rows decided what the load does: those that lose
+            rows, and for a merge those that hold a row that stands or equals the load's.
         row_delta: Rows by which the table grows.
     """
 
@@ -210,11 +211,21 @@ def stage_load(
         deleted=deleted,
         source=rows,
         how=how,
-        touched=frozenset(
-            t.file.file_path for t in plan.tasks if duckdb_path(t.file.file_path) in plan.removed
-        ),
+        touched=_touched(plan, how),
         row_delta=_row_delta(plan),
     )
+
+
+def _touched(plan: Plan, how: How) -> frozenset[str]:
+    """Collect the files that must be as they are for the plan to hold.
+
+    A merge depends on every stored row that it met: where one that stands or is equal goes, the
+    load's row has to come.
+    """
+    paths = {task.file.file_path for task in plan.tasks}
+    if isinstance(how, Merge):
+        return frozenset(paths)
+    return frozenset(path for path in paths if duckdb_path(path) in plan.removed)
 
 
 def _snapshot(
