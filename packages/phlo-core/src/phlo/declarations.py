@@ -52,9 +52,13 @@ class Project:
                     yield module_name, name, value
 
     def specs(self, spec_type: type[T]) -> list[T]:
-        """Return the specs of a type that decorators attached, by file and line."""
-        specs = (spec_of(value) for _, _, value in self.objects())
-        return [spec for spec in specs if isinstance(spec, spec_type)]
+        """Return the specs of a type that decorators attached, by file and line.
+
+        What stands in a list or a dict counts too, each once.
+        """
+        values = [one for _, _, value in self.objects() for one in (value, *members(value))]
+        specs = {id(spec): spec for spec in map(spec_of, values)}
+        return [spec for spec in specs.values() if isinstance(spec, spec_type)]
 
     @cached_property
     def suites(self) -> tuple[CheckSuite, ...]:
@@ -111,3 +115,12 @@ def _refuse_second(first: TableAsset | None, second: TableAsset) -> None:
             hint="Give one of them another table_name or namespace.",
             table=second.table,
         )
+
+
+def members(value: Any) -> list[Any]:
+    """List what a list, tuple, set or dict of a module holds, nested ones too."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "_fields"):
+        return []
+    return [one for member in value for one in (members(member) or [member])]

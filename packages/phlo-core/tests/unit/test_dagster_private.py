@@ -17,11 +17,15 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    DailyPartitionsDefinition,
     Definitions,
     Failure,
     MaterializeResult,
+    MonthlyPartitionsDefinition,
     RetryPolicy,
+    WeeklyPartitionsDefinition,
     asset,
+    build_schedule_context,
     build_schedule_from_partitioned_job,
     define_asset_job,
     in_process_executor,
@@ -196,3 +200,29 @@ def test_previous_tick_counts_an_hour_that_comes_twice_once(zone, cron, tick, be
 
 def test_switched_on_is_none_for_a_schedule_that_no_daemon_saw(instance):
     assert dagster_private.switched_on(instance, "nightly") is None
+
+
+@pytest.mark.parametrize(
+    ("partitions", "at", "key"),
+    [
+        (DailyPartitionsDefinition("2025-01-01", end_offset=1), "2025-01-03 03:00", "2025-01-02"),
+        (DailyPartitionsDefinition("2025-01-01", end_offset=1), "2025-01-03 00:00", "2025-01-02"),
+        (DailyPartitionsDefinition("2025-01-01"), "2025-01-03 03:00", "2025-01-02"),
+        (WeeklyPartitionsDefinition("2025-01-05", end_offset=1), "2025-01-20", "2025-01-12"),
+        (MonthlyPartitionsDefinition("2025-01-01", end_offset=1), "2025-03-15", "2025-02-01"),
+        (DailyPartitionsDefinition("2025-01-01", end_offset=1), "2025-01-01 03:00", None),
+    ],
+)
+def test_ended_partitions_schedule_asks_for_the_newest_that_ended(instance, partitions, at, key):
+    @asset(partitions_def=partitions)
+    def made(): ...
+
+    job = define_asset_job("job", [made])
+    schedule = dagster_private.EndedPartitionsSchedule.of(build_schedule_from_partitioned_job(job))
+    repository = Definitions([made], schedules=[schedule]).get_repository_def()
+    moment = datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("UTC"))
+    context = build_schedule_context(
+        instance, repository_def=repository, scheduled_execution_time=moment
+    )
+    tick = repository.get_schedule_def("job_schedule").evaluate_tick(context)
+    assert [request.partition_key for request in tick.run_requests or []] == [key] * bool(key)

@@ -28,10 +28,12 @@ from dagster import (
     SensorDefinition,
     SourceAsset,
 )
+from phlo.declarations import members
 from phlo.errors import DuplicateAssetError, InvalidArgumentError, InvalidNameError
 from phlo.names import TableName
 from phlo.orchestration.dagster_private import (
     AssetJob,
+    EndedPartitionsSchedule,
     PartitionedSchedule,
     cancellable_executor,
     redact_recorded_errors,
@@ -149,7 +151,7 @@ def _log_ignored(project: Project) -> None:
             what = "a resource; move it to a file under workflows/resources/"
         elif isinstance(value, (ExecutorDefinition, LoggerDefinition)):
             what = "taken only from a Definitions object"
-        elif any(isinstance(one, Definitions) for one in _members(value)):
+        elif any(isinstance(one, Definitions) for one in members(value)):
             what = "a collection of Definitions; give each a name of its own"
         if what is not None:
             place = _place(project.modules[module], name)
@@ -164,15 +166,6 @@ def _place(module: ModuleType, name: str) -> str:
     return f"{relative_path(str(file))}:{next(numbers, 1)}"
 
 
-def _members(value: Any) -> list[Any]:
-    """List what a list, tuple, set or dict of a module holds, nested ones too."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "_fields"):
-        return []
-    return [one for member in value for one in (_members(member) or [member])]
-
-
 def _own_definitions(project: Project, resources: Mapping[str, Any]) -> list[Definitions]:
     """The Dagster objects that stand in the project's modules, whole ``Definitions`` too."""
     _log_ignored(project)
@@ -183,7 +176,7 @@ def _own_definitions(project: Project, resources: Mapping[str, Any]) -> list[Def
     objects = Definitions(
         assets=_with_table_dependencies(assets, project, resources),
         asset_checks=checks,
-        schedules=_of(values, (ScheduleDefinition, PartitionedSchedule)),
+        schedules=[*_of(values, ScheduleDefinition), *_partitioned_schedules(values)],
         sensors=_of(values, SensorDefinition),
         jobs=_of(values, jobs),
     )
@@ -194,9 +187,13 @@ def _own_values(project: Project) -> list[Any]:
     """List the objects of the modules, with the members of their collections, each once."""
     found = [value for _, _, value in project.objects()]
     alone = [value for value in found if isinstance(value, Definitions)]
-    nested = [one for value in found for one in _members(value)]
+    nested = [one for value in found for one in members(value)]
     kept = [one for one in nested if not isinstance(one, Definitions)]
     return list({id(one): one for one in [*found, *alone, *kept]}.values())
+
+
+def _partitioned_schedules(values: list[Any]) -> list[PartitionedSchedule]:
+    return [EndedPartitionsSchedule.of(one) for one in _of(values, PartitionedSchedule)]
 
 
 def _of(values: list[Any], kinds: type | tuple[type, ...]) -> list[Any]:

@@ -11,7 +11,16 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dagster import DagsterEventType, ExecutorDefinition, executor, in_process_executor
+from dagster import (
+    DagsterEventType,
+    ExecutorDefinition,
+    RunRequest,
+    ScheduleDefinition,
+    SkipReason,
+    TimeWindowPartitionsDefinition,
+    executor,
+    in_process_executor,
+)
 from dagster._core.definitions.partitions.partitioned_schedule import (
     UnresolvedPartitionedAssetScheduleDefinition,
 )
@@ -41,7 +50,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from traceback import TracebackException
 
-    from dagster import DagsterEvent, DagsterInstance, InitExecutorContext
+    from dagster import (
+        DagsterEvent,
+        DagsterInstance,
+        InitExecutorContext,
+        JobDefinition,
+        ScheduleEvaluationContext,
+    )
 
 # Dagster's tags of runs have no public names. Since 1.0.
 PARTITION_TAG = PARTITION_NAME_TAG
@@ -58,6 +73,49 @@ PartitionedSchedule = UnresolvedPartitionedAssetScheduleDefinition
 
 PARTIAL_FAILURE = "phlo/partial_failure"
 """Metadata of a ``Failure`` whose step has made the other outputs; see below."""
+
+
+class EndedPartitionsSchedule(UnresolvedPartitionedAssetScheduleDefinition):
+    """A schedule of a partitioned job whose ticks ask for the newest partition that has ended.
+
+    The partitions of loads include the running day. Dagster's own tick asks for the last partition,
+    so it would load the running day once, in the middle of it, and never the whole of it. Nothing
+    public makes a schedule of a job whose partitions are not known yet. Since 1.5.
+    """
+
+    @classmethod
+    def of(cls, schedule: PartitionedSchedule) -> EndedPartitionsSchedule:
+        """Take what ``build_schedule_from_partitioned_job`` returned."""
+        return cls(
+            **{name: getattr(schedule, name) for name in PartitionedSchedule.__annotations__}
+        )
+
+    def resolve(self, resolved_job: JobDefinition) -> ScheduleDefinition:
+        """Make the schedule of a job whose assets are known."""
+        schedule = super().resolve(resolved_job)
+        partitions = resolved_job.partitions_def
+        if not isinstance(partitions, TimeWindowPartitionsDefinition):
+            return schedule
+
+        def ask_for_ended(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+            window = partitions.get_prev_partition_window(context.scheduled_execution_time)
+            if window is None:
+                return SkipReason("No partition has ended yet.")
+            key = partitions.get_partition_key_for_timestamp(window.start.timestamp())
+            return RunRequest(run_key=key, partition_key=key, tags=dict(self.tags or {}))
+
+        return ScheduleDefinition(
+            name=self.name,
+            cron_schedule=schedule.cron_schedule,
+            execution_timezone=schedule.execution_timezone,
+            job=resolved_job,
+            execution_fn=ask_for_ended,
+            default_status=self.default_status,
+            description=self.description,
+            metadata=self.metadata,
+            owners=self.owners,
+        )
+
 
 _INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
