@@ -24,8 +24,8 @@ from phlo_cli.signals import watch_signals
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-DONE, FAILED, USAGE = 0, 1, 2
-"""Exit codes: all went well, a run or check failed, the command was used wrongly."""
+DONE, FAILED, USAGE, NOTHING_TO_DO = 0, 1, 2, 3
+"""Exit codes: all went well, a run or check failed, wrong use, a plan that changes nothing."""
 
 OBJECTS_PER_COLLECTION = 50_000
 """Objects made until Python looks for garbage among the young ones (its own: 700 or 2,000)."""
@@ -229,6 +229,7 @@ def exit_code(error: PhloError) -> int:
         AssetNotFoundError,
         BranchNotFoundError,
         InvalidPartitionError,
+        PlanNotFoundError,
         QueryError,
         RunNotFoundError,
         TableNotFoundError,
@@ -238,6 +239,7 @@ def exit_code(error: PhloError) -> int:
         AssetNotFoundError,
         BranchNotFoundError,
         InvalidPartitionError,
+        PlanNotFoundError,
         QueryError,
         RunNotFoundError,
         TableNotFoundError,

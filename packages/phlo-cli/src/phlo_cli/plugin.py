@@ -32,6 +32,7 @@ def phlo_register_templates() -> Sequence[ProjectTemplate]:
 
 
 _COMMANDS = {
+    "apply": "Publish exactly what a plan made.",
     "backfill": "Make many partitions, one run each; can be resumed.",
     "branch": "Try changes on a branch of the whole lake, and publish them together.",
     "catalog": "See the project's tables.",
@@ -42,6 +43,7 @@ _COMMANDS = {
     "logs": "Show what runs logged.",
     "maintain": "Join small files, drop old states, remove orphans.",
     "materialize": "Make assets: load, check, model, publish.",
+    "plan": "Run a selection on a branch, and say what it would change.",
     "plugin": "See what plugins are installed.",
     "quarantine": "See the rows that were not loaded, and why.",
     "query": "Ask the project's tables in SQL.",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from phlo.errors import InvalidNameError
 from phlo.names import MAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from phlo.names import TableName
@@ -87,6 +87,56 @@ class TableChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnChange:
+    """A column by which two states of a table differ.
+
+    Attributes:
+        name: Its name in the later state, or in the earlier one where it is gone.
+        before: Its type in the earlier state; ``None`` for a new column.
+        after: Its type in the later state; ``None`` for a column that is gone.
+        old_name: Its name in the earlier state, where both have it.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    old_name: str | None = None
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether both states have it, under different names."""
+        return self.old_name is not None and self.old_name != self.name
+
+
+@dataclass(frozen=True, slots=True)
+class TableDifference:
+    """The columns and rows by which two states of a table differ.
+
+    Columns that describe a load (``_phlo_*``, ``_dlt_*``) are no content: rows that differ in
+    them alone are equal.
+
+    Attributes:
+        table: The table.
+        columns: The columns that came, went, or have another name or type.
+        key: The columns by which rows were matched; empty where they were compared as multisets.
+        added: Number of rows that only the later state has.
+        removed: Number of rows that only the earlier state has.
+        changed: Number of rows whose key both have, with other content.
+        changed_columns: Number of changed rows by the columns that differ in them, most first.
+        samples: Examples of rows by ``added``, ``removed`` and ``changed``.
+    """
+
+    table: TableName
+    columns: tuple[ColumnChange, ...] = ()
+    key: tuple[str, ...] = ()
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    changed_columns: Mapping[str, int] = field(default_factory=dict, hash=False)
+    samples: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class BranchUpdate:
     """What an update of a branch took from its source.
 
@@ -132,6 +182,21 @@ class KeepsBranches(Protocol):
 
     def diff(self, branch: str) -> list[TableChange]:
         """List the tables that a branch changed, sorted by name."""
+        ...
+
+    def compare(
+        self, branch: str, change: TableChange, *, key: Sequence[str] = (), samples: int = 0
+    ) -> TableDifference:
+        """Compare a table that a branch changed with its source's.
+
+        Where both changed it, with what the branch began from. Only files that differ are read.
+
+        Args:
+            branch: The branch.
+            change: What :meth:`diff` said of the table.
+            key: Columns that are unique; without them rows are compared as multisets.
+            samples: Number of example rows of each kind.
+        """
         ...
 
     def publish_branch(self, name: str, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:

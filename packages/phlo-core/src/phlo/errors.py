@@ -147,6 +147,12 @@ class BranchInUseError(ConfigurationError):
     """Other branches were made from this one, so it cannot be deleted."""
 
 
+class PlanNotFoundError(ConfigurationError, KeyError):
+    """A plan is named that is not there: it was applied, discarded, or never made."""
+
+    __str__ = PhloError.__str__
+
+
 class RunNotFoundError(ConfigurationError, KeyError):
     """A run is named that published nothing which the tables still hold."""
 
@@ -221,6 +227,10 @@ class BranchConflictError(FatalRunError):
 
     ``error.conflicts`` has one :class:`phlo.branches.TableChange` per table.
     """
+
+
+class PlanError(FatalRunError):
+    """A plan cannot be applied."""
 
 
 class UndoError(FatalRunError):

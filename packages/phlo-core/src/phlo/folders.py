@@ -46,6 +46,7 @@ DBT = StateFolder("dbt", "the parsed dbt project and the scratch databases of it
 SPILL = StateFolder("spill", "what running queries spilled to disk, by process id")
 PROJECT_INDEX = StateFolder("project.json", "what the project declares, for `phlo status`")
 POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be published anew")
+PLANS = StateFolder("plans", "what `phlo plan` found, until it is applied")
 BRANCHES = StateFolder("branches", "run history and staging of each branch, by its name")
 
 STATE_FOLDERS = (
@@ -61,6 +62,7 @@ STATE_FOLDERS = (
     SPILL,
     PROJECT_INDEX,
     POSTGRES,
+    PLANS,
     BRANCHES,
 )
 """Everything that phlo keeps in ``.phlo``."""

@@ -41,6 +41,7 @@ from phlo_iceberg.commit.rebase import rebase as rebase_stage
 from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates, table_of
 from phlo_iceberg.read.changes import SnapshotChanges
 from phlo_iceberg.read.counts import count_rows
+from phlo_iceberg.read.differences import compare_states
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.dataset as ds
-    from phlo.branches import Branch, BranchUpdate, TableChange
+    from phlo.branches import Branch, BranchUpdate, TableChange, TableDifference
     from phlo.protocols import Staged
     from phlo.undo import Undo
     from phlo.values import How, MaintenanceReport, Repair, TableStatistics
@@ -149,6 +150,20 @@ class IcebergStore:
     def diff(self, branch: str) -> list[TableChange]:
         """List the tables that a branch changed."""
         return branches.find_changes(require_sql(self.catalog), branch)
+
+    def compare(
+        self, branch: str, change: TableChange, *, key: Sequence[str] = (), samples: int = 0
+    ) -> TableDifference:
+        """Compare a table that a branch changed with its source's."""
+        source = require_branch(require_sql(self.catalog), branch).source or MAIN
+        on_branch, on_source = self.on_branch(branch), self.on_branch(source)
+        new = None if change.change == "dropped" else on_branch.state(change.table)
+        old = None
+        if change.is_conflict and new is not None and change.base_snapshot_id is not None:
+            old = on_branch.state(change.table, str(change.base_snapshot_id))
+        elif not change.is_conflict and on_source.exists(change.table):
+            old = on_source.state(change.table)
+        return compare_states(change.table, old, new, key=key, samples=samples)
 
     def publish_branch(self, name: str, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
         """Let the source have every table as the branch has it: all or none."""

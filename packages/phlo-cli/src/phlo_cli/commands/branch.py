@@ -53,11 +53,28 @@ def list_(output: Output) -> None:
 
 @branch.command()
 @click.argument("name")
+@click.option("--samples", default=5, show_default=True, help="Example rows of each kind.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a pull request's comment.")
 @output_options()
-def diff(name: str, output: Output) -> None:
-    """Show which tables the branch NAME changed, and which of them cannot be published."""
-    changes = open_branches().diff(name)
-    show_changes(changes, output, empty=f"{name} changed nothing.")
+def diff(name: str, samples: int, markdown: bool, output: Output) -> None:
+    """Show which tables the branch NAME changed, and by which columns and rows they differ.
+
+    Rows are matched by the key of the table's asset, else compared as multisets. Columns that
+    describe a load are no content. A table that the source changed too is compared with what the
+    branch began from.
+    """
+    from phlo.project import load_project
+
+    from phlo_cli.differences import as_markdown, compare_branch, show_differences
+    from phlo_cli.project_settings import require_project
+
+    assets = load_project(require_project()).tables
+    changed = compare_branch(open_branches(), name, assets, samples=samples)
+    rows = [one.as_dict() for one in changed]
+    if markdown:
+        click.echo(as_markdown(rows, f"Branch {name}"))
+    else:
+        show_differences(rows, output, empty=f"{name} changed nothing.")
 
 
 @branch.command()

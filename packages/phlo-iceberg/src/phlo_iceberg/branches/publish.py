@@ -116,12 +116,14 @@ def _plan(catalog: SqlCatalog, name: str, reads: set[TableName]) -> _Publication
     sides = read_sides(catalog, name)
     comparisons = sides.compare(sides.touched())
     changed = [(c.change, c) for c in comparisons if c.change is not None]
-    moves = [(change, one, _next(sides.source, one)) for change, one in changed]
+    if not changed:
+        return _Publication(sides, (), frozenset())
     others = frozenset(reads - {change.table for change, _ in changed})
     conflicts = [change for change, _ in changed if change.is_conflict]
     stale = [c.table for c in sides.compare(set(others & sides.moved())) if c.is_moved]
     if conflicts or stale:
         raise _conflict_error(name, branch_name(sides.source.name), conflicts, stale)
+    moves = [(change, one, _next(sides.source, one)) for change, one in changed]
     return _Publication(sides, moves, others)
 
 

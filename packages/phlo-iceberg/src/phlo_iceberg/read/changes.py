@@ -86,7 +86,7 @@ class SnapshotChanges:
         Args:
             key: As for :meth:`upserts`.
         """
-        removed = [self._rows(self.old, "removed", key), self._newly_deleted(key)]
+        removed = [self._rows(self.old, "removed", key), self.newly_deleted_rows(key)]
         return self._read(
             sql(
                 "SELECT {key} FROM ({removed}) AS o ANTI JOIN ({added}) AS n ON {same_key}",
@@ -97,20 +97,28 @@ class SnapshotChanges:
             )
         )
 
+    def added_rows(self, columns: Sequence[str]) -> Sql:
+        """Select the rows in files that only the later state holds as they are."""
+        return self._rows(self.new, "added", columns)
+
+    def removed_rows(self, columns: Sequence[str]) -> Sql:
+        """Select the rows in files that only the earlier state holds as they are."""
+        return self._rows(self.old, "removed", columns)
+
     def _rows(self, state: TableState, group: str, columns: Sequence[str] | None = None) -> Sql:
         return state.relation(getattr(self._files, group), columns=columns)
 
-    def _newly_deleted(self, key: Sequence[str]) -> Sql:
-        """Select the keys of rows that the later state's further delete files take away."""
+    def newly_deleted_rows(self, columns: Sequence[str]) -> Sql:
+        """Select the earlier state's rows that further delete files of the later one take away."""
         files = self._files
         if not files.new_deletes:
-            return self.old.relation([], columns=key)
+            return self.old.relation([], columns=columns)
         return sql(
-            "SELECT {key} FROM ({rows}) AS d SEMI JOIN (SELECT regexp_replace(file_path, "
+            "SELECT {columns} FROM ({rows}) AS d SEMI JOIN (SELECT regexp_replace(file_path, "
             "'^file://', '') AS f, pos FROM read_parquet([{paths}], hive_partitioning=false)) AS x "
             "ON x.f = d.{file} AND x.pos = d.{position}",
-            key=identifiers(key),
-            rows=self.old.relation(files.deleted_from_before, columns=key, with_position=True),
+            columns=identifiers(columns),
+            rows=self.old.relation(files.deleted_from_before, columns=columns, with_position=True),
             paths=[duckdb_pattern(path) for path in files.new_deletes],
             file=Identifier(FILE),
             position=Identifier(POSITION),

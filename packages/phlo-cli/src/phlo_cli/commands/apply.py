@@ -1,0 +1,42 @@
+"""`phlo apply`: publish what a plan made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from phlo_cli.commands.branch import open_branches
+from phlo_cli.commands.plan import forget
+from phlo_cli.output import counted, output_options
+
+if TYPE_CHECKING:
+    from phlo_cli.output import Output
+
+
+@click.command(short_help="Publish exactly what a plan made.")
+@click.argument("name", metavar="PLAN")
+@output_options()
+def apply(name: str, output: Output) -> None:
+    """Publish exactly what PLAN made, all of its tables in one transaction.
+
+    No source is asked again. Where a table that the plan read or wrote has moved since, nothing is
+    published, and the tables are named.
+    """
+    from phlo_cli.branch_plans import find_plan, require_applicable
+    from phlo_cli.differences import show_differences
+    from phlo_cli.project_settings import require_project
+
+    settings = require_project()
+    made = find_plan(settings, name)
+    require_applicable(made)
+    open_branches().publish_branch(made.branch, unmoved=made.read_tables)
+    forget(settings, made)
+    if output.as_json:
+        output.json(made.as_dict() | {"applied": True})
+        return
+    show_differences(made.tables, output, empty="Nothing changed.")
+    output.line(f"\nApplied the plan {made.plan_id}: {counted(len(made.tables), 'table')}.")
+    if made.marts:
+        names = " ".join(sorted(mart.split(".")[-1] for mart in made.marts))
+        output.line(f"phlo publish {names}", style="dim")
