@@ -55,7 +55,7 @@ from phlo_dlt.kept.replay import write_manifest
 from phlo_dlt.kept.tombstones import Tombstones, read_tombstones, stage_tombstones
 from phlo_dlt.notes import extraction_notes, extraction_warnings
 from phlo_dlt.rows.conformer import Conformer
-from phlo_dlt.rows.deduplicate import SURVIVORS, deduplicate
+from phlo_dlt.rows.deduplicate import deduplicate
 from phlo_dlt.rows.judge import exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.rows.samples import cures, describe_row
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
@@ -294,7 +294,7 @@ def _judge(attempt: Attempt, work: Workspace, extraction: Extraction, report: Lo
     judge(work, spec, extraction.delivered)
     exclude(work, spec)
     deduplicated = deduplicate(work, spec)
-    judge_key_uniqueness(work, spec, SURVIVORS)
+    judge_key_uniqueness(work, spec)
     if spec.invalid_rows != "keep":
         exclude(work, spec)
     report.verdict = verdict(work, spec, extraction.origins)
@@ -307,15 +307,15 @@ def _write(
     assert report.verdict is not None
     broken = None
     if report.verdict.row_count:
-        broken = _dataset(work, attempt, "quarantine", select_broken(attempt))
+        broken = _dataset(work, attempt, "quarantine", select_broken(attempt, work))
     keys = None
     has_cursor = extraction.state is not None
     if has_cursor or attempt.spec.on_rerun(has_cursor=False) == "append":
-        keys = _dataset(work, attempt, "keys", select_keys(attempt))
+        keys = _dataset(work, attempt, "keys", select_keys(attempt, work))
     quarantined = QuarantinedRows(broken, keys)
     if broken is not None and attempt.spec.invalid_rows == "fail":
         return Prepared(None, quarantined, None)
-    rows = _dataset(work, attempt, "load", _select_rows(attempt, extraction.load_id))
+    rows = _dataset(work, attempt, "load", _select_rows(attempt, work, extraction.load_id))
     return Prepared(rows, quarantined, extraction.state)
 
 
@@ -355,7 +355,7 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _select_rows(attempt: Attempt, load_id: str) -> str:
+def _select_rows(attempt: Attempt, work: Workspace, load_id: str) -> str:
     spec = attempt.spec
     metadata = [
         sql("{v} AS {n}", v=load_id, n=Identifier(LOAD_ID_COLUMN)),
@@ -377,7 +377,7 @@ def _select_rows(attempt: Attempt, load_id: str) -> str:
         "SELECT {columns}, {metadata} FROM {survivors}",
         columns=identifiers(spec.contract.column_names),
         metadata=metadata,
-        survivors=SURVIVORS,
+        survivors=work.survivors,
     )
 
 

@@ -15,8 +15,7 @@ from phlo.values import Replace
 from phlo_dlt.attempt import RemainingRows
 from phlo_dlt.kept.json_rows import json_object
 from phlo_dlt.rows.conformer import ORIGINAL
-from phlo_dlt.rows.judge import BROKEN, EXCLUDED
-from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
+from phlo_dlt.rows.workspace import ROW_NUMBER
 
 if TYPE_CHECKING:
     from phlo.lake import Lake
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from phlo.protocols import Staged
 
     from phlo_dlt.attempt import Attempt, QuarantinedRows
+    from phlo_dlt.rows.workspace import Workspace
     from phlo_dlt.spec import IngestionSpec
 
 SCHEMA = pa.schema(
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
 )
 
 
-def select_broken(attempt: Attempt) -> Sql:
+def select_broken(attempt: Attempt, work: Workspace) -> Sql:
     """Build the SELECT of the invalid rows, in the form of :data:`SCHEMA`.
 
     A value that could not be cast stands in ``row`` as the source delivered it.
@@ -61,7 +61,7 @@ def select_broken(attempt: Attempt) -> Sql:
         key=_key(spec),
         row=json_object(spec.contract.columns, "r", refused=qualified("r", ORIGINAL)),
         n=Identifier(ROW_NUMBER),
-        excluded=EXCLUDED,
+        excluded=work.excluded,
         is_kept=spec.invalid_rows == "keep",
         attempt=attempt.number,
         began=attempt.began_at,
@@ -69,8 +69,8 @@ def select_broken(attempt: Attempt) -> Sql:
         partition=attempt.partition.date if attempt.partition else None,
         partition_name=Identifier(PARTITION_DATE_COLUMN),
         run=attempt.run_id,
-        rows=ROWS,
-        broken=BROKEN,
+        rows=work.rows,
+        broken=work.broken,
     )
 
 
@@ -79,14 +79,14 @@ def _key(spec: IngestionSpec) -> Sql:
     return json_object(columns, "r")
 
 
-def select_keys(attempt: Attempt) -> Sql:
+def select_keys(attempt: Attempt, work: Workspace) -> Sql:
     """Build the SELECT of all keys without a null, in the form that quarantine keeps them."""
     keys = attempt.spec.unique_key
     present = [sql("r.{c} IS NOT NULL", c=name) for name in identifiers(keys)]
     return sql(
         "SELECT DISTINCT {key} AS key FROM {rows} r WHERE {p}",
         key=_key(attempt.spec),
-        rows=ROWS,
+        rows=work.rows,
         p=all_of(present),
     )
 

@@ -20,7 +20,7 @@ from phlo.locks import write_whole
 
 from phlo_dlt.attempt import KeptRows
 from phlo_dlt.kept.staging import held, remove
-from phlo_dlt.rows.casting import NoText
+from phlo_dlt.rows.casting import UncastableText
 from phlo_dlt.rows.conformer import BATCH_NUMBER, ORIGINAL, staged_name
 from phlo_dlt.rows.naming import resolve_name
 
@@ -276,4 +276,4 @@ def as_refused(value: Any, contract: Contract, name: str) -> Any:
     """
     column = contract.column(name)
     is_text = isinstance(value, str) and column is not None and pa.types.is_string(column.type)
-    return NoText(value) if is_text else value
+    return UncastableText(value) if is_text else value

@@ -82,8 +82,11 @@ NULL_VALUES = frozenset({"NA", "N/A", "NaN", "nan", "null", "NULL"})
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
-class NoText:
-    """What a refused value is remembered by, where it was of a kind that JSON does not have."""
+class UncastableText:
+    """Display text of a value that failed to cast and that JSON cannot hold.
+
+    It is never cast again, not even to a text column.
+    """
 
     __slots__ = ("_shown",)
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from phlo.sql import Identifier, Sql, identifiers, sql
 
-from phlo_dlt.rows.judge import EXCLUDED, is_delete, may_repeat
-from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
+from phlo_dlt.rows.judge import is_delete, may_repeat
+from phlo_dlt.rows.workspace import ROW_NUMBER
 
 if TYPE_CHECKING:
     from phlo_dlt.rows.workspace import Workspace
     from phlo_dlt.spec import IngestionSpec
 
-PASSED_OVER, SURVIVORS = Identifier("passed_over"), Identifier("survivors")
 _N, _RANK = Identifier(ROW_NUMBER), Identifier("_phlo_rank")
 
 
@@ -27,31 +26,31 @@ def deduplicate(work: Workspace, spec: IngestionSpec) -> int:
     Returns:
         How many rows were passed over for another row of the load.
     """
-    work.run("CREATE TABLE {p} ({n} BIGINT)", p=PASSED_OVER, n=_N)
+    work.run("CREATE TABLE {p} ({n} BIGINT)", p=work.passed_over, n=_N)
     if spec.merge_strategy == "merge":
-        work.run("INSERT INTO {p} {q}", p=PASSED_OVER, q=_passed_over(spec))
+        work.run("INSERT INTO {p} {q}", p=work.passed_over, q=_passed_over(work, spec))
     work.run(
         "CREATE VIEW {s} AS SELECT * FROM {rows} WHERE {n} NOT IN (SELECT {n} FROM {e}) "
         "AND {n} NOT IN (SELECT {n} FROM {p})",
-        s=SURVIVORS,
-        rows=ROWS,
+        s=work.survivors,
+        rows=work.rows,
         n=_N,
-        e=EXCLUDED,
-        p=PASSED_OVER,
+        e=work.excluded,
+        p=work.passed_over,
     )
-    return work.value("SELECT count(*) FROM {p}", p=PASSED_OVER)
+    return work.value("SELECT count(*) FROM {p}", p=work.passed_over)
 
 
-def _passed_over(spec: IngestionSpec) -> Sql:
+def _passed_over(work: Workspace, spec: IngestionSpec) -> Sql:
     """Select the rows that lose; only rows of repeated keys are sorted, which bounds memory."""
     return sql(
         "SELECT {n} FROM (SELECT {n}, {keys}, {rank} FROM {rows} "
         "WHERE {n} NOT IN (SELECT {n} FROM {e}) AND {candidate}) "
         "QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) > 1",
         n=_N,
-        rows=ROWS,
-        e=EXCLUDED,
-        candidate=may_repeat(spec.unique_key, ROWS),
+        rows=work.rows,
+        e=work.excluded,
+        candidate=may_repeat(spec.unique_key, work.rows),
         keys=identifiers(spec.unique_key),
         rank=_rank(spec),
         order=_order(spec),

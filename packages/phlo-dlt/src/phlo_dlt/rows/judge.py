@@ -1,8 +1,7 @@
-"""Which rows of a load break which rules.
+"""Find the rows of a load that break rules.
 
-All rules that SQL can say are answered in one pass; the others run in Pandera on bounded batches.
-The relation ``broken`` holds a row per row number and rule, ``warned`` the same for rules that only
-warn, ``excluded`` the rows not to be loaded.
+Rules that SQL can express are judged in one pass; the others run in Pandera on bounded batches.
+What is found stands in the relations of the :class:`~phlo_dlt.rows.workspace.Workspace`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from phlo.sql import Identifier, Sql, all_of, any_of, identifiers, sql
 from phlo_dlt.attempt import Verdict
 from phlo_dlt.rows.conformer import PROBLEMS
 from phlo_dlt.rows.samples import MISSING, sample_rows
-from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS, to_duckdb
+from phlo_dlt.rows.workspace import ROW_NUMBER, to_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +24,8 @@ if TYPE_CHECKING:
 
     from phlo_dlt.rows.layout import Origin
     from phlo_dlt.rows.workspace import Workspace
-    from phlo_dlt.spec import IngestionSpec, InvalidRows
+    from phlo_dlt.spec import IngestionSpec
 
-BROKEN, WARNED = Identifier("broken"), Identifier("warned")
-EXCLUDED = Identifier("excluded")
 _N = Identifier(ROW_NUMBER)
 FRAME_ROWS = 500_000
 """Rows that Pandera sees at once."""
@@ -43,52 +40,51 @@ def judge(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> No
         delivered: Columns that the source delivered: a column that is neither required nor
             delivered is null in every row and breaks nothing.
     """
-    for relation in (BROKEN, WARNED):
+    for relation in (work.broken, work.warned):
         work.run("CREATE TABLE {r} ({n} BIGINT, rule VARCHAR)", r=relation, n=_N)
     _note_casts(work, spec)
     contract = spec.contract
-    _note_rules(
-        work, [*_null_keys(spec, delivered), *_rules(contract.rules, spec, delivered)], BROKEN
-    )
+    rules = [*_null_keys(spec, delivered), *_rules(contract.rules, spec, delivered)]
+    _note_rules(work, rules, work.broken)
     if spec.validate:
         for rule in contract.frame_rules:
-            _note_frame_rule(work, rule, spec, BROKEN)
+            _note_frame_rule(work, rule, spec, work.broken)
         _note_warnings(work, spec, delivered)
         for columns in _unique_sets(spec, within_key=False):
-            note_duplicates(work, columns, spec, ROWS)
+            note_duplicates(work, columns, spec, work.rows)
     _forget_consequences(work)
 
 
 def _note_warnings(work: Workspace, spec: IngestionSpec, delivered: frozenset[str]) -> None:
     warnings = spec.contract.warnings
     in_sql = [rule for rule in warnings if isinstance(rule, Rule)]
-    _note_rules(work, _rules(in_sql, spec, delivered), WARNED)
+    _note_rules(work, _rules(in_sql, spec, delivered), work.warned)
     for rule in warnings:
         if isinstance(rule, FrameRule):
-            _note_frame_rule(work, rule, spec, WARNED)
+            _note_frame_rule(work, rule, spec, work.warned)
 
 
-def judge_key_uniqueness(work: Workspace, spec: IngestionSpec, survivors: Identifier) -> None:
-    """Judge uniqueness of the key's own columns, after deduplication."""
+def judge_key_uniqueness(work: Workspace, spec: IngestionSpec) -> None:
+    """Judge uniqueness of the key's own columns among the survivors of deduplication."""
     if spec.validate:
         for columns in _unique_sets(spec, within_key=True):
-            note_duplicates(work, columns, spec, survivors)
+            note_duplicates(work, columns, spec, work.survivors)
 
 
 def exclude(work: Workspace, spec: IngestionSpec) -> None:
-    """(Re)make ``excluded``, the rows that are not loaded."""
-    work.run("CREATE OR REPLACE TABLE {e} AS {q}", e=EXCLUDED, q=_excluded(spec, spec.invalid_rows))
+    """Make ``excluded``, the numbers of the rows that are not loaded, anew."""
+    work.run("CREATE OR REPLACE TABLE {e} AS {q}", e=work.excluded, q=_excluded(work, spec))
 
 
-def _excluded(spec: IngestionSpec, mode: InvalidRows) -> Sql:
-    if mode != "keep":
-        return sql("SELECT DISTINCT {n} FROM {b}", n=_N, b=BROKEN)
+def _excluded(work: Workspace, spec: IngestionSpec) -> Sql:
+    if spec.invalid_rows != "keep":
+        return sql("SELECT DISTINCT {n} FROM {b}", n=_N, b=work.broken)
     required = _is_null_in([c for c in spec.contract.columns if _is_required(c)])
     keys = _is_null_in([c for c in spec.contract.columns if c.name in spec.unique_key])
     return sql(
         "SELECT {n} FROM {rows} WHERE ({keys}) OR (({required}) AND NOT {delete})",
         n=_N,
-        rows=ROWS,
+        rows=work.rows,
         keys=keys,
         required=required,
         delete=is_delete(spec),
@@ -125,11 +121,11 @@ def verdict(
 ) -> Verdict:
     """Sum up ``broken``, ``warned`` and ``excluded``; rows' files are known by their batches."""
     return Verdict(
-        row_count=work.value("SELECT count(DISTINCT {n}) FROM {b}", n=_N, b=BROKEN),
-        by_rule=_by_rule(work, BROKEN),
-        warned=_by_rule(work, WARNED),
-        sample=tuple(sample_rows(work, spec, BROKEN, origins or {})),
-        excluded=work.value("SELECT count(*) FROM {e}", e=EXCLUDED),
+        row_count=work.value("SELECT count(DISTINCT {n}) FROM {b}", n=_N, b=work.broken),
+        by_rule=_by_rule(work, work.broken),
+        warned=_by_rule(work, work.warned),
+        sample=tuple(sample_rows(work, spec, work.broken, origins or {})),
+        excluded=work.value("SELECT count(*) FROM {e}", e=work.excluded),
     )
 
 
@@ -145,10 +141,10 @@ def _note_casts(work: Workspace, spec: IngestionSpec) -> None:
         "SELECT {n}, unnest(from_json({p}, '[\"VARCHAR\"]')) AS rule, {delete} AS is_delete "
         "FROM {rows} WHERE {p} IS NOT NULL"
         ") WHERE NOT is_delete OR {telling}",
-        b=BROKEN,
+        b=work.broken,
         n=_N,
         p=Identifier(PROBLEMS),
-        rows=ROWS,
+        rows=work.rows,
         delete=is_delete(spec),
         telling=any_of([sql("starts_with(rule, {t})", t=text) for text in telling]),
     )
@@ -172,7 +168,7 @@ def _note_pass(work: Workspace, rules: Sequence[tuple[str, Sql]], into: Identifi
         into=into,
         n=_N,
         names=names,
-        rows=ROWS,
+        rows=work.rows,
         any=any_of([p for _, p in rules]),
     )
 
@@ -239,7 +235,7 @@ def note_duplicates(
     work.run(
         "INSERT INTO {b} SELECT {n}, {rule} FROM {rel} WHERE {present} "
         "AND {judged} AND {candidate} QUALIFY count(*) OVER (PARTITION BY {names}) > 1",
-        b=BROKEN,
+        b=work.broken,
         n=_N,
         rule=f"{', '.join(columns)}: unique",
         rel=relation,
@@ -251,7 +247,7 @@ def note_duplicates(
 
 
 def may_repeat(columns: Sequence[str], relation: Identifier) -> Sql:
-    """Condition that holds for every row of a repeated combination, and for few others.
+    """Build a condition that holds for every row of a repeated combination, and for few others.
 
     It groups hashes rather than values, which takes a fraction of the memory; what passes is
     compared exactly.
@@ -271,7 +267,7 @@ def _note_frame_rule(
         FRAME_ROWS,
         n=_N,
         names=identifiers(rule.columns),
-        rows=ROWS,
+        rows=work.rows,
         judged=_judges(spec, rule.columns),
     )
     for batch in batches:
@@ -282,7 +278,7 @@ def _note_frame_rule(
 
 
 def _conformed(rows: pa.Table, columns: Sequence[str], contract: Contract) -> pa.Table:
-    """The rows in the contract's own types, which DuckDB's Arrow output mostly has already."""
+    """Cast rows to the contract's own types, which DuckDB's Arrow output mostly has already."""
     fields = [pa.field(c.name, c.type) for c in contract.columns if c.name in columns]
     return rows.select([f.name for f in fields]).cast(pa.schema(fields))
 
@@ -303,7 +299,7 @@ def _forget_consequences(work: Workspace) -> None:
         "DELETE FROM {b} WHERE regexp_matches(rule, {null}) AND "
         "({n}, regexp_replace(rule, {null}, '')) IN "
         "(SELECT ({n}, split_part(rule, {cast}, 1)) FROM {b} WHERE contains(rule, {cast}))",
-        b=BROKEN,
+        b=work.broken,
         n=_N,
         null=": (not_nullable|null key)$",
         cast=": cannot be cast",

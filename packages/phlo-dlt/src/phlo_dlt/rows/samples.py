@@ -14,7 +14,7 @@ from phlo.sql import Identifier, identifiers
 from phlo_dlt.rows.casting import convert
 from phlo_dlt.rows.conformer import ORIGINAL
 from phlo_dlt.rows.naming import resolve_name
-from phlo_dlt.rows.workspace import ROW_NUMBER, ROWS
+from phlo_dlt.rows.workspace import ROW_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ def _values(
         n=_N,
         o=Identifier(ORIGINAL),
         names=identifiers(names),
-        rows=ROWS,
+        rows=work.rows,
         numbers=list(numbers),
     ).fetchall()
     return {
@@ -137,7 +137,7 @@ def _place(work: Workspace, number: int, origins: Mapping[int, Origin]) -> str |
     first = work.value(
         "SELECT min({n}) FROM {rows} WHERE {n} BETWEEN {low} AND {high}",
         n=_N,
-        rows=ROWS,
+        rows=work.rows,
         low=batch * _BATCH,
         high=(batch + 1) * _BATCH - 1,
     )

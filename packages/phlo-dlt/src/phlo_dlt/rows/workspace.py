@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from phlo.contract import Contract, ContractColumn
     from phlo.limits import DuckDBSettings
 
-ROWS = Identifier("rows")
 ROW_NUMBER = "_phlo_row_number"
 """Grows in the order in which rows arrived."""
 WIDE_COLUMNS = 200
@@ -32,9 +31,22 @@ _MB_PER_COLUMN = 0.5
 class Workspace:
     """A DuckDB connection that reads the extracted files as the relation ``rows``.
 
-    ``rows`` has the contract's columns and, under names no contract can have, the row's number,
-    its problems and its original values.
+    The steps of a load keep what they find in relations, which are named by attributes.
+
+    Attributes:
+        rows: The contract's columns and, under names no contract can have, the row's number, its
+            problems and its original values.
+        broken: Number of each row that breaks a rule, and the rule.
+        warned: The same for rules that only warn.
+        excluded: Numbers of the rows that are not loaded.
+        passed_over: Numbers of the rows that lost against another row of their key.
+        survivors: The rows to load.
     """
+
+    rows = Identifier("rows")
+    broken, warned = Identifier("broken"), Identifier("warned")
+    excluded = Identifier("excluded")
+    passed_over, survivors = Identifier("passed_over"), Identifier("survivors")
 
     def __init__(
         self, files: Sequence[Path], contract: Contract, *, folder: Path, memory_limit_mb: int
@@ -58,7 +70,7 @@ class Workspace:
             "CREATE VIEW {rows} AS SELECT {chosen}, {extra}, "
             "{batch} * 4294967296 + file_row_number AS {number} "
             "FROM read_parquet([{files}], file_row_number = true)",
-            rows=ROWS,
+            rows=self.rows,
             chosen=chosen,
             extra=identifiers([PROBLEMS, ORIGINAL]),
             batch=Identifier(BATCH_NUMBER),
@@ -90,12 +102,12 @@ class Workspace:
                 writer.write_batch(batch)
 
     def value(self, template: str, **parts: Any) -> Any:
-        """The first value of the first row."""
+        """Return the first value of the first row."""
         rows = self.run(template, **parts).fetchall()
         return rows[0][0] if rows else None
 
     def batches(self, template: str, rows_per_batch: int, **parts: Any) -> pa.RecordBatchReader:
-        """The result as Arrow batches, on a cursor of its own."""
+        """Return the result as Arrow batches, on a cursor of its own."""
         cursor = self._connection.cursor()
         return cursor.sql(sql(template, **parts)).to_arrow_reader(rows_per_batch)
 
@@ -110,5 +122,5 @@ def _staged_value(number: int, column: ContractColumn) -> Sql:
 
 
 def to_duckdb(predicate: Sql) -> Sql:
-    """A condition in Trino's dialect as DuckDB has it."""
+    """Translate a condition from Trino's dialect to DuckDB's."""
     return Sql(sqlglot.parse_one(predicate, read="trino").sql(dialect="duckdb"))
