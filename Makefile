@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-values test-slow test-trino test-sql test-chaos test-readers test-installed \
+.PHONY: setup demo test test-values test-slow test-dbt test-trino test-sql test-chaos test-readers test-installed \
 	mutants calendars lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
@@ -27,13 +27,16 @@ demo: $(READY)  ## Load, check, model and publish an example: EXAMPLE=flights or
 	@$(BIN)/python examples/$(or $(EXAMPLE),flights)/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values and not dbt_adapter"
 
 test-values: $(READY)  ## Run 100,000 generated values of every type through every lane
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
 	$(BIN)/pytest -m "slow and not trino and not readers and not values" --timeout 3000 $(PYTEST)
+
+test-dbt: $(READY)  ## Hold the materializations to dbt's own conformance suite
+	$(BIN)/pytest -n 2 --dist loadgroup -m dbt_adapter packages/phlo-dbt/tests/adapter
 
 test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads once
 	@command -v mvn >/dev/null || { apt-get update -qq && \

@@ -40,6 +40,11 @@ _CONDITIONS = (
 _REPLACE = Replace(compares_metadata=True)
 
 
+def _open(file: Path) -> ds.Dataset:
+    """Open a Parquet file; UUIDs stay UUIDs."""
+    return ds.dataset(str(file), format=ds.ParquetFileFormat(arrow_extensions_enabled=True))
+
+
 @dataclass(frozen=True)
 class Incoming:
     """The rows a model made.
@@ -55,7 +60,7 @@ class Incoming:
     @property
     def rows(self) -> ds.Dataset:
         """The rows, scanned as often as needed."""
-        return ds.dataset(str(self.file), format="parquet")
+        return _open(self.file)
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ def _with_stored_values(
             file=str(file),
         )
     )
-    return ds.dataset(str(file), format="parquet")
+    return _open(file)
 
 
 def _delete_and_insert(
@@ -205,7 +210,7 @@ def _delete_and_insert(
             file=str(file),
         )
     )
-    return ds.dataset(str(file), format="parquet")
+    return _open(file)
 
 
 def _own_table(node: Node) -> TableName:

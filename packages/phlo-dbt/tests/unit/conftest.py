@@ -5,8 +5,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from dagster import AssetKey, AssetSelection, DagsterInstance, define_asset_job
+from phlo.config import get_settings
 from phlo.names import TableName
 from phlo.values import Merge, Replace
+from phlo_dbt.folders import DbtWorkspace
+from phlo_dbt.manifest import parse_manifest
 
 STG_EVENTS = """
 {{
@@ -183,6 +186,20 @@ class DbtSandbox:
         )
 
 
+_parsed_macros: list[bytes] = []
+
+
+def reuse_parsed_macros(workspace) -> None:
+    """Hand a new project what dbt keeps of parsing its own macros, so that it parses them once."""
+    for folder in (workspace.parse_dir, workspace.target_dir):
+        if _parsed_macros:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "partial_parse.msgpack").write_bytes(_parsed_macros[0])
+    if not _parsed_macros:
+        parse_manifest(workspace)
+        _parsed_macros.append((workspace.parse_dir / "partial_parse.msgpack").read_bytes())
+
+
 @pytest.fixture
 def dbt_project(phlo_project, monkeypatch):
     """A project with a dbt folder, and bronze.events made by dlt_events."""
@@ -196,4 +213,6 @@ def dbt_project(phlo_project, monkeypatch):
 
     plugin_manager().register(Ingestion(), name="test-ingestion")
     with DagsterInstance.ephemeral() as instance:
-        yield DbtSandbox(phlo_project, instance)
+        sandbox = DbtSandbox(phlo_project, instance)
+        reuse_parsed_macros(DbtWorkspace.of(get_settings()))
+        yield sandbox

@@ -71,10 +71,11 @@ def test_what_passes_is_published_and_what_does_not_fails_the_command(dbt_projec
     assert list((dbt_project.root / ".phlo/dbt/runs").iterdir()) == []
 
 
-def test_variables_reach_the_parse(dbt_project, door):
+def test_variables_reach_the_parse(dbt_project):
     dbt_project.write("models/silver/m.sql", ALIASED)
     for n in (1, 2):
-        assert door("run", "--vars", f"{{n: {n}, inc: true, al: named}}").success
+        variables = f"{{n: {n}, inc: true, al: named}}"
+        assert phlo_dbt(dbt_project, "run", "--vars", variables).success
     assert dbt_project.rows("silver.named") == [(1,), (2,)]
     assert not dbt_project.project.lake.store.exists(TableName("silver", "other"))
 

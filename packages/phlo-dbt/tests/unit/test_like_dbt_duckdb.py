@@ -15,7 +15,10 @@ ROUNDS = (
     "(1, 'a', 10, timestamp '2025-01-01 00:00:00'), (2, 'b', 20, timestamp '2025-01-02 00:00:00')",
     "(2, 'b', 21, timestamp '2025-01-02 12:00:00'), (3, null, 40, timestamp '2025-01-03 00:00:00')",
 )
-SELECT = "select id, v, n, seen_at, 'x' as w from {{ ref('src') }}"
+SELECT = (
+    "select id, v, n, seen_at, 'x' as w, [n, null] as l, {'v': v, 'n': [n]} as s, "
+    "map([id], [v]) as m, uuid '12345678123456781234567812345678' as u from {{ ref('src') }}"
+)
 # By model: its config, and its query where it is another one.
 INCREMENTAL = {
     "unique_key": "unique_key='id'",
@@ -23,7 +26,7 @@ INCREMENTAL = {
     "two_columns": "unique_key=['id', 'v'], incremental_strategy='delete+insert'",
     "expression_key": "unique_key=\"id || '-' || n\", incremental_strategy='delete+insert'",
     "written_together": "unique_key='id, n', incremental_strategy='delete+insert'",
-    "appended": "incremental_strategy='append'",
+    "appended": "unique_key='id', incremental_strategy='append'",
     "some_columns": "unique_key='id', incremental_strategy='merge', merge_update_columns=['n']",
     "other_columns": "unique_key='id', incremental_strategy='merge', merge_exclude_columns=['v']",
     "predicates": "unique_key='id', incremental_strategy='merge', "
@@ -37,10 +40,11 @@ INCREMENTAL = {
 }
 TABLES = {
     "hooked_table": "{{ config(materialized='table', pre_hook='create table if not exists "
-    "bronze.seen (n int)', post_hook='insert into {{ this }} select 0, null, 0, null, null') }}"
-    + SELECT,
+    "bronze.seen (n int)', post_hook='insert into {{ this }} (id, n) values (0, 0)') }}" + SELECT,
     "hooked_view": "{{ config(materialized='view', post_hook='insert into bronze.seen select "
     "count(*) from {{ this }}') }}" + SELECT,
+    "reads_nested": "select id, u, s.v as v, unnest(s.n) as n, l[1] as l, m[id] as m "
+    "from {{ ref('unique_key') }}",
     "reads_history": "select id, n, dbt_valid_to is null as is_current from {{ ref('history') }}",
 }
 CHECK_ALL = "unique_key='id', strategy='check', check_cols='all'"
