@@ -183,6 +183,13 @@ def test_weekly_partitions_that_touch_the_days_are_made(phlo_project, phlo):
     assert answer.json["partitions"] == ["2025-01-12", "2025-01-19"]
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon"])
+def test_a_pause_that_is_no_number_of_seconds_is_refused(phlo, seconds):
+    answer = phlo("backfill", "events", "--partitions", "2025-01-01", "--delay", seconds)
+    assert answer.code == 2
+    assert "--delay" in answer.err
+
+
 def test_parallel_runs_share_the_partitions_among_processes(phlo_project, phlo):
     phlo_project.write(
         "workflows/parallel.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -82,13 +82,28 @@ def build_asset(
 def partitions_definition(
     spec: IngestionSpec, settings: Settings
 ) -> TimeWindowPartitionsDefinition | None:
-    """Partitions from ``start_date`` to today included, in the project's time zone."""
+    """Return the partitions from the one that holds ``start_date`` to that of today.
+
+    Days are those of the project's time zone. Dagster begins with the first week or month that is
+    whole, so the days before it could not be loaded.
+    """
     if spec.partitions is None or not isinstance(spec.partitions, str):
         return spec.partitions
-    start = spec.start_date or settings.start_date
+    first = _first_day(spec.partitions, spec.start_date or settings.start_date)
     return _CALENDAR[spec.partitions](
-        start_date=start.isoformat(), timezone=settings.timezone, end_offset=1
+        start_date=first.isoformat(), timezone=settings.timezone, end_offset=1
     )
+
+
+def _first_day(partitions: str, day: date) -> date:
+    """Return the first day of the week, from Sunday, or of the month that holds a day.
+
+    >>> _first_day("weekly", date(2025, 1, 1)), _first_day("monthly", date(2025, 1, 15))
+    (datetime.date(2024, 12, 29), datetime.date(2025, 1, 1))
+    """
+    if partitions == "monthly":
+        return day.replace(day=1)
+    return day - timedelta(days=day.isoweekday() % 7) if partitions == "weekly" else day
 
 
 def _asset_spec(spec: IngestionSpec, key: AssetKey) -> AssetSpec:

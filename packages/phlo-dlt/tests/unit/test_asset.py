@@ -57,6 +57,23 @@ def test_longer_partitions_replace_all_their_days(events, partitions, key, days)
     assert {r["id"]: str(r["_phlo_partition_date"]) for r in events.rows()} == {"b": key}
 
 
+@pytest.mark.parametrize(
+    ("partitions", "start", "first"),
+    [
+        ("weekly", "2025-01-01", "2024-12-29"),
+        ("weekly", "2025-01-05", "2025-01-05"),
+        ("monthly", "2025-01-31", "2025-01-01"),
+        ("daily", "2025-01-31", "2025-01-31"),
+    ],
+)
+def test_the_first_partition_holds_the_first_day(events, partitions, start, first):
+    events.declare(partitions=partitions, start_date=start)
+    events.load([events.row("a")], first)
+    assert [str(row["_phlo_partition_date"]) for row in events.rows()] == [first]
+    definition = events.project.definitions().get_assets_def(KEY).partitions_def
+    assert definition.get_first_partition_key() == first
+
+
 def test_an_asset_without_partitions_replaces_its_table(events):
     events.declare(partitions=None, merge_strategy="replace")
     events.load([events.row("a"), events.row("b")], None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from phlo_cli.location import Location
     from phlo_cli.output import Output
     from phlo_cli.summary import RunSummary
+
+
+def _refuse_endless(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise click.BadParameter(f"{seconds} is no number of seconds.")
+    return seconds
 
 
 @click.command(short_help="Make many partitions, one run each; can be resumed.")
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     "--delay",
     default=0.0,
     type=click.FloatRange(min=0),
+    callback=_refuse_endless,
     metavar="SECONDS",
     help="Pause between two partitions.",
 )
