@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 VARIABLE = "PHLO_BRANCH"
-WITHOUT = {"apply", "branch", "init", "plan", "plugin"}
+WITHOUT = {"apply", "branch", "init", "new", "plan", "plugin", "test"}
 """Commands that name branches themselves, or that read no lake."""
 
 

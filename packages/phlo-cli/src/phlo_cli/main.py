@@ -91,7 +91,8 @@ class LazyGroup(click.Group):
         """Find the command; a name that is none is answered with the nearest ones."""
         name = args[0]
         if not ctx.resilient_parsing and name not in self.list_commands(ctx):
-            ctx.fail(f"No such command {name!r}.{_nearest(name, self.list_commands(ctx))}")
+            known = self.list_commands(ctx)
+            ctx.fail(f"No such command {name!r}.{_elsewhere(name, known) or _nearest(name, known)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -131,6 +132,44 @@ class _RefuseEmpty:
         if isinstance(value, str) and not value.strip():
             raise click.BadParameter("the value is empty. Is a variable empty?", ctx, param)
         return self.callback(ctx, param, value) if self.callback else value
+
+
+_WORDS_OF_OTHERS = {
+    "run": "phlo materialize NAME",
+    "build": "phlo materialize NAME",
+    "load": "phlo materialize NAME",
+    "seed": "phlo dbt seed",
+    "snapshot": "phlo dbt snapshot",
+    "compile": "phlo dbt compile",
+    "ls": "phlo status, for tables phlo catalog tables",
+    "list": "phlo status, for tables phlo catalog tables",
+    "tables": "phlo catalog tables",
+    "assets": "phlo status",
+    "docs": "phlo dev, whose pages show assets, columns and lineage",
+    "ui": "phlo dev",
+    "serve": "phlo dev",
+    "start": "phlo dev",
+    "webserver": "phlo dev",
+    "schedule": "phlo dev",
+    "show": "phlo query, for a table's columns phlo catalog describe",
+    "sql": "phlo query",
+    "fetchdf": "phlo query",
+    "debug": "phlo doctor",
+    "info": "phlo doctor",
+    "validate": "phlo check TABLE",
+    "audit": "phlo check TABLE",
+    "history": "phlo catalog history TABLE",
+    "create": "phlo new, for a project phlo init",
+    "generate": "phlo new",
+    "install": "phlo doctor, which says what is missing",
+}
+"""What people type who come from dbt, Dagster, SQLMesh or Meltano."""
+
+
+def _elsewhere(name: str, known: Sequence[str]) -> str:
+    """Return the command that does what a word of another tool asks for."""
+    words = _WORDS_OF_OTHERS.get(name, "")
+    return f" Here it is: {words}." if words and words.split()[1].strip(",") in known else ""
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

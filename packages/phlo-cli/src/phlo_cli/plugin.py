@@ -43,10 +43,12 @@ _COMMANDS = {
     "logs": "Show what runs logged.",
     "maintain": "Join small files, drop old states, remove orphans.",
     "materialize": "Make assets: load, check, model, publish.",
+    "new": "Add a source, check, model or mart to this project.",
     "plan": "Run a selection on a branch, and say what it would change.",
     "plugin": "See what plugins are installed.",
     "quarantine": "See the rows that were not loaded, and why.",
     "query": "Ask the project's tables in SQL.",
+    "test": "Run the project's tests: pytest with phlo's fixtures.",
     "undo": "Return the tables that a run published to what they were.",
     "status": "Show how the assets are: last run, freshness, rows, checks.",
 }

@@ -147,3 +147,19 @@ def test_no_secret_of_a_plain_asset_is_printed_or_kept(phlo_project, phlo_proces
         assert "caNARY-of-env" not in answer.out + answer.err
     files = [f for f in phlo_project.root.joinpath(".phlo").rglob("*") if f.is_file()]
     assert not [str(file) for file in files if b"caNARY-of-env" in file.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("word", "command"),
+    [
+        ("run", "materialize"),
+        ("ls", "status"),
+        ("build", "materialize"),
+        ("docs", "dev"),
+        ("ui", "dev"),
+    ],
+)
+def test_a_word_of_another_tool_is_answered_with_the_command(phlo, word, command):
+    answer = phlo(word, "something")
+    assert answer.code == 2
+    assert f"Here it is: phlo {command}" in answer.err

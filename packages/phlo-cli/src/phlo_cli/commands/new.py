@@ -1,0 +1,235 @@
+"""`phlo new`: add a source, check, model or mart to a project."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from phlo_cli.output import output_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from phlo_cli.output import Output
+
+
+@click.group(short_help="Add a source, check, model or mart to this project.")
+def new() -> None:
+    """Add a source, check, model or mart to this project.
+
+    Nothing that is there already is changed.
+    """
+
+
+@new.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "origin",
+    metavar="SAMPLE",
+    help="File (CSV, JSON, JSON Lines, Parquet), http address, or table to guess the schema from.",
+)
+@click.option("--group", default="sources", show_default=True, help="Group of the asset.")
+@click.option("--key", metavar="COLUMN", help="Column whose values are unique.")
+@output_options()
+def source(name: str, origin: str | None, group: str, key: str | None, output: Output) -> None:
+    """Write schema, function and a test that passes for the source NAME.
+
+    \b
+    phlo new source orders --from data/orders.csv
+    phlo new source users --from https://api.example.com/users
+    """  # noqa: D301 - click reads the backspace
+    from dataclasses import replace
+
+    from phlo_cli.project_settings import require_project
+    from phlo_cli.samples import read_sample
+    from phlo_cli.source_code import function_code, schema_code, test_code
+
+    _check_name(name)
+    _check_name(group)
+    root = require_project().project_dir
+    sample = read_sample(origin) if origin else None
+    if sample is not None and key is not None:
+        if key not in [column.name for column in sample.columns]:
+            names = ", ".join(column.name for column in sample.columns)
+            raise click.BadParameter(f"{key!r} is none of {names}.", param_hint="--key")
+        sample = replace(sample, key=key)
+    class_name = "".join(part.title() for part in name.split("_"))
+    place = origin or f"the source of {name}"
+    schema = schema_code(class_name, sample, place) if sample else _EMPTY_SCHEMA.format(class_name)
+    files = {
+        f"workflows/schemas/{name}.py": schema,
+        f"workflows/ingestion/{group}/{name}.py": function_code(
+            name, class_name, group, sample, place, root
+        ),
+        f"tests/test_{name}.py": test_code(name, class_name, group, sample),
+    }
+    _write(root, files, output, f"phlo test && phlo materialize {name}")
+
+
+@new.command()
+@click.argument("table")
+@output_options()
+def check(table: str, output: Output) -> None:
+    """Write a suite of checks for TABLE, to be added to.
+
+    `phlo check TABLE --suggest` proposes checks for a table that has rows.
+    """
+    from phlo_cli.project_settings import require_project
+
+    asset = _find_table(table, output)
+    name = asset.rpartition(".")[2]
+    code = _CHECK.format(table=asset, name=name)
+    files = {f"workflows/quality/{name}.py": code}
+    _write(require_project().project_dir, files, output, f"phlo check {asset}")
+
+
+@new.command()
+@click.argument("name")
+@click.option("--from", "table", metavar="TABLE", required=True, help="Table that it reads.")
+@output_options()
+def model(name: str, table: str, output: Output) -> None:
+    """Write the dbt model NAME over a table, with its source and tests."""
+    from phlo_cli.project_settings import require_project
+
+    _check_name(name)
+    asset = _find_asset(table, output)
+    key, found = asset
+    settings = require_project()
+    dbt = "workflows/transforms/dbt"
+    short = found.rpartition(".")[2]
+    files = {
+        f"{dbt}/models/{name}.sql": f"select *\nfrom {{{{ source('{name}_raw', '{short}') }}}}\n",
+        f"{dbt}/models/{name}.yml": _MODEL.format(name=name, table=short, key=key),
+    }
+    if not (settings.project_dir / dbt / "dbt_project.yml").exists():
+        project = re.sub(r"\W", "_", settings.project_dir.name)
+        project = project if project[:1].isalpha() else f"dbt_{project}"
+        files[f"{dbt}/dbt_project.yml"] = _DBT_PROJECT.format(project=project)
+    _write(settings.project_dir, files, output, f"phlo materialize {name}")
+
+
+@new.command()
+@click.argument("name")
+@click.option("--from", "table", metavar="TABLE", help="Table to publish; NAME if not given.")
+@output_options()
+def mart(name: str, table: str | None, output: Output) -> None:
+    """Write an asset that publishes a table to PostgreSQL as NAME."""
+    from phlo_cli.project_settings import require_project
+
+    _check_name(name)
+    found = _find_table(table or name, output)
+    files = {f"workflows/publishing/{name}.py": _MART.format(name=name, table=found)}
+    _write(require_project().project_dir, files, output, f"phlo materialize publish_{name}")
+
+
+def _find_table(name: str, output: Output) -> str:
+    return _find_asset(name, output)[1]
+
+
+def _find_asset(name: str, output: Output) -> tuple[str, str]:
+    """Find the asset that makes a table: its key and the table.
+
+    Raises:
+        AssetNotFoundError: No asset of the project makes it; proposes the nearest.
+    """
+    from phlo_cli.known_names import find_key, require_known
+    from phlo_cli.known_project import read_project
+
+    index = read_project(output)
+    tables = {asset.key: asset.table for asset in index.assets if asset.table}
+    key = find_key(name, index)
+    if key is None or key not in tables:
+        require_known(name, tables.values(), "table")
+        key = next(k for k, table in tables.items() if table == name)
+    return key, tables[key]
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise click.BadParameter(
+            f"{name!r} is no name: small letters, digits and underscores, a letter first."
+        )
+
+
+def _write(root: Path, files: Mapping[str, str], output: Output, following: str) -> None:
+    """Write files, or none where one is in the way."""
+    from phlo.errors import ConfigurationError
+
+    there = [name for name in files if (root / name).exists()]
+    if there:
+        raise ConfigurationError(
+            f"{root} has files that would be written: {', '.join(there)}.",
+            hint="Choose another name, or move them away.",
+        )
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if output.as_json:
+        output.json({"folder": str(root), "files": sorted(files)})
+        return
+    for name in files:
+        output.line(f"Wrote {name}")
+    output.line(f"Next: {following}")
+
+
+_EMPTY_SCHEMA = '''\
+"""What rows must look like."""
+
+from datetime import datetime
+
+import pandera.pandas as pa
+from phlo.schemas import PhloSchema
+
+
+class {0}(PhloSchema):
+    """One row for each thing that happened."""
+
+    id: str = pa.Field(unique=True)
+    happened_at: datetime
+'''
+_CHECK = '''\
+"""What {table} must look like before anybody sees a load."""
+
+from phlo_quality import CountCheck, phlo_quality
+
+
+@phlo_quality(table="{table}", checks=[CountCheck(min_count=1)])
+def {name}_quality():
+    """{table} has rows."""
+'''
+_MODEL = """\
+version: 2
+
+sources:
+  - name: {name}_raw
+    tables:
+      - name: {table}
+        meta:
+          dagster_asset_key: "{key}"
+
+models:
+  - name: {name}
+    description: Rows of {table}
+"""
+_DBT_PROJECT = """\
+name: {project}
+version: "1.0.0"
+config-version: 2
+
+# No profile: phlo brings its own.
+models:
+  {project}:
+    +materialized: table
+"""
+_MART = '''\
+"""Publish {table} to PostgreSQL."""
+
+from phlo.publishing import publishing_asset
+
+{name} = publishing_asset("{table}", name="publish_{name}")
+'''

@@ -1,0 +1,137 @@
+"""`phlo new`: what is written loads, and its test passes."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from phlo_cli.samples import read_sample
+
+SEMICOLONS = "id;Größe;paid at;amount;n;ok\n1;klein;2025-01-15;1.50;3;true\n2;groß;;2;;false\n"
+
+
+@pytest.fixture
+def here(phlo_project, monkeypatch):
+    monkeypatch.chdir(phlo_project.root)
+    return phlo_project
+
+
+def columns(sample):
+    return {c.name: (c.type, c.has_nulls) for c in sample.columns}
+
+
+def test_a_csv_file_is_read_with_its_delimiter_and_encoding(tmp_path):
+    file = tmp_path / "orders.csv"
+    file.write_bytes(SEMICOLONS.encode("latin-1"))
+    sample = read_sample(str(file))
+    assert (sample.delimiter, sample.encoding, sample.key) == (";", "latin-1", "id")
+    assert columns(sample) == {
+        "id": ("int", False),
+        "Größe": ("str", False),
+        "paid at": ("date", True),
+        "amount": ("float", False),
+        "n": ("int", True),
+        "ok": ("bool", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["007", "008"], "str"),
+        (["1", "2.5"], "float"),
+        (["1", "x"], "str"),
+        (["99999999999999999999"], "str"),
+        (["2025-01-15T10:00:00Z", "2025-01-15 10:00:00+02:00"], "datetime"),
+        (["NaN", "1.5"], "str"),
+        ([""], "str"),
+    ],
+)
+def test_a_column_is_a_number_only_where_no_text_is_lost(tmp_path, values, expected):
+    (tmp_path / "a.csv").write_text("id,v\n" + "".join(f"{n},{v}\n" for n, v in enumerate(values)))
+    assert columns(read_sample(str(tmp_path / "a.csv")))["v"][0] == expected
+
+
+def test_rows_of_json_stand_in_a_list_or_below_a_key(tmp_path):
+    rows = [{"id": "a", "tags": ["x"], "n": 1}, {"id": "b", "n": None}]
+    (tmp_path / "a.json").write_text(json.dumps({"total": 2, "items": rows}))
+    sample = read_sample(str(tmp_path / "a.json"))
+    assert (sample.selector, sample.key) == ("items", "id")
+    assert columns(sample) == {"id": ("str", False), "tags": ("list", True), "n": ("int", True)}
+
+
+def test_a_sample_that_is_nothing_is_told(phlo, here):
+    answer = phlo("new", "source", "orders", "--from", "nothing.csv")
+    assert (answer.code, "is no file, no address and no table" in answer.err) == (1, True)
+    assert not (here.root / "workflows" / "schemas").exists()
+
+
+def test_a_source_of_a_csv_file_loads_and_its_test_passes(phlo, here):
+    """One project: source, check and a second source from its table."""
+    here.write("data/orders.csv", "")
+    (here.root / "data" / "orders.csv").write_bytes(SEMICOLONS.encode("latin-1"))
+    assert phlo("new", "source", "orders", "--from", "data/orders.csv").code == 0
+    again = phlo("new", "source", "orders", "--from", "data/orders.csv")
+    assert (again.code, "would be written" in again.err) == (1, True)
+    tested = phlo("test", "-q", "-p", "no:cacheprovider")
+    assert (tested.code, "1 passed" in tested.out) == (0, True)
+    run = phlo("materialize", "orders")
+    assert run.code == 0, run.out + run.err
+    rows = phlo("query", 'SELECT id, "Größe", amount, n, ok FROM bronze.orders', "--json").json
+    assert sorted(rows, key=lambda row: row["id"]) == [
+        {"id": 1, "Größe": "klein", "amount": 1.5, "n": 3, "ok": True},
+        {"id": 2, "Größe": "groß", "amount": 2.0, "n": None, "ok": False},
+    ]
+    assert phlo("new", "check", "orders").code == 0
+    checked = phlo("check", "bronze.orders")
+    assert (checked.code, "ok" in checked.out) == (0, True)
+    unknown = phlo("new", "check", "ordrs")
+    assert (unknown.code, "bronze.orders" in unknown.err) == (2, True)
+    assert phlo("new", "source", "copies", "--from", "bronze.orders", "--key", "id").code == 0
+    copied = phlo("materialize", "copies")
+    assert (copied.code, "2 inserted" in copied.out) == (0, True)
+    assert phlo("new", "model", "big_orders", "--from", "orders").code == 0
+    assert phlo("new", "mart", "reports", "--from", "bronze.orders").code == 0
+    built = phlo("materialize", "big_orders")
+    assert built.code == 0, built.out + built.err
+    planned = phlo("materialize", "publish_reports", "--dry-run", "--json")
+    assert [asset["key"] for asset in planned.json["assets"]] == ["publish_reports"]
+
+
+def test_a_source_without_a_sample_loads_and_its_test_passes(phlo, here):
+    assert phlo("new", "source", "events").code == 0
+    assert phlo("test", "-q", "-p", "no:cacheprovider").code == 0
+    assert "1 inserted" in phlo("materialize", "events").out
+    wrong = phlo("test", "--no-such-option")
+    assert wrong.code == 2
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"items": [{"userId": 1, "at": "2025-01-15T10:00:00Z"}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def address():
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1/users?active=true"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_source_of_an_address_loads(phlo, here, address):
+    assert phlo("new", "source", "users", "--from", address, "--group", "api").code == 0
+    run = phlo("materialize", "users")
+    assert run.code == 0, run.out + run.err
+    rows = phlo("query", "SELECT * FROM bronze.users", "--json").json
+    assert [row["userId"] for row in rows] == [1]
