@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def phlo_register_settings() -> type[BaseSettings]:
-    """How loads are worked on."""
+    """Hand over the settings ``PHLO_DLT_*``."""
     from phlo_dlt.settings import DltSettings
 
     return DltSettings
@@ -25,7 +25,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl
 def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
-    """The table of each ``@phlo_ingestion``."""
+    """Return the table of each ``@phlo_ingestion``."""
     from phlo_dlt.spec import IngestionSpec
 
     return [
@@ -43,7 +43,7 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
 
 @hookimpl
 def phlo_register_definitions(project: Project) -> Definitions:
-    """An asset for each ``@phlo_ingestion``, and a schedule where it has a ``cron``."""
+    """Build an asset for each ``@phlo_ingestion``, and a schedule where it has a ``cron``."""
     from dagster import Definitions
     from phlo.orchestration.assembly import build_resources
 

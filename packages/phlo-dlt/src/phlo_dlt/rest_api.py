@@ -18,7 +18,7 @@ _PARTS = frozenset({"client", "resources", "resource_defaults"})
 
 
 def is_one_dict(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a call gives the whole configuration as its one argument."""
+    """Return whether a call gives the whole configuration as its one argument."""
     is_alone = len(args) == 1 and not kwargs and isinstance(args[0], dict)
     return is_alone and "resources" in args[0] and set(args[0]) <= _PARTS
 

@@ -31,5 +31,5 @@ class DltSettings(BaseSettings):
 
 
 def get_dlt_settings() -> DltSettings:
-    """The settings, read on first use."""
+    """Return the settings, read on first use."""
     return load_settings(DltSettings)

@@ -163,7 +163,7 @@ class LoadStep:
 
     @contextmanager
     def _kept_rows(self, spec: IngestionSpec, lake: Lake) -> Iterator[KeptRows | None]:
-        """Rows of an earlier run that this run is to load; ``None``: it asks the source."""
+        """Read the rows of an earlier run that this run loads; ``None``: it asks the source."""
         tags = self.context.run.tags
         if FROM_STAGED_TAG in tags:
             run_id = tags[FROM_STAGED_TAG]

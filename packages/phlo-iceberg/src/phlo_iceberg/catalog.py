@@ -26,7 +26,7 @@ _LOCK_SECONDS = 60
 
 
 def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str, str]:
-    """What ``pyiceberg.catalog.load_catalog`` needs to open the same catalog without phlo."""
+    """Return what ``pyiceberg.catalog.load_catalog`` needs to open this catalog without phlo."""
     state = settings.lake_dir
     uri, credential = iceberg.catalog_uri, iceberg.catalog_credential
     secret = iceberg.s3_secret_access_key

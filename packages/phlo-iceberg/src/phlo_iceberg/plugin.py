@@ -24,7 +24,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl(trylast=True)
 def phlo_provide_table_store(settings: Settings) -> TableStore | None:
-    """Tables in an Iceberg catalog."""
+    """Provide the tables of an Iceberg catalog."""
     from phlo.config import load_settings
 
     from phlo_iceberg.catalog import open_catalog
@@ -38,7 +38,7 @@ def phlo_provide_table_store(settings: Settings) -> TableStore | None:
 
 @hookimpl
 def phlo_register_definitions(project: Project) -> Definitions:
-    """The daily maintenance, on by default."""
+    """Register the daily maintenance, on by default."""
     from phlo.config import load_settings
 
     from phlo_iceberg.settings import IcebergSettings

@@ -55,7 +55,7 @@ _METADATA_FIELDS = (
 
 
 def pandera_to_iceberg(schema: type[pandera.DataFrameModel]) -> Schema:
-    """The Iceberg schema of a table with this contract, metadata columns included.
+    """Return the Iceberg schema of a table with this contract, metadata columns included.
 
     Args:
         schema: The Pandera model; its fields become columns 1, 2, ... in their order.
@@ -76,7 +76,7 @@ def pandera_to_iceberg(schema: type[pandera.DataFrameModel]) -> Schema:
 
 
 def arrow_to_iceberg(schema: pa.Schema, where: str) -> Schema:
-    """The Iceberg schema of an Arrow schema, ids 1, 2, ... in the order of its fields.
+    """Return the Iceberg schema of an Arrow schema, ids 1, 2, ... in the order of its fields.
 
     Args:
         schema: Names, types, nullability; ``doc`` in a field's metadata is its doc. A column of
@@ -118,7 +118,7 @@ def _convert(field: pa.Field, where: str) -> NestedField:
 
 
 def _widened(field: pa.Field) -> pa.Field:
-    """The field with what holds all values of its type, and of those inside of it."""
+    """Return the field with what holds all values of its type, and of those inside of it."""
     return field.with_type(_holding(field.type))
 
 
@@ -136,7 +136,7 @@ def _holding(kind: pa.DataType) -> pa.DataType:
 
 
 def build_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> PartitionSpec:
-    """A partition spec from pairs of column and transform.
+    """Return a partition spec from pairs of column and transform.
 
     Raises:
         SchemaChangeError: A column is not in the schema, a transform is unknown or does not take
@@ -261,7 +261,7 @@ def _names(kind: IcebergType) -> set[str]:
 
 
 def _can_become(old: IcebergType, new: IcebergType) -> bool:
-    """Whether rows of a new type can stand beside those of an old one; ids do not matter."""
+    """Return whether rows of a new type can stand beside those of an old one; ids do not matter."""
     match old, new:
         case StructType(), StructType():
             there = {f.name: f.field_type for f in old.fields}
@@ -368,7 +368,7 @@ def _primitive(kind: IcebergType) -> Any:
 
 
 def _fits(narrow: IcebergType, wide: IcebergType) -> bool:
-    """Whether Iceberg promotes one type to the other."""
+    """Return whether Iceberg promotes one type to the other."""
     match narrow, wide:
         case (IntegerType(), LongType()) | (FloatType(), DoubleType()):
             return True

@@ -190,7 +190,7 @@ class IcebergStore:
     # -- tables
 
     def exists(self, table: TableName) -> bool:
-        """Whether the catalog has the table."""
+        """Return whether the catalog has the table."""
         try:
             self._open(table)
         except NoSuchTableError:
@@ -198,7 +198,7 @@ class IcebergStore:
         return True
 
     def list_tables(self) -> list[TableName]:
-        """All tables, sorted."""
+        """Return all tables, sorted."""
         return sorted(
             TableName(namespace[0], identifier[-1])
             for namespace in self.catalog.list_namespaces()
@@ -206,11 +206,11 @@ class IcebergStore:
         )
 
     def load(self, table: TableName) -> LoadedTable:
-        """The table as it stands now (see the protocol)."""
+        """Return the table as it stands now (see the protocol)."""
         return LoadedTable(self.state(table))
 
     def state(self, table: TableName, at: Staged | str | None = None) -> TableState:
-        """A state of a table: published, a branch, tag or snapshot id, or a stage.
+        """Return a state of a table: published, a branch, tag or snapshot id, or a stage.
 
         Raises:
             TableNotFoundError: No such table, or no such ref of it.
@@ -224,7 +224,7 @@ class IcebergStore:
         return TableState(table, metadata, handle.io, _snapshot_of(metadata, table, str(at)))
 
     def changes(self, table: TableName, since: int, until: int) -> SnapshotChanges | None:
-        """The rows that differ between two snapshots (see :class:`phlo.protocols.ReadsChanges`)."""
+        """Return rows that differ between snapshots (see :class:`phlo.protocols.ReadsChanges`)."""
         handle = self._load(table)
         if not (handle.snapshot_by_id(since) and handle.snapshot_by_id(until)):
             return None
@@ -446,7 +446,7 @@ class IcebergStore:
     def statistics(
         self, table: TableName, columns: Sequence[str], *, at: Staged | str | None = None
     ) -> TableStatistics:
-        """What metadata proves (see the protocol)."""
+        """Return what metadata proves (see the protocol)."""
         return table_statistics(self.state(table, at), columns)
 
     def history(self, table: TableName) -> list[Snapshot]:

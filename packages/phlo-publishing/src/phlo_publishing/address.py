@@ -67,7 +67,7 @@ class PostgresAddress:
         return f"{self.user}@{self.host}:{self.port}/{self.database}"
 
     def conninfo(self) -> SecretStr:
-        """The connection string for libpq, with the password."""
+        """Return the connection string for libpq, with the password."""
         parts = {
             "host": self.host,
             "port": self.port,
@@ -81,7 +81,7 @@ class PostgresAddress:
         return SecretStr(make_conninfo(**{k: v for k, v in parts.items() if v is not None}))
 
     def libpq_environment(self) -> dict[str, str]:
-        """The variables by which a program such as psql finds the server, the password too."""
+        """Return the variables by which programs such as psql find the server and its password."""
         found = {
             "PGHOST": self.host,
             "PGPORT": str(self.port),

@@ -38,7 +38,7 @@ _JSONB_VERSION = b"\x01"
 
 
 def encode_batch(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> memoryview:
-    """The rows of a batch, without the header and trailer of the stream.
+    """Return the rows of a batch, without the header and trailer of the stream.
 
     Args:
         batch: Any number of rows; together less than 2 GiB.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def phlo_register_settings() -> type[BaseSettings]:
-    """The settings ``PHLO_POSTGRES_*``."""
+    """Hand over the settings ``PHLO_POSTGRES_*``."""
     from phlo_publishing.settings import PostgresSettings
 
     return PostgresSettings
@@ -45,7 +45,7 @@ def phlo_register_definitions(project: Project) -> Definitions:
 
 @hookimpl
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
-    """The resource ``postgres``: the server in the settings, else the project's own."""
+    """Provide the resource ``postgres``: the configured server, else the project's own."""
     from phlo_publishing.postgres import PostgresResource
 
     return {"postgres": PostgresResource()}
@@ -63,7 +63,7 @@ def phlo_provide_named_table(table: TableName, project: Project) -> TableName | 
 
 @hookimpl
 def phlo_register_commands(group: click.Group) -> None:
-    """The commands ``phlo postgres`` and ``phlo publish``."""
+    """Add the commands ``phlo postgres`` and ``phlo publish``."""
     target = "phlo_publishing.commands:postgres"
     cast("Any", group).add_lazy("postgres", target, "Start, stop and look into the marts' server.")
     target = "phlo_publishing.commands:publish"

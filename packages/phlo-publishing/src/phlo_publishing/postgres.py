@@ -26,7 +26,7 @@ class PostgresResource(ConfigurableResource):
     """
 
     def address(self) -> PostgresAddress:
-        """Where the database is; starts the embedded server where that is used.
+        """Return where the database is; start the embedded server where that is used.
 
         Raises:
             ConfigurationError: A setting is wrong.

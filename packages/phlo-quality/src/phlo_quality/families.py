@@ -19,7 +19,7 @@ class Family(StrEnum):
 
 
 def family_of(kind: pa.DataType) -> Family:
-    """The family of an Arrow type; a dictionary belongs to the family of its values."""
+    """Return the family of an Arrow type; a dictionary belongs to the family of its values."""
     if pa.types.is_dictionary(kind):
         return family_of(kind.value_type)  # pyright: ignore[reportAttributeAccessIssue]
     tests = {
@@ -33,7 +33,7 @@ def family_of(kind: pa.DataType) -> Family:
 
 
 def fits(held: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
-    """Whether a table's column holds what a schema promises.
+    """Return whether a table's column holds what a schema promises.
 
     Widths, and the unit and zone of timestamps, are the engine's business. Where the schema
     coerces, decimals pass for floats and the reverse, days for timestamps, and nested values for

@@ -26,7 +26,7 @@ def phlo_register_definitions(project: Project) -> Definitions:
 
 @hookimpl
 def phlo_register_checks() -> Sequence[type[Check]]:
-    """The built-in check classes."""
+    """Hand over the built-in check classes."""
     import phlo_quality
 
     exported = [getattr(phlo_quality, name) for name in phlo_quality.__all__]
@@ -35,7 +35,7 @@ def phlo_register_checks() -> Sequence[type[Check]]:
 
 @hookimpl
 def phlo_register_commands(group: click.Group) -> None:
-    """The command `phlo check`."""
+    """Add the command `phlo check`."""
     group.add_lazy(  # pyright: ignore[reportAttributeAccessIssue] - the root group's own
         "check", "phlo_quality.commands:check", "Judge a table by its checks, or propose some."
     )
@@ -43,7 +43,7 @@ def phlo_register_commands(group: click.Group) -> None:
 
 @hookimpl
 def phlo_register_settings() -> type[BaseSettings]:
-    """The settings of phlo-quality."""
+    """Hand over the settings of phlo-quality."""
     from phlo_quality.settings import QualitySettings
 
     return QualitySettings

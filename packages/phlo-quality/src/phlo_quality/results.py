@@ -83,18 +83,18 @@ class QualityCheckResult:
 
     @classmethod
     def skipped(cls, message: str = "no data", *, row_count: int = 0) -> QualityCheckResult:
-        """The result of a check that had no rows to judge."""
+        """Return the result of a check that had no rows to judge."""
         return cls(False, None, message, row_count, status=CheckStatus.SKIPPED)
 
     @classmethod
     def could_not_run(cls, reason: str | BaseException) -> QualityCheckResult:
-        """The result of a check that could not be judged: neither passed nor failed."""
+        """Return the result of a check that could not be judged: neither passed nor failed."""
         if isinstance(reason, BaseException):
             reason = f"{type(reason).__name__}: {reason}"
         return cls(False, None, redact(reason), status=CheckStatus.COULD_NOT_RUN)
 
     def metadata(self) -> dict[str, Any]:
-        """The guide's keys: verdict, check, table, columns, counts, seconds."""
+        """Return the guide's keys: verdict, check, table, columns, counts, seconds."""
         facts = {
             "passed": self.passed,
             "status": self.status.value,
@@ -111,7 +111,7 @@ class QualityCheckResult:
     def to_check_result(
         self, *, name: str, table: TableName, severity: Severity, blocking: bool, scope: str
     ) -> CheckResult:
-        """This result as core knows it.
+        """Build the result as core knows it.
 
         Args:
             name: The check's name in its suite.

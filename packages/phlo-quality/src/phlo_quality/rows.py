@@ -57,11 +57,11 @@ class JudgedRows:
         return self.judged == self.whole
 
     def of_table(self) -> JudgedRows:
-        """All rows of the table, which a person can read too: delivered rows are gone by then."""
+        """Return all rows of the table, which stay readable when delivered rows are gone."""
         return self if self.judged != DELIVERED_RELATION else replace(self, judged=self.whole)
 
     def of_other(self, table: TableName) -> JudgedRows:
-        """All rows of another table, for a rule that compares columns with its."""
+        """Return all rows of another table, for a rule that compares columns with its."""
         assert self.columns_of is not None, "These rows were read without other tables."
         return JudgedRows(table, self.columns_of(table), quote_table(table))
 
@@ -76,7 +76,7 @@ class JudgedRows:
                 raise missing_column(name, self.table, self.columns.names)
 
     def family(self, column: str, *allowed: str, by: object = None) -> Family:
-        """The family of a column.
+        """Return the family of a column.
 
         Args:
             column: Its name.
@@ -100,7 +100,7 @@ class JudgedRows:
         return family
 
     def is_float(self, column: str) -> bool:
-        """Whether a column may hold NaN."""
+        """Return whether a column may hold NaN."""
         return pa.types.is_floating(self.columns.field(column).type)
 
     def scale(self, column: str) -> int:
@@ -109,11 +109,11 @@ class JudgedRows:
         return kind.scale if pa.types.is_decimal(kind) else 0  # pyright: ignore[reportAttributeAccessIssue]
 
     def is_timestamp(self, column: str) -> bool:
-        """Whether a column holds points in time rather than days."""
+        """Return whether a column holds points in time rather than days."""
         return pa.types.is_timestamp(self.columns.field(column).type)
 
     def has_zone(self, column: str) -> bool:
-        """Whether a column's timestamps have a time zone."""
+        """Return whether a column's timestamps have a time zone."""
         return self.is_timestamp(column) and self.columns.field(column).type.tz is not None
 
     def comparable(self, value: Any, column: str) -> Any:
@@ -140,24 +140,24 @@ class JudgedRows:
         return sql("CAST({v} AS REAL)", v=float(value))
 
     def is_missing(self, column: str) -> Sql:
-        """Condition that a row has no value in a column: null, or NaN."""
+        """Build a condition that a row has no value in a column: null, or NaN."""
         name = Identifier(column)
         if self.is_float(column):
             return sql("({c} IS NULL OR is_nan({c}))", c=name)
         return sql("{c} IS NULL", c=name)
 
     def has_values(self, columns: Sequence[str]) -> Sql:
-        """Condition that a row has a value in all of these columns: neither null nor NaN."""
+        """Build a condition that a row has values in all of these columns: no null, no NaN."""
         tests = [sql("{c} IS NOT NULL", c=Identifier(column)) for column in columns]
         floats = [Identifier(column) for column in columns if self.is_float(column)]
         return Sql(" AND ".join([*tests, *(sql("NOT is_nan({c})", c=c) for c in floats)]))
 
     def where(self, condition: Sql) -> Sql:
-        """Query for the judged rows that meet a condition."""
+        """Build a query for the judged rows that meet a condition."""
         return sql("SELECT * FROM {rows} WHERE {c}", rows=self.judged, c=condition)
 
     def over_whole(self, aggregate: Sql) -> Sql:
-        """An aggregate of the whole table, whichever rows are judged."""
+        """Build an aggregate of the whole table, whichever rows are judged."""
         if self.is_whole:
             return aggregate
         return sql("(SELECT {a} FROM {whole})", a=aggregate, whole=self.whole)
@@ -170,7 +170,7 @@ DELIVERED_RELATION = sql("{d}", d=Identifier(DELIVERED))
 
 
 def missing_column(name: str, table: TableName, available: Sequence[str]) -> ColumnNotFoundError:
-    """The error for a column that a table does not have."""
+    """Build the error for a column that a table does not have."""
     near = nearest(name, available)
     return ColumnNotFoundError(
         f"{table} has no column {name!r}.",
@@ -202,23 +202,23 @@ class Reader:
         return self.engine.dialect
 
     def arrow(self, statement: Sql) -> pa.Table:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self.engine.query(statement, at=self.at, relations=self.relations).read_all()
 
     def rows(self, statement: Sql) -> list[dict[str, Any]]:
-        """All rows of a query, as Python values."""
+        """Return all rows of a query, as Python values."""
         return self.arrow(statement).to_pylist()
 
     def measured(self, statement: Sql) -> list[dict[str, Any]]:
-        """All rows of a query over aggregates: engines hand over sums of integers as decimals."""
+        """Read all rows of a query over aggregates, decimals of whole sums as integers."""
         return [{n: _as_count(v) for n, v in row.items()} for row in self.rows(statement)]
 
     def sample(self, query: Sql, *, limit: int = SAMPLE_ROWS) -> list[dict[str, Any]]:
-        """The first rows of a query that has no LIMIT of its own."""
+        """Read the first rows of a query that has no LIMIT of its own."""
         return self.rows(sql("{query} LIMIT {n}", query=query, n=limit))
 
     def frame(self, rows: JudgedRows, columns: Sequence[str]) -> pa.Table:
-        """The judged rows in memory, for what SQL cannot judge.
+        """Read the judged rows into memory, for checks that SQL cannot express.
 
         Args:
             rows: The judged rows.
@@ -243,7 +243,7 @@ class Reader:
         return table
 
     def columns(self, table: TableName) -> pa.Schema:
-        """Names and types of a table's columns, in the state read."""
+        """Return the names and types of a table's columns, in the state read."""
         return self.engine.columns(table, at=self.at.get(table))
 
 

@@ -106,7 +106,7 @@ class _Run:
     store: TableStore
 
     def all(self, checks: Sequence[DeclaredCheck], context: Any) -> Results:
-        """A result for every check."""
+        """Return a result for every check."""
         results = self._without_columns(checks)
         in_sql = [c for c in checks if isinstance(c.check, SqlCheck) and c.name not in results]
         results |= self._from_metadata(in_sql)
@@ -158,7 +158,7 @@ class _Run:
         return None if result.failed else result
 
     def _from_sql(self, checks: Sequence[DeclaredCheck]) -> Results:
-        """One query for all; where it fails, one for each, so that the innocent still answer."""
+        """Measure all checks in one query; if it fails, query each check alone."""
         if not checks:
             return {}
         started = time.perf_counter()

@@ -20,5 +20,5 @@ class QualitySettings(BaseSettings):
 
 
 def get_quality_settings() -> QualitySettings:
-    """The settings, read on first use."""
+    """Return the settings, read on first use."""
     return load_settings(QualitySettings)

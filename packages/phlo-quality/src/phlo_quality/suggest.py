@@ -92,7 +92,7 @@ def suggest_suite(table: TableName, lake: Lake) -> str:
 
 
 def _profiles(rows: JudgedRows, reader: Reader) -> list[Profile]:
-    """One query for all columns that describe rows rather than loads."""
+    """Return one query for all columns that describe rows rather than loads."""
     names = [n for n in rows.columns.names if not is_metadata_column(n)]
     measures = [Sql('count(*) AS "rows"')]
     for number, name in enumerate(names):

@@ -36,7 +36,7 @@ ORIGINAL = "_phlo_original"
 
 
 def staged_name(position: int) -> str:
-    """Name of the contract's column ``position`` in the staged files."""
+    """Return the name of the contract's column ``position`` in the staged files."""
     return f"c{position}"
 
 
@@ -339,7 +339,7 @@ def _iso(value: date) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can hold: what it does not know becomes text."""
+    """Return a value that JSON can hold: of other types, its text."""
     value = to_plain(value)
     if isinstance(value, WrittenFloat):
         value = Decimal(value.digits)

@@ -53,7 +53,7 @@ def _is_worth_another(error: BaseException) -> bool:
 
 
 def rebase(staged: StagedLoad, handle: Table) -> StagedLoad | None:
-    """The stage on the table's present head, its snapshot built anew.
+    """Build the stage's snapshot anew on the table's present head.
 
     Args:
         staged: A stage whose head has moved.
@@ -78,7 +78,7 @@ def rebase(staged: StagedLoad, handle: Table) -> StagedLoad | None:
 
 
 def _is_expired(snapshot_id: int | None, handle: Table) -> bool:
-    """Whether what the stage was planned on is not kept any more, so nothing can be compared."""
+    """Return whether the state that the stage was planned on has expired."""
     return snapshot_id is not None and handle.metadata.snapshot_by_id(snapshot_id) is None
 
 
@@ -92,7 +92,7 @@ def _is_independent(staged: StagedLoad, before: Sequence[FileScanTask], now: Tab
 
 
 def are_untouched(files: Sequence[FileScanTask], now: Sequence[FileScanTask]) -> bool:
-    """Whether files are all there still, and got no deletes."""
+    """Return whether all files are still there, without further deletes."""
     return _deletes(files).items() <= _deletes(now).items()
 
 
@@ -102,7 +102,7 @@ def _deletes(tasks: Sequence[FileScanTask]) -> dict[str, frozenset[str]]:
 
 
 def _holds_rows_of(staged: StagedLoad, now: TableState, came: list[FileScanTask]) -> bool:
-    """Whether files hold rows that the load would have been planned upon."""
+    """Return whether files hold rows that the load should have been planned on."""
     match staged.how:
         case Append(on_rerun="append"):
             return False
@@ -146,7 +146,7 @@ def _on_head(staged: StagedLoad, handle: Table, now: TableState) -> StagedLoad:
 
 
 def _manifests(staged: StagedLoad) -> list[str]:
-    """What was written for the stage besides rows and deletes."""
+    """Return what was written for the stage besides rows and deletes."""
     change = staged.change
     kept = {file.file_path for file in (*change.added, *change.deletes)}
     return [path for path in change.written if path not in kept]

@@ -181,7 +181,7 @@ def _deletes(task: FileScanTask) -> set[str]:
 
 
 def _same_rows(columns: Sequence[str]) -> Sql:
-    """Condition that two rows agree in every column; as text too, where -0.0 is not 0.0."""
+    """Build a condition that two rows agree in every column; as text too, where -0.0 is not 0.0."""
     as_text = [
         sql(
             "CAST(n.{c} AS VARCHAR) IS NOT DISTINCT FROM CAST(o.{c} AS VARCHAR)",

@@ -19,7 +19,7 @@ ROW_COUNT_ENTRY = "phlo.row-count"
 
 
 def count_rows(state: TableState) -> int:
-    """Rows of a table, deletes applied; rows are read only after another writer's deletes."""
+    """Count a table's rows, deletes applied; read them only after another writer's deletes."""
     snapshot = state.metadata.snapshot_by_id(state.snapshot_id) if state.snapshot_id else None
     if snapshot is None:
         return 0

@@ -230,7 +230,7 @@ class _Comparison:
 
 
 def _same(column: str) -> Sql:
-    """Condition that both rows have one value of a column; as text too, where -0.0 is not 0.0."""
+    """Build a condition that both rows have one value; as text too, where -0.0 is not 0.0."""
     return sql(
         "CAST(n.{c} AS VARCHAR) IS NOT DISTINCT FROM CAST(o.{c} AS VARCHAR)",
         c=Identifier(column),

@@ -51,7 +51,7 @@ _DUCKDB_TYPES: dict[type[IcebergType], str] = {
 
 
 def duckdb_type(kind: IcebergType) -> str:
-    """DuckDB's name of a type."""
+    """Return DuckDB's name of a type."""
     match kind:
         case DecimalType():
             return f"DECIMAL({kind.precision}, {kind.scale})"
@@ -68,7 +68,7 @@ def duckdb_type(kind: IcebergType) -> str:
 
 
 def converted(value: Sql, held: IcebergType, wanted: IcebergType, depth: int = 0) -> Sql:
-    """A value of one type as another, fields inside found by id; those it lacks are null.
+    """Build a value of one type from another; fields inside are found by id, missing ones null.
 
     Args:
         value: An expression.
@@ -119,12 +119,12 @@ def _default(field: NestedField) -> Sql:
 
 
 def is_same(held: IcebergType, wanted: IcebergType) -> bool:
-    """Whether DuckDB takes one for the other: same types, the same fields under the same names."""
+    """Return whether DuckDB takes both types for one: same fields under the same names."""
     return duckdb_type(held) == duckdb_type(wanted) and names_inside(held) == names_inside(wanted)
 
 
 def same_letters(names: Iterable[str]) -> list[str]:
-    """Names that DuckDB and Trino cannot tell apart: they differ in upper and lower case alone.
+    """Return names that differ in upper and lower case alone: DuckDB and Trino mix them up.
 
     >>> same_letters(["id", "a", "ID"])
     ['ID', 'id']
@@ -136,12 +136,12 @@ def same_letters(names: Iterable[str]) -> list[str]:
 
 
 def names_inside(kind: IcebergType) -> dict[int, str]:
-    """What the fields inside a type are called, with those around them, by id."""
+    """Return the full names of the fields inside a type, by id."""
     return index_name_by_id(_alone(kind))
 
 
 def fields_inside(kind: IcebergType) -> dict[int, NestedField]:
-    """The fields inside a type, by id."""
+    """Return the fields inside a type, by id."""
     return index_by_id(_alone(kind))
 
 
@@ -150,13 +150,13 @@ def _alone(kind: IcebergType) -> Schema:
 
 
 def text_default(column: NestedField) -> str | None:
-    """What a column holds in rows older than itself, as text; ``None``: null."""
+    """Return what a column holds in rows older than itself, as text; ``None``: null."""
     default = column.initial_default
     return None if default is None else as_text(column.field_type, default)
 
 
 def as_text(kind: IcebergType, value: Any) -> str:
-    """A value as DuckDB casts it from text."""
+    """Return a value as the text that DuckDB casts it from."""
     if isinstance(value, bytes) and not isinstance(kind, UUIDType):
         return "".join(f"\\x{byte:02X}" for byte in value)
     return IdentityTransform().to_human_string(kind, value)

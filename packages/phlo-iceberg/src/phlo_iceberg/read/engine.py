@@ -81,11 +81,11 @@ class DuckDBEngine:
             raise _query_error(exc, sql) from exc
 
     def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
-        """Names and types of a table's columns, in order."""
+        """Return the names and types of a table's columns, in order."""
         return self._store.state(table, at).arrow_schema
 
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
-        """The tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
+        """Return the tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
         return set(parse(sql, frozenset(relations), self._catalog_name).tables)
 
     def register(

@@ -88,7 +88,7 @@ Layout = tuple[HeldColumn, ...]
 def held_in(
     table: TableFiles, names: Sequence[str], tasks: Sequence[FileScanTask]
 ) -> dict[Layout, list[FileScanTask]]:
-    """The files by how they hold columns of a table.
+    """Group data files by how they hold the columns of a table.
 
     Files are opened only where the table tells that some may hold one of them in another way than
     its schema says.
@@ -109,7 +109,7 @@ def held_in(
 
 
 def _may_differ(table: TableFiles, column: NestedField) -> bool:
-    """Whether fields inside a column were once called otherwise, are in files, or have defaults."""
+    """Return whether files may hold the fields inside a column otherwise than the schema says."""
     if column.field_type.is_primitive:
         return False
     inside = fields_inside(column.field_type)
@@ -121,7 +121,7 @@ def _may_differ(table: TableFiles, column: NestedField) -> bool:
 
 
 def _have_moved(now: dict[int, str], before: dict[int, str]) -> bool:
-    """Whether a field has another name than before, or another field's; new ones are no harm."""
+    """Return whether a field has another name than before, or another field's."""
     ids = {name: number for number, name in now.items()}
     return any(
         now.get(number, name) != name or ids.get(name, number) != number
@@ -162,7 +162,7 @@ def _missing(
 
 
 def _partition_value(table: TableFiles, column: NestedField, task: FileScanTask) -> str | None:
-    """What a file's partition tells of a column, which files of Hive tables leave out."""
+    """Read a column's value from a file's partition; files of Hive tables leave it out."""
     spec = table.metadata.specs()[task.file.spec_id]
     for n, partition_field in enumerate(spec.fields):
         is_itself = isinstance(partition_field.transform, IdentityTransform)
@@ -173,7 +173,7 @@ def _partition_value(table: TableFiles, column: NestedField, task: FileScanTask)
 
 
 def _by_names(table: TableFiles, arrow: pa.Schema, task: FileScanTask) -> Schema:
-    """The schema of a file without ids; columns that the table's mapping lacks are left out."""
+    """Build the schema of a file without ids; columns that the mapping lacks are left out."""
     mapping = table.metadata.name_mapping()
     known = {name for field in mapping.root for name in field.names} if mapping else set()
     arrow = pa.schema([f for f in arrow if f.name in known])
@@ -200,7 +200,7 @@ def _unreadable(table: TableFiles, task: FileScanTask, reason: str) -> Unsupport
 
 
 def may_hold_nan(column: NestedField, tasks: Sequence[FileScanTask]) -> bool:
-    """Whether rows of data files may hold NaN in a column, or in a field inside it."""
+    """Return whether rows of data files may hold NaN in a column, or in a field inside it."""
     if isinstance(column.field_type, FloatType | DoubleType):
         counts = [task.file.nan_value_counts or {} for task in tasks]
         return any(count.get(column.field_id, 1) for count in counts)
@@ -213,7 +213,7 @@ def may_hold_nan(column: NestedField, tasks: Sequence[FileScanTask]) -> bool:
 def read_columns(
     layout: Layout, columns: Sequence[NestedField], with_nan: Container[int] = ()
 ) -> tuple[Sql, list[Sql]]:
-    """What to tell DuckDB of files of a layout.
+    """Build what DuckDB has to know of files of a layout.
 
     Args:
         layout: How the files hold the columns.
@@ -253,7 +253,7 @@ def _inner_name(column: NestedField) -> str:
 
 
 def as_files_hold(schema: Schema, rows: Sql) -> Sql:
-    """Rows of a table with the fields inside columns named as its files name them.
+    """Build the rows of a table with the fields inside columns named as its files name them.
 
     Args:
         schema: The table's schema.

@@ -69,7 +69,7 @@ class TableState(TableFiles):
         return {path for path in files if not path.startswith(folder)}
 
     def tasks(self, row_filter: BooleanExpression | None = None) -> list[FileScanTask]:
-        """The data files that may hold rows of the filter, each with its delete files.
+        """Return the data files that may hold rows of the filter, each with its delete files.
 
         Raises:
             UnsupportedTableError: Rows are deleted by equality, or files are not Parquet.
@@ -140,7 +140,7 @@ class TableState(TableFiles):
         columns: Sequence[str] | None = None,
         with_position: bool = False,
     ) -> Sql:
-        """A SELECT over the rows of data files, deletes applied.
+        """Build a SELECT over the rows of data files, deletes applied.
 
         Args:
             tasks: The files; none gives no rows.
@@ -204,13 +204,13 @@ class TableState(TableFiles):
         return sql("SELECT {columns} WHERE FALSE", columns=columns)
 
     def typed_null(self, name: str) -> Sql:
-        """A null of a column's type, under its name."""
+        """Build a null of a column's type, under its name."""
         return sql(
             "CAST(NULL AS {type}) AS {name}", type=self.duckdb_type(name), name=Identifier(name)
         )
 
     def duckdb_type(self, name: str) -> Sql:
-        """DuckDB's name of a column's type."""
+        """Return DuckDB's name of a column's type."""
         return Sql(duckdb_type(self.schema.find_field(name).field_type))
 
 

@@ -45,12 +45,12 @@ def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotati
 
 @job(name="phlo_maintenance", description="Compacts tables and drops old states, every day.")
 def maintenance() -> None:
-    """One step for all tables."""
+    """Maintain all tables in one step."""
     maintain_tables()
 
 
 def build_maintenance(settings: Settings, iceberg: IcebergSettings) -> Definitions:
-    """The job, and its schedule unless the setting is empty."""
+    """Build the job, and its schedule unless the setting is empty."""
     if not iceberg.maintenance_cron:
         return Definitions(jobs=[maintenance])
     schedule = ScheduleDefinition(

@@ -81,7 +81,7 @@ class Policy:
 
     @classmethod
     def of(cls, settings: IcebergSettings) -> Policy:
-        """The policy that the settings describe."""
+        """Return the policy that the settings describe."""
         return cls(
             keep_snapshots=settings.keep_snapshots,
             keep_age=timedelta(days=settings.keep_snapshot_days),
@@ -330,7 +330,7 @@ def _remove_orphans(
 
 
 def _files_older_than(handle: Table, before: datetime) -> dict[str, int]:
-    """Files below the table's folder by path, with their size."""
+    """Return the files below the table's folder by path, with their size."""
     return {
         path: info.size or 0
         for path, info in list_files(handle.io, handle.metadata.location)

@@ -60,7 +60,7 @@ class Relocation:
         self._deletes: dict[str, DataFile] = {}
 
     def moved(self, path: str) -> str:
-        """Where a file is now; one that stood outside the table's folder has not moved."""
+        """Return where a file is now; one outside of the table's folder has not moved."""
         old = self._before.location.rstrip("/")
         return self._folder + path.removeprefix(old) if path.startswith(f"{old}/") else path
 
@@ -104,7 +104,7 @@ class Relocation:
         return f"{self._folder}/metadata/{name}"
 
     def _manifest(self, manifest: ManifestFile) -> ManifestFile:
-        """A manifest with the paths of its files as they are now; each is written once."""
+        """Write a manifest anew, once, with the present paths of its files."""
         if manifest.manifest_path not in self._manifests:
             self._manifests[manifest.manifest_path] = self._write_manifest(manifest)
         return self._manifests[manifest.manifest_path]

@@ -164,7 +164,7 @@ def _rebuild(catalog: SqlCatalog, io: FileIO, warehouse: str, *, dry_run: bool) 
 
 
 def _newest(io: FileIO, warehouse: str) -> list[_Found]:
-    """The newest metadata of every table; of equal versions the one written last."""
+    """Return the newest metadata of every table; of equal versions the one written last."""
     by_table: dict[TableName, list[_Found]] = defaultdict(list)
     for path, _ in list_files(io, warehouse):
         found = _parse(path)

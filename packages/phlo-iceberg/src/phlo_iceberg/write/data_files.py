@@ -203,7 +203,7 @@ def _drop_unwritable_bounds(statistics: DataFileStatistics) -> None:
 def split_by_partition(
     batch: pa.RecordBatch, spec: PartitionSpec, schema: Schema
 ) -> list[tuple[PartitionKey | None, pa.RecordBatch]]:
-    """The rows of a batch by partition, each row looked at once."""
+    """Split the rows of a batch by partition, in one pass."""
     if spec.is_unpartitioned():
         return [(None, batch)]
     names = [f"p{n}" for n in range(len(spec.fields))]
@@ -246,7 +246,7 @@ def _refuse_wrapped(partition_field: PartitionField, values: pa.Array, truncated
 
 
 def _small(values: pa.Array) -> pa.Array:
-    """Pyiceberg's transforms know no large binaries."""
+    """Replace large binaries, which pyiceberg's transforms do not know."""
     return values.cast(pa.binary()) if pa.types.is_large_binary(values.type) else values
 
 
@@ -268,7 +268,7 @@ def _key(spec: PartitionSpec, schema: Schema, values: list[Any]) -> PartitionKey
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch with exactly the file's schema: its columns are in that order already."""
+    """Cast the batch to exactly the file's schema; its columns are in that order already."""
     columns = [batch.column(n).cast(f.type) for n, f in enumerate(schema)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -334,7 +334,7 @@ def write_delete_file(
 
 
 def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:
-    """Every file below a folder, as the address by which Iceberg names it."""
+    """List every file below a folder, by the address that Iceberg names it."""
     assert isinstance(io, PyArrowFileIO)
     scheme, netloc, path = PyArrowFileIO.parse_location(location)
     filesystem = io.fs_by_scheme(scheme, netloc)

@@ -114,7 +114,7 @@ class Matcher:
         self.connection.execute(sql("INSERT INTO {t} {rows}", t=MATCHES, rows=judged))
 
     def _by_key(self, tasks: Sequence[FileScanTask]) -> Sql:
-        """The rows met, as ``s`` stored and as ``l`` loaded."""
+        """Select the matched rows by key, ``s`` stored and ``l`` loaded."""
         return sql(
             "({stored}) AS s JOIN {load} AS l ON {same}",
             stored=self.state.relation(tasks, with_position=True),
@@ -123,7 +123,7 @@ class Matcher:
         )
 
     def _by_position(self, rows: Identifier, tasks: Sequence[FileScanTask]) -> Sql:
-        """The same, of rows whose position is known; no stored key is read again."""
+        """Select the matched rows by their known positions, without reading a stored key again."""
         return sql(
             "({stored}) AS s JOIN ({rows} AS m JOIN {load} AS l ON {same}) "
             "ON m.__phlo_file = s.{file} AND m.__phlo_pos = s.{pos}",
@@ -138,7 +138,7 @@ class Matcher:
     def _telling_column(
         self, candidates: Sequence[FileScanTask], columns: Sequence[str]
     ) -> str | None:
-        """The smallest column in which every row met of one file differs, if it pays to look."""
+        """Find the smallest column in which every matched row of one file differs, if it pays."""
         rows = sum(task.file.record_count for task in candidates)
         sample = candidates[len(candidates) // 2] if candidates else None
         if sample is None or rows < MIN_FILES_PER_SAMPLE * sample.file.record_count:
@@ -162,7 +162,7 @@ class Matcher:
         return next((c for c, differs in zip(columns, differing, strict=True) if differs), None)
 
     def _small(self, sample: FileScanTask, columns: Sequence[str]) -> list[str]:
-        """The columns worth reading alone, the smallest first."""
+        """Return the columns worth reading alone, the smallest first."""
         total = sum(self._bytes(sample, c) for c in columns)
         small = [c for c in columns if self._bytes(sample, c) <= MAX_TELLING_SHARE * total]
         return sorted(small, key=lambda c: self._bytes(sample, c))

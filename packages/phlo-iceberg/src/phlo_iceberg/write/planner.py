@@ -111,7 +111,7 @@ class Planner:
                 return self._plan_replace(how)
 
     def _incoming(self, rows: ds.Dataset) -> Sql:
-        """The load with exactly the table's columns and types; extra columns stay for the plan."""
+        """Cast the load to the table's columns and types; extra columns stay for the plan."""
         extra = [n for n in rows.schema.names if n not in self._names]
         self._state.refuse_same_letters(extra)
         columns = [
@@ -177,7 +177,7 @@ class Planner:
             )
 
     def _compared(self, how: Merge | Replace) -> list[str]:
-        """The columns by which a row of the load equals a stored one."""
+        """Return the columns in which a row of the load must equal a stored one to be unchanged."""
         columns = [n for n in self._names if n in self._given]
         return [n for n in columns if how.compares_metadata or not is_metadata_column(n)]
 
@@ -269,7 +269,7 @@ class Planner:
         return [_Bounds(column, *row[3 * n : 3 * n + 3]) for n, column in enumerate(how.key)]
 
     def _candidates(self, how: Merge, bounds: Sequence[_Bounds]) -> list[FileScanTask]:
-        """The files that may hold a key of the load; with keys that stay put, of its partition."""
+        """Find the files that may hold a key of the load; for confined keys, of its partition."""
         if not self._load_count:
             return []
         confined = _partition_filter(self._state, how.partition)
@@ -296,7 +296,7 @@ class Planner:
         return dict(self._db.execute(counts).fetchall())
 
     def _stored_wins(self, how: Merge) -> Sql:
-        """Whether the stored row ``s`` stands against the loaded row ``l``."""
+        """Build the condition that the stored row ``s`` stays against the loaded row ``l``."""
         later = Sql("FALSE") if how.compares_metadata else self._stored_is_later()
         base = sql("NOT ({later})", later=later) if how.method == "first" else later
         if how.order_by is None:
@@ -334,7 +334,7 @@ class Planner:
         )
 
     def _delete_wins(self, how: Merge) -> Sql:
-        """Whether the delete ``s`` by another load stands against the loaded row ``l``."""
+        """Build the condition that the delete ``s`` of another load stays against row ``l``."""
         later = self._stored_is_later()
         if how.order_by is None:
             return later
@@ -377,7 +377,7 @@ class Planner:
         )
 
     def _is_written(self, how: Merge, *, stands: bool) -> Sql:
-        """Whether a row of the load is written: a deleted key has no row that is."""
+        """Build the condition that a row of the load is written: rows of deleted keys are not."""
         is_no_delete = sql("NOT ({d})", d=_is_delete(how))
         if not stands:
             return is_no_delete
@@ -457,7 +457,7 @@ class Planner:
 
 
 def _is_delete(how: Merge) -> Sql:
-    """Whether the load's row ``l`` deletes its key."""
+    """Build the condition that the load's row ``l`` deletes its key."""
     column = how.delete_column
     return sql("coalesce(l.{c}, FALSE)", c=Identifier(column)) if column else Sql("FALSE")
 

@@ -190,7 +190,7 @@ class SnapshotBuilder:
         return writer.to_manifest_file()
 
     def _kept_manifests(self) -> list[ManifestFile]:
-        """The parent's manifests; those that hold removed files are written anew."""
+        """Return the parent's manifests; those that hold removed files are written anew."""
         missing = set(self._removed)
         kept: list[ManifestFile] = []
         for manifest in self._parent.manifests(self._io) if self._parent else []:

@@ -122,7 +122,7 @@ class StagedLoad:
         )
 
     def snapshot_updates(self, ref: str = MAIN_BRANCH) -> tuple[TableUpdate, ...]:
-        """The updates that add the snapshot and point a ref at it."""
+        """Return the updates that add the snapshot and point a ref at it."""
         if self.snapshot is None:
             return ()
         return snapshot_updates(self.snapshot, ref)
@@ -139,7 +139,7 @@ class StagedLoad:
 
 
 def snapshot_updates(snapshot: Snapshot, ref: str) -> tuple[TableUpdate, ...]:
-    """The updates that add a snapshot and point a branch at it."""
+    """Return the updates that add a snapshot and point a branch at it."""
     return (
         AddSnapshotUpdate(snapshot=snapshot),
         SetSnapshotRefUpdate(
@@ -244,7 +244,7 @@ def _row_delta(plan: Plan) -> int:
 
 
 def row_count_entry(before: TableState, delta: int) -> dict[str, str]:
-    """The summary's entry of how many rows there are after a load."""
+    """Build the summary's entry that tells how many rows there are after a load."""
     return {ROW_COUNT_ENTRY: str(count_rows(before) + delta)}
 
 
@@ -256,7 +256,7 @@ def _changed_properties(
 
 
 def own_entries(snapshot: Snapshot) -> dict[str, str]:
-    """Phlo's own entries of a snapshot's summary."""
+    """Return phlo's own entries of a snapshot's summary."""
     entries = snapshot.summary.additional_properties if snapshot.summary else {}
     return {name: value for name, value in entries.items() if name.startswith("phlo.")}
 
@@ -299,7 +299,7 @@ def _strategy(change: Change) -> str:
 
 
 def _live_rows(task: FileScanTask) -> int:
-    """Rows of a file; more than are live where it has delete files already."""
+    """Count the rows of a file; earlier delete files make it too many."""
     return task.file.record_count
 
 
@@ -338,7 +338,7 @@ def _write_rows(
 def _delivered(
     connection: duckdb.DuckDBPyConnection, rows: ds.Dataset, how: How, plan: Plan
 ) -> ds.Dataset:
-    """The load without the rows that are not to stand in the table."""
+    """Build the load without the rows that do not stand in the table."""
     if plan.passed_over is None or not isinstance(how, Merge):
         return rows
     if not connection.execute(sql("SELECT 1 FROM ({p}) LIMIT 1", p=plan.passed_over)).fetchall():

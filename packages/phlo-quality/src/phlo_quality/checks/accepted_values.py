@@ -72,7 +72,7 @@ class AcceptedValuesCheck(RowCheck):
         )
 
     def metrics(self, measured: Any) -> dict[str, Any]:
-        """The list, beside the counts."""
+        """Return the list, beside the counts."""
         return {"accepted_values": list(self.values), **super().metrics(measured)}
 
 

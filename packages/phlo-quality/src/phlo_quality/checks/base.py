@@ -134,7 +134,7 @@ class SqlCheck(QualityCheck):
         raise NotImplementedError
 
     def failing_rows(self, rows: JudgedRows) -> Sql | None:
-        """Query for the rows that break the rule; ``None`` where a rule has no such rows."""
+        """Build a query for the rows that break the rule; ``None``: it has no such rows."""
         return None
 
     def examine(
@@ -156,7 +156,7 @@ class SqlCheck(QualityCheck):
         return judge_frame(self, df)
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
-        """What the table's metadata proves, in the names of :meth:`measures`.
+        """Return what the table's metadata proves, by the names of :meth:`measures`.
 
         Asked only where the whole table is judged.
 
@@ -167,7 +167,7 @@ class SqlCheck(QualityCheck):
 
 
 def count_where(condition: Sql) -> Sql:
-    """Aggregate that counts the rows that meet a condition.
+    """Build an aggregate that counts the rows that meet a condition.
 
     Not ``count_if``, which DuckDB answers with null where the condition is null in every row.
     """
@@ -188,11 +188,11 @@ class RowCheck(SqlCheck):
         self.allow_threshold = fraction(self, "allow_threshold", allow_threshold)
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """Condition that a row breaks the rule; null counts as keeping it."""
+        """Build a condition that a row breaks the rule; null counts as keeping it."""
         raise NotImplementedError
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """The number of rows that break the rule."""
+        """Return the number of rows that break the rule."""
         return {"failed_count": count_where(self.violation(rows))}
 
     def judge(self, measured: Mapping[str, Any]) -> QualityCheckResult:
@@ -209,12 +209,12 @@ class RowCheck(SqlCheck):
         )
 
     def metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        """What the result tells beside the counts."""
+        """Return what the result shows beside the counts."""
         share = measured["failed_count"] / measured["row_count"]
         return {"failed_share": share, "allow_threshold": self.allow_threshold}
 
     def failing_rows(self, rows: JudgedRows) -> Sql:
-        """The rows that break the rule."""
+        """Build a query for the rows that break the rule."""
         return rows.where(self.violation(rows))
 
     def _sentence(self, failed_count: int, row_count: int) -> str:

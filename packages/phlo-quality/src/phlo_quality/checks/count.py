@@ -50,7 +50,7 @@ class CountCheck(SqlCheck):
         self.min_count, self.max_count = min_count, max_count
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """Nothing: the row count is always there."""
+        """Measure nothing further: the row count is always there."""
         return {}
 
     def judge(self, measured: Mapping[str, Any]) -> QualityCheckResult:
@@ -65,7 +65,7 @@ class CountCheck(SqlCheck):
         )
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any]:
-        """The count stands in the metadata."""
+        """Take the count from the table's metadata."""
         return {}
 
     def _bounds(self) -> str:

@@ -84,7 +84,7 @@ class DistributionCheck(QueryCheck):
         return sql("(SELECT * FROM {t} WHERE {w})", t=rows.whole, w=window)
 
     def _count(self, side: Sql, rows: JudgedRows, reader: Reader, *, is_number: bool) -> int:
-        """Rows of a side that are compared: of numbers those that have a value."""
+        """Return the rows of a side that are compared: of numbers those that have a value."""
         condition = rows.has_values([self.column]) if is_number else Sql("TRUE")
         query = sql("SELECT count(*) AS n FROM {r} WHERE {c}", r=side, c=condition)
         return reader.measured(query)[0]["n"]

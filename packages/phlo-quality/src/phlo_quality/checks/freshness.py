@@ -54,7 +54,7 @@ class FreshnessCheck(SqlCheck):
         self.max_age_hours = max_age_hours
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """The newest value and the number of rows, of the whole table."""
+        """Measure the newest value and the number of rows, of the whole table."""
         rows.family(self.column, "time", by=self)
         newest = sql("max({c})", c=Identifier(self.column))
         return {"newest": rows.over_whole(newest), "rows": rows.over_whole(Sql("count(*)"))}
@@ -83,7 +83,7 @@ class FreshnessCheck(SqlCheck):
         )
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
-        """The newest value is a bound in the metadata."""
+        """Take the newest value from the bounds in the table's metadata."""
         bounds = statistics.columns.get(self.column)
         if bounds is None or bounds.upper is None:
             return None

@@ -58,7 +58,7 @@ class NullCheck(RowCheck):
         return {**super().measures(rows), **nulls_named(nulls)}
 
     def metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        """The guide's ``null_count``, over all columns and by column."""
+        """Return the guide's ``null_count``, over all columns and by column."""
         by_column = {c: measured[f"nulls.{c}"] for c in self.columns}
         total = sum(by_column.values())
         return {"null_count": total, "null_counts": by_column, **super().metrics(measured)}
@@ -77,7 +77,7 @@ def nulls_named(by_column: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def missing_in(statistics: TableStatistics, rows: JudgedRows, column: str) -> int | None:
-    """How many values metadata proves missing (null or NaN); ``None``: it proves nothing."""
+    """Return how many values metadata proves missing (null or NaN); ``None``: it proves nothing."""
     counts = statistics.columns.get(column)
     if counts is None or counts.null_count is None:
         return None

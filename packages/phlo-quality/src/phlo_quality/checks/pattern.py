@@ -70,7 +70,7 @@ class PatternCheck(RowCheck):
     def examine(
         self, measured: Mapping[str, Any], rows: JudgedRows, reader: Reader
     ) -> QualityCheckResult:
-        """As in the base; what SQL does not know is held against every different value."""
+        """Judge as the base does; where SQL lacks the pattern, compare every different value."""
         if self._in_sql():
             return super().examine(measured, rows, reader)
         failing = self._failing_values(rows, reader)
@@ -83,7 +83,7 @@ class PatternCheck(RowCheck):
         return replace(result, sample=reader.sample(rows.where(query)))
 
     def metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        """The pattern, beside the counts."""
+        """Return the pattern, beside the counts."""
         return {"pattern": self.pattern, **super().metrics(measured)}
 
     def _in_sql(self) -> str | None:

@@ -77,7 +77,7 @@ class RangeCheck(RowCheck):
         return sql("{has_value} AND ({outside})", has_value=has_value, outside=any_of(outside))
 
     def metrics(self, measured: Mapping[str, Any]) -> dict[str, Any]:
-        """The bounds, beside the counts."""
+        """Return the bounds, beside the counts."""
         bounds = {"min_value": self.min_value, "max_value": self.max_value}
         return {**bounds, **super().metrics(measured)}
 

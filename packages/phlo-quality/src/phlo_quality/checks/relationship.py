@@ -68,6 +68,6 @@ class RelationshipCheck(RowCheck):
         )
 
     def metrics(self, measured: Any) -> dict[str, Any]:
-        """Where the values should stand, beside the counts."""
+        """Return where the values should stand, beside the counts."""
         target = {"to_table": str(self.to_table), "to_column": self.to_column}
         return {**target, **super().metrics(measured)}

@@ -112,7 +112,7 @@ class SchemaCheck(SqlCheck):
         return count if typed is rows else sql("(SELECT {c} FROM {r})", c=count, r=typed.judged)
 
     def _as_promised(self, rows: JudgedRows) -> JudgedRows:
-        """The rows with the schema's defaults for missing values, and its floats as floats."""
+        """Build the rows with the schema's defaults for missing values, and floats as floats."""
         columns = {c.name: c for c in self._contract().columns}
         promised = {n: _promised(columns.get(n), n, rows) for n in rows.columns.names}
         if all(expression == Identifier(name) for name, expression in promised.items()):
@@ -161,7 +161,7 @@ class SchemaCheck(SqlCheck):
         reader: Reader,
         in_frames: Mapping[str, _Failing],
     ) -> QualityCheckResult:
-        """Rows that break the first broken rule, and the SQL that finds them all."""
+        """Return the rows that break the first broken rule, and the SQL that finds them all."""
         broken = result.metrics["failed_by_rule"]
         first = next((rule for rule in self._rules(rows) if rule.name in broken), None)
         if first is not None:
@@ -173,7 +173,7 @@ _FLOATS = ("double", "float", "halffloat")
 
 
 def _promised(column: ContractColumn | None, name: str, rows: JudgedRows) -> Sql | Identifier:
-    """A column as the schema's rules expect it; rules about floats rely on ``is_nan``."""
+    """Build a column as the schema's rules expect it; rules about floats rely on ``is_nan``."""
     value: Sql | Identifier = Identifier(name)
     if column is not None and column.default is not None:
         default = rows.comparable(column.default, name)
@@ -185,7 +185,7 @@ def _promised(column: ContractColumn | None, name: str, rows: JudgedRows) -> Sql
 
 
 def _failed_rows(broken: Mapping[str, int], by_row_rules: int, contract: Contract) -> int | None:
-    """How many rows fail; ``None`` where rules of several kinds fail, whose rows may overlap."""
+    """Count the rows that fail; ``None`` where rules fail whose rows may overlap."""
     names = {rule.name for rule in contract.rules}
     if set(broken) <= names:
         return by_row_rules
@@ -193,7 +193,7 @@ def _failed_rows(broken: Mapping[str, int], by_row_rules: int, contract: Contrac
 
 
 def _conformed(frame: pa.Table, contract: Contract) -> pa.Table:
-    """Rows in the types of the contract, as its rules expect them."""
+    """Return the rows in the types of the contract, as its rules expect them."""
     fields = {c.name: c.field.with_nullable(nullable=True) for c in contract.columns}
     for number, name in enumerate(frame.column_names):
         frame = frame.set_column(number, fields[name], frame.column(number).cast(fields[name].type))

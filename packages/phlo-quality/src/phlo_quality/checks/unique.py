@@ -44,14 +44,14 @@ class UniqueCheck(RowCheck):
         self.columns = column_names(self, "columns", columns)
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """The number of judged rows of repeated keys, as a subquery."""
+        """Return the number of judged rows of repeated keys, as a subquery."""
         if rows.is_whole:
             counts = "(SELECT coalesce(sum({n}), 0) FROM ({keys}))"
             return {"failed_count": sql(counts, n=_COUNT, keys=self._repeated(rows))}
         return {"failed_count": sql("(SELECT count(*) FROM ({f}))", f=self._failing(rows))}
 
     def failing_rows(self, rows: JudgedRows) -> Sql:
-        """The judged rows of repeated keys, partners beside one another."""
+        """Build a query for the judged rows of repeated keys, partners beside one another."""
         order = [qualified("j", c) for c in self.columns]
         return sql("{failing} ORDER BY {order}", failing=self._failing(rows), order=order)
 

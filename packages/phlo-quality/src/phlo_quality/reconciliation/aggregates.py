@@ -105,7 +105,7 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
         )
 
     def _differences(self, source: Side, target: Side) -> tuple[Sql, dict[str, Sql]]:
-        """The paired groups, and by aggregate the condition that it differs."""
+        """Return the paired groups, and by aggregate the condition that it differs."""
         from phlo_quality.reconciliation.queries import SOURCE_ROWS, TARGET_ROWS, paired
 
         source.rows.require(self.group_by)

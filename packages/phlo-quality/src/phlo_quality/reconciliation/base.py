@@ -99,7 +99,7 @@ class TwoTableCheck(QueryCheck):
         return source, target
 
     def judged_sides(self, source: Side, target: Side) -> dict[str, Any]:
-        """What every result tells of the two sides."""
+        """Return what every result tells of the two sides."""
         return {
             "source_table": str(source.rows.table),
             "target_table": str(target.rows.table),
@@ -135,7 +135,7 @@ _SIDES = ("source_rows", "target_rows")
 
 
 def differing_rows(query: Sql, condition: Sql, order_by: Sequence[str]) -> Sql:
-    """Query for the paired rows that differ, in the order of their groups."""
+    """Build a query for the paired rows that differ, in the order of their groups."""
     differing = sql("SELECT * FROM ({q}) WHERE {c}", q=query, c=condition)
     if not order_by:
         return differing
@@ -143,7 +143,7 @@ def differing_rows(query: Sql, condition: Sql, order_by: Sequence[str]) -> Sql:
 
 
 def scope_of(source: Side, target: Side, rows: JudgedRows) -> str:
-    """Which rows were compared, for people."""
+    """Return which rows were compared, for people."""
     filtered = [str(side.rows.table) for side in (source, target) if side.is_filtered]
     return f"partition {rows.partition} of {' and '.join(filtered)}" if filtered else "table"
 

@@ -39,7 +39,7 @@ class Tolerance:
         )
 
     def allows(self, difference: int, source: int) -> bool:
-        """Whether a difference in whole numbers is within bounds.
+        """Return whether a difference in whole numbers is within bounds.
 
         >>> Tolerance(share=0.02, absolute=5).allows(20, source=1000)
         True

@@ -85,7 +85,7 @@ class KeyParityCheck(TwoTableCheck):
         )
 
     def _differences(self, source: Side, target: Side, reader: Reader) -> tuple[Sql, Sql]:
-        """The paired keys, and the condition that one differs."""
+        """Return the paired keys, and the condition that one differs."""
         from phlo_quality.reconciliation.queries import paired
 
         query = paired(source, target, self.key_columns, ())

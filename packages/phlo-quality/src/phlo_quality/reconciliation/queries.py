@@ -48,7 +48,7 @@ class Side:
         partition_column: str | None,
         where_clause: str | None,
     ) -> Side:
-        """A table, narrowed by partition where it has the column, and by the clause."""
+        """Return a table, narrowed by partition where it has the column, and by the clause."""
         whole = JudgedRows(table, reader.columns(table), quote_table(table))
         conditions: list[Sql] = []
         is_filtered = partition is not None and partition_column in whole.columns.names
@@ -83,7 +83,7 @@ class Pair:
 
 
 def paired(source: Side, target: Side, group_by: Sequence[str], pairs: Sequence[Pair]) -> Sql:
-    """Query with one row per group: its columns, the values of both sides, their numbers of rows.
+    """Build a query with a row per group: its columns, both sides' values and row counts.
 
     A group that a side lacks has NULL values and zero rows there. Without ``group_by`` there is
     one row for everything.
@@ -143,7 +143,7 @@ def _selected(keys: Keys) -> list[Sql]:
 def paired_by_hash(
     source: Side, target: Side, key: Sequence[str], hashes: tuple[Sql, Sql], differs: Identifier
 ) -> Sql:
-    """Query with one row per key: its numbers of rows, and whether any row has no equal.
+    """Build a query with one row per key: its numbers of rows, and whether any row has no equal.
 
     Rows are equal when their hashes are; a key that occurs several times agrees when both sides
     have the same rows equally often.
