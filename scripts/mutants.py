@@ -41,7 +41,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packages/phlo-iceberg/src/phlo_iceberg/write/matching.py": STORE,
     "packages/phlo-iceberg/src/phlo_iceberg/commit/rebase.py": STORE,
     "packages/phlo-iceberg/src/phlo_iceberg/commit/__init__.py": STORE,
-    "packages/phlo-dlt/src/phlo_dlt/rows/conformer.py": (f"{UNIT['dlt']}/test_conformer.py",),
+    "packages/phlo-dlt/src/phlo_dlt/rows/conformer.py": (
+        f"{UNIT['dlt']}/test_conformer.py",
+        f"{UNIT['dlt']}/test_files.py",
+    ),
     "packages/phlo-dlt/src/phlo_dlt/rows/judge.py": LOADS,
     "packages/phlo-dlt/src/phlo_dlt/rows/deduplicate.py": LOADS,
 }

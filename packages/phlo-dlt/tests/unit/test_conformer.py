@@ -415,3 +415,54 @@ def test_a_frame_with_a_column_of_mixed_types_is_read_row_by_row():
     (table,) = batches_of(frame, Conformer(model(int)))
 
     assert _outcome(table) == [1, "value: cannot be cast to int64 (no number)"]
+
+
+def test_a_table_may_have_the_columns_own_name_beside_another_spelling():
+    conformer = Conformer(model(int))
+    table = conformer.table(pa.table({"Value": [1], "value": [2], "VALUE": [3]}))
+    assert _outcome(table) == [2]
+    assert conformer.dropped == {"Value": 1, "VALUE": 1}
+
+
+@pytest.mark.parametrize("names", [("Value", "VALUE"), ("VALUE", "Value")])
+def test_a_table_with_two_spellings_of_a_column_is_ambiguous(names):
+    table = pa.table({name: [1] for name in names})
+    with pytest.raises(ContractError, match=f"'{names[0]}' and '{names[1]}' are both the column"):
+        Conformer(model(int)).table(table)
+
+
+@pytest.mark.parametrize("column", ["value", "VALUE"])
+def test_a_row_with_two_spellings_of_a_column_is_ambiguous_whatever_their_order(column):
+    others = sorted({"VALUE", "Value", "value"} - {column})
+    fields = {"__annotations__": {column: int}, column: pandera.Field(nullable=True)}
+    contract = Contract.of(type("Model", (pandera.DataFrameModel,), fields))
+    with pytest.raises(ContractError, match=f"'{others[0]}' and '{others[1]}' are both the column"):
+        Conformer(contract).rows([dict.fromkeys(others, 1)])
+
+
+def test_dropped_values_of_a_table_are_counted_without_nulls():
+    conformer = Conformer(model(int))
+    conformer.table(pa.table({"value": [1, 2, 3], "extra": ["a", None, "c"]}))
+    assert conformer.dropped == {"extra": 2}
+
+
+def test_rows_are_counted_over_all_batches():
+    conformer = Conformer(model(int))
+    conformer.rows([{"value": 1}, {"value": 2}])
+    conformer.table(pa.table({"value": [3]}))
+    assert conformer.extracted == 3
+
+
+def test_the_first_of_several_repeated_columns_is_named():
+    table = pa.Table.from_arrays([pa.array([1])] * 4, names=["a", "b", "b", "a"])
+    with pytest.raises(ContractError, match="several columns called 'a'") as raised:
+        Conformer(model(int)).table(table)
+    assert raised.value.parts["column"] == "a"
+
+
+def test_text_without_a_value_is_null_and_other_text_is_cast():
+    text = pa.table({"value": pa.array(["1", None, "x", "2.5"])})
+    conformed_text = Conformer(model(int)).text(text)
+    assert conformed_text["c0"].to_pylist() == [1, None, None, None]
+    broken = [problems is not None for problems in conformed_text[PROBLEMS].to_pylist()]
+    assert broken == [False, False, True, True]
