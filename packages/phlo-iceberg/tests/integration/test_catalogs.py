@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("servers")]
 
 class Conformance(TableStoreConformance):
     def read_rows(self, store, table):
-        catalog = load_catalog("lake", **store.catalog.properties)
+        catalog = load_catalog(store.catalog.name, **store.catalog.properties)
         rows = catalog.load_table((table.namespace, table.name)).scan().to_arrow().to_pylist()
         if hasattr(catalog, "engine"):
             catalog.engine.dispose()
@@ -77,6 +77,23 @@ class TestPostgresCatalogOnLocalFiles(Conformance):
             warehouse=(tmp_path / "warehouse").as_uri(),
         )
         yield IcebergStore(catalog)
+        catalog.engine.dispose()
+
+
+@pytest.mark.slow
+class TestBranchOnPostgres(Conformance):
+    @pytest.fixture
+    def store(self, postgres_database, tmp_path):
+        catalog = load_catalog(
+            "lake",
+            type="sql",
+            uri=uri_of(postgres_database),
+            warehouse=(tmp_path / "warehouse").as_uri(),
+        )
+        main = IcebergStore(catalog)
+        main.create_branch("dev")
+        yield main.on_branch("dev")
+        assert main.list_tables() == []
         catalog.engine.dispose()
 
 

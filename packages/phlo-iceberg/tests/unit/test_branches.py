@@ -303,6 +303,28 @@ def test_a_lost_catalog_is_rebuilt_without_what_branches_wrote(store):
     fresh.engine.dispose()
 
 
+def test_tables_of_a_branch_are_found_again_after_the_folder_was_moved(tmp_path):
+    def open_in(folder):
+        uri, warehouse = f"sqlite:///{folder}/catalog.db", (folder / "warehouse").as_uri()
+        return IcebergStore(load_catalog("lake", type="sql", uri=uri, warehouse=warehouse))
+
+    (tmp_path / "before").mkdir()
+    store = open_in(tmp_path / "before")
+    load(store, [("a", 1)])
+    load(store, [("z", 9)], table=OTHER)
+    store.create_branch("dev")
+    load(store.on_branch("dev"), [("a", 2)], DAY_2)
+    store.catalog.engine.dispose()
+    moved = open_in((tmp_path / "before").rename(tmp_path / "after"))
+    for one in (moved, moved.on_branch("dev")):
+        assert {r.table for r in one.repair()} == {EVENTS, OTHER}
+    assert (read(moved), read(moved.on_branch("dev"))) == ([("a", 1)], [("a", 2)])
+    assert [c.table for c in moved.publish_branch("dev")] == [EVENTS]
+    assert (read(moved), read(moved, OTHER)) == ([("a", 2)], [("z", 9)])
+    assert moved.examine(EVENTS, deep=True) == []
+    moved.catalog.engine.dispose()
+
+
 def test_names_that_cannot_be_are_refused(store):
     store.create_branch("dev")
     with pytest.raises(BranchExistsError):
