@@ -41,7 +41,8 @@ def test_the_guides_models_land_in_iceberg_and_grow(dbt_project):
     ]
 
     dbt_project.load_events(("d", 4, 20.0, "x"))
-    assert dbt_project.materialize().success
+    second = dbt_project.materialize()
+    assert second.success
 
     assert dbt_project.rows("silver.events_cleaned", "id", "value") == [
         ("a", 10.0),
@@ -51,6 +52,14 @@ def test_the_guides_models_land_in_iceberg_and_grow(dbt_project):
     columns = ("date", "category", "event_count", "avg_value")
     assert dbt_project.rows("gold.daily_aggregates", *columns) == [
         (date(2025, 1, 1), "X", 2, 15.0),
+        (date(2025, 1, 1), "Y", 1, 5.0),
+    ]
+
+    undone = open_lake().store.undo(second.run_id)  # the snapshots of all models name their run
+    assert {str(t.table) for t in undone.tables} >= {"gold.daily_aggregates"}
+    assert dbt_project.rows("silver.events_cleaned", "id", "value") == [("a", 10.0), ("c", 5.0)]
+    assert dbt_project.rows("gold.daily_aggregates", *columns) == [
+        (date(2025, 1, 1), "X", 1, 10.0),
         (date(2025, 1, 1), "Y", 1, 5.0),
     ]
 
