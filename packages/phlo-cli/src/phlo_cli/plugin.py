@@ -25,10 +25,10 @@ def phlo_register_commands(group: click.Group) -> None:
 
 @hookimpl
 def phlo_register_templates() -> Sequence[ProjectTemplate]:
-    """Register the project that `phlo init` writes by default."""
-    from phlo_cli.templates import BASIC
+    """Register the projects that `phlo init` writes; ``basic`` is the default."""
+    from phlo_cli.templates import BASIC, FILES
 
-    return [BASIC]
+    return [BASIC, FILES]
 
 
 _COMMANDS = {

@@ -12,3 +12,10 @@ BASIC = ProjectTemplate(
     folder=str(Path(__file__).parent / "basic"),
     packages=("phlo-dlt", "phlo-iceberg", "phlo-quality"),
 )
+
+FILES = ProjectTemplate(
+    name="files",
+    description="A table loaded from CSV files of a folder, with its contract and checks.",
+    folder=str(Path(__file__).parent / "files"),
+    packages=("phlo-dlt", "phlo-iceberg", "phlo-quality"),
+)
