@@ -63,7 +63,8 @@ def _column_changes(old: TableState | None, new: TableState | None) -> tuple[Col
         )
         for i in dict.fromkeys([*before, *after])
     ]
-    return tuple(c for c in changes if c.before != c.after or c.is_renamed)
+    content = (change for change in changes if not is_metadata_column(change.name))
+    return tuple(c for c in content if c.before != c.after or c.is_renamed)
 
 
 def _type_of(field: NestedField | None) -> str | None:
