@@ -102,8 +102,8 @@ def _column(field: pa.Field, source: TableName, *, lower_case: bool) -> Publishe
             hint="Give it another name in the mart.",
             name=name,
         )
-    found = _postgres_type(field.type)
-    if found is None:
+    encoding = _postgres_type(field.type)
+    if encoding is None:
         raise UnsupportedTypeError(
             f"The column {name!r} of {str(source)!r} has a type that PostgreSQL does not know.",
             got=str(field.type),
@@ -111,40 +111,41 @@ def _column(field: pa.Field, source: TableName, *, lower_case: bool) -> Publishe
             hint=f"Cast {name!r} in the mart's model, for instance to varchar.",
             column=name,
         )
-    return PublishedColumn(name, Sql(found[0]), found[1])
+    return PublishedColumn(name, Sql(encoding[0]), encoding[1])
 
 
-def _postgres_type(kind: pa.DataType) -> tuple[str, Encoder] | None:
-    if isinstance(kind, pa.BaseExtensionType):
-        return _extension_type(kind)
-    if is_type.is_decimal(kind):
-        return _decimal_type(kind)
-    if is_type.is_timestamp(kind):
-        return ("timestamptz" if kind.tz else "timestamp"), fmt.encode_timestamp
-    if is_type.is_dictionary(kind):
-        return _dictionary_type(kind)
-    simple = _SIMPLE.get(kind)
-    return simple or next((found for test, found in _FAMILIES if test(kind)), None)
+def _postgres_type(arrow_type: pa.DataType) -> tuple[str, Encoder] | None:
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        return _extension_type(arrow_type)
+    if is_type.is_decimal(arrow_type):
+        return _decimal_type(arrow_type)
+    if is_type.is_timestamp(arrow_type):
+        return ("timestamptz" if arrow_type.tz else "timestamp"), fmt.encode_timestamp
+    if is_type.is_dictionary(arrow_type):
+        return _dictionary_type(arrow_type)
+    simple = _SIMPLE.get(arrow_type)
+    return simple or next((encoding for test, encoding in _FAMILIES if test(arrow_type)), None)
 
 
-def _decimal_type(kind: pa.DataType) -> tuple[str, Encoder] | None:
-    scale = max(kind.scale, 0)
-    precision = kind.precision + scale - kind.scale  # a negative scale is zeros before the point
+def _decimal_type(arrow_type: pa.DataType) -> tuple[str, Encoder] | None:
+    scale = max(arrow_type.scale, 0)
+    # A negative scale is zeros before the point.
+    precision = arrow_type.precision + scale - arrow_type.scale
     if precision > _MAX_DIGITS or scale > precision:
         return None
     return f"numeric({precision}, {scale})", fmt.encode_decimal(precision, scale)
 
 
-def _extension_type(kind: pa.BaseExtensionType) -> tuple[str, Encoder] | None:
-    if kind.extension_name == "arrow.uuid":
+def _extension_type(arrow_type: pa.BaseExtensionType) -> tuple[str, Encoder] | None:
+    if arrow_type.extension_name == "arrow.uuid":
         return "uuid", lambda column: fmt.encode_bytes(column.storage)
-    found = _postgres_type(kind.storage_type)
-    return found and (found[0], lambda column: found[1](column.storage))
+    encoding = _postgres_type(arrow_type.storage_type)
+    return encoding and (encoding[0], lambda column: encoding[1](column.storage))
 
 
-def _dictionary_type(kind: pa.DataType) -> tuple[str, Encoder] | None:
-    found = _postgres_type(kind.value_type)
-    return found and (found[0], lambda column: found[1](column.dictionary_decode()))
+def _dictionary_type(arrow_type: pa.DataType) -> tuple[str, Encoder] | None:
+    encoding = _postgres_type(arrow_type.value_type)
+    return encoding and (encoding[0], lambda column: encoding[1](column.dictionary_decode()))
 
 
 _SIMPLE: dict[pa.DataType, tuple[str, Encoder]] = {

@@ -18,10 +18,10 @@ class Family(StrEnum):
     NESTED = "nested"
 
 
-def family_of(kind: pa.DataType) -> Family:
+def family_of(arrow_type: pa.DataType) -> Family:
     """Return the family of an Arrow type; a dictionary belongs to the family of its values."""
-    if pa.types.is_dictionary(kind):
-        return family_of(kind.value_type)  # pyright: ignore[reportAttributeAccessIssue]
+    if pa.types.is_dictionary(arrow_type):
+        return family_of(arrow_type.value_type)  # pyright: ignore[reportAttributeAccessIssue]
     tests = {
         Family.TEXT: (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
         Family.NUMBER: (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
@@ -29,10 +29,10 @@ def family_of(kind: pa.DataType) -> Family:
         Family.BOOLEAN: (pa.types.is_boolean,),
         Family.NESTED: (pa.types.is_nested,),
     }
-    return next((f for f, any_ in tests.items() if any(t(kind) for t in any_)), Family.BINARY)
+    return next((f for f, any_ in tests.items() if any(t(arrow_type) for t in any_)), Family.BINARY)
 
 
-def fits(held: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
+def fits(stored: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
     """Return whether a table's column holds what a schema promises.
 
     Widths, and the unit and zone of timestamps, are the engine's business. Where the schema
@@ -42,9 +42,9 @@ def fits(held: pa.DataType, promised: pa.DataType, *, coerce: bool) -> bool:
     >>> fits(pa.int32(), pa.int64(), coerce=False), fits(pa.string(), pa.int64(), coerce=True)
     (True, False)
     """
-    pair = _kind(held), _kind(promised)
+    pair = _type_name(stored), _type_name(promised)
     if pair == ("decimal", "integer"):
-        return held.scale == 0  # pyright: ignore[reportAttributeAccessIssue] - a decimal
+        return stored.scale == 0  # pyright: ignore[reportAttributeAccessIssue] - a decimal
     return pair[0] == pair[1] or pair in _LOSSLESS or (coerce and pair in _COERCED)
 
 
@@ -52,11 +52,13 @@ _LOSSLESS = {("integer", "float"), ("integer", "decimal")}
 _COERCED = {("decimal", "float"), ("float", "decimal"), ("date", "time"), ("nested", "text")}
 
 
-def _kind(kind: pa.DataType) -> str:
+def _type_name(arrow_type: pa.DataType) -> str:
     tests = {
         "integer": pa.types.is_integer,
         "float": pa.types.is_floating,
         "decimal": pa.types.is_decimal,
         "date": pa.types.is_date,
     }
-    return next((name for name, is_kind in tests.items() if is_kind(kind)), str(family_of(kind)))
+    return next(
+        (name for name, is_kind in tests.items() if is_kind(arrow_type)), str(family_of(arrow_type))
+    )
