@@ -146,6 +146,10 @@ def test_a_cast_that_loses_nothing_is_made(kind, given_value, expected):
         (dict, {"a": {1, 2}}),
         (dict, {"a": float("inf")}),
         (dict, {"a": object()}),
+        (dict, {1: "a", "1": "b"}),
+        (int, np.datetime64("20240-01-01")),
+        (datetime, np.datetime64(2**62, "D")),
+        (float, np.timedelta64(2**62, "D")),
         (list[int], ["x"]),
         (list[int], ["1"]),
         (Annotated[pd.ArrowDtype, pa.list_(pa.int64())], ["x"]),
@@ -224,6 +228,8 @@ def test_a_number_of_json_keeps_its_digits_where_text_or_json_is_kept():
 
     assert conformed(model(str, coerce=True), number) == ["12345678901234567.890"]
     assert conformed(model(list), [number]) == ["[12345678901234567.890]"]
+    # Beside what only the slower writer knows.
+    assert conformed(model(list), [number, 2**70]) == [f"[12345678901234567.890,{2**70}]"]
     assert conformed(model(float), number) == [12345678901234567.890]
 
 

@@ -434,6 +434,8 @@ NEIGHBOURS = [
     pd.NA,
     np.int64(5), np.float32(0.1), np.bool_(True), np.datetime64("2024-01-01", "ns"),
     np.timedelta64(5, "s"), np.array(["x"]), [1], {"a": 1}, {1},
+    np.datetime64("20240-01-01"), np.datetime64(2**62, "D"), np.timedelta64(2**62, "D"),
+    {1: "a", "1": "b"},
 ]  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as stdlib_json
 import math
 from datetime import date, time
 from decimal import Decimal
@@ -13,6 +12,7 @@ from uuid import UUID
 import numpy as np
 import orjson
 import pandas as pd
+import simplejson
 from dlt.common.json import custom_encode
 
 _MICROSECONDS = np.dtype("datetime64[us]")
@@ -73,10 +73,11 @@ def to_plain(value: Any) -> Any:
 
     A point in time that Python's ``datetime`` cannot hold is a ``pd.Timestamp``, or stays as it is.
     """
-    if isinstance(value, np.datetime64):
-        return _moment(value)
-    if isinstance(value, np.timedelta64):
-        return pd.Timedelta(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        try:
+            return _moment(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
+        except (ValueError, OverflowError):  # beyond what pandas holds
+            return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -86,8 +87,10 @@ def to_plain(value: Any) -> Any:
 
 def _moment(value: np.datetime64) -> Any:
     whole = value.astype(_MICROSECONDS)
-    is_exact = whole.astype(value.dtype) == value
-    return whole.item() if is_exact else pd.Timestamp(value)
+    if whole.astype(value.dtype) != value:
+        return pd.Timestamp(value)
+    moment = whole.item()
+    return moment if isinstance(moment, date) else value  # of a year that Python lacks
 
 
 def to_json(value: Any) -> str:
@@ -99,9 +102,9 @@ def to_json(value: Any) -> str:
         CastError: JSON has no counterpart of a value in it: an infinite number, a set, an object.
     """
     try:
-        text = orjson.dumps(value, default=_counterpart, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # numbers beyond 64 bits, broken text: slower, but knows them
-        return stdlib_json.dumps(_spelled(value), separators=(",", ":"))
+        text = orjson.dumps(value, default=_counterpart)
+    except TypeError:  # numbers beyond 64 bits, broken text, keys of other types: slower
+        return simplejson.dumps(_spelled(value), separators=(",", ":"))
     if b"null" in text:
         _spelled(value)  # refuses infinite numbers, which orjson writes as null
     return text.decode()
@@ -137,7 +140,9 @@ def _known(value: Any) -> Any:
 def _spelled(value: Any) -> Any:
     """Return a value in JSON's own types, or raise ``CastError``."""
     if isinstance(value, dict):
-        return {_key(k): _spelled(v) for k, v in value.items()}
+        return _spelled_members(value)
+    if isinstance(value, WrittenFloat):
+        return simplejson.RawJSON(value.digits)
     if isinstance(value, list | tuple):
         return [_spelled(v) for v in value]
     if isinstance(value, float) and math.isinf(value):
@@ -155,6 +160,16 @@ def _spelled(value: Any) -> Any:
     return _spelled(_known(value))
 
 
+def _spelled_members(value: dict[Any, Any]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for key, element in value.items():
+        name = _key(key)
+        if name in members:
+            raise CastError(f"two of its keys are {name!r} in JSON")
+        members[name] = _spelled(element)
+    return members
+
+
 def _key(key: Any) -> str:
     text = _spelled(key)
-    return text if isinstance(text, str) else stdlib_json.dumps(text)
+    return text if isinstance(text, str) else simplejson.dumps(text)
