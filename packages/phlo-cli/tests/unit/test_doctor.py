@@ -115,3 +115,29 @@ def test_what_several_examinations_miss_is_told_once(tmp_path, monkeypatch, phlo
     assert answer.code == 1
     assert answer.out.count("is no phlo project") == 1
     assert "project, runs, tables, engine" in answer.out
+
+
+QUERIES = """
+    from phlo_quality import CustomSQLCheck, phlo_quality
+
+    @phlo_quality(
+        table="shop.orders",
+        checks=[CustomSQLCheck("SELECT {} FROM shop.orders", 0, "asked")],
+        asset_key=["orders"],
+    )
+    def order_checks():
+        pass
+"""
+
+
+def test_sql_of_checks_that_is_refused_or_differs_is_named(phlo_project, phlo):
+    phlo_project.write("workflows/orders.py", ORDERS)
+    phlo_project.write("workflows/checks.py", QUERIES.format("approx_distinct(id)"))
+    found = findings(phlo("doctor", "--json"))["queries"]
+    assert found["status"] == "note"
+    assert found["message"].startswith("check order_checks__CustomSQLCheck__asked: approx_distinct")
+
+    phlo_project.write("workflows/checks.py", QUERIES.format("id::varchar"))
+    answer = phlo("doctor", "--json")
+    assert answer.code == 1
+    assert findings(answer)["queries"]["hint"] == "Write CAST(... AS ...)."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from phlo.events import BranchEvent, ChecksEvent, LoadEvent, PublishEvent, RunEvent
     from phlo.names import TableName
     from phlo.protocols import Check, QueryEngine, TableStore
-    from phlo.values import ProjectTemplate, TableAsset
+    from phlo.values import ProjectQuery, ProjectTemplate, TableAsset
     from pydantic_settings import BaseSettings
 
 hookspec = pluggy.HookspecMarker("phlo")
@@ -85,6 +85,18 @@ def phlo_register_commands(group: click.Group) -> None:
 @hookspec
 def phlo_register_settings() -> type[BaseSettings]:  # pyright: ignore[reportReturnType]
     """Hand over the plugin's settings class, each field described, with a prefix of its own."""
+
+
+@hookspec
+def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:  # pyright: ignore[reportReturnType]
+    """Hand over the SQL that the project's authors wrote, for ``phlo doctor`` to examine.
+
+    Args:
+        project: The loaded project.
+
+    Returns:
+        One value per query, possibly none.
+    """
 
 
 @hookspec

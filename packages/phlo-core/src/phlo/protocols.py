@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         How,
         LoadAccount,
         MaintenanceReport,
+        ProjectQuery,
         Published,
         Repair,
         Snapshot,
+        SqlFinding,
         TableStatistics,
     )
 
@@ -319,6 +321,22 @@ class QueryEngine(Protocol):
 
         Raises:
             QueryError: ``query`` would refuse it unread.
+        """
+        ...
+
+
+@runtime_checkable
+class SqlExaminer(Protocol):
+    """A query engine that tells beforehand what it refuses, and what other engines answer."""
+
+    def examine(self, query: ProjectQuery) -> Sequence[SqlFinding]:
+        """Examine a query without running it.
+
+        Args:
+            query: In Trino's dialect, or in the engine's own.
+
+        Returns:
+            What is refused or may differ; nothing where every engine answers alike.
         """
         ...
 

@@ -278,6 +278,39 @@ class TableAsset:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectQuery:
+    """A query that a project holds.
+
+    Attributes:
+        owner: What asks it, for people: ``check daily_events__CustomSQLCheck``.
+        sql: Its text.
+        dialect: sqlglot's name of the dialect it is written in: ``trino``, or that of the engine
+            itself, as dbt models are.
+    """
+
+    owner: str
+    sql: str
+    dialect: str = "trino"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFinding:
+    """A construct of a query that is not answered alike by every engine.
+
+    Attributes:
+        construct: As it is written.
+        is_refused: Whether the query does not run at all; else its values may differ.
+        message: What differs, or why it is refused.
+        hint: What to write instead; empty where there is nothing.
+    """
+
+    construct: str
+    is_refused: bool
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectTemplate:
     """A project that ``phlo init`` can write.
 

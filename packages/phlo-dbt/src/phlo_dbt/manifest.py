@@ -18,7 +18,7 @@ from phlo.interrupts import interrupts_as_keyboard_interrupt
 from phlo.names import TableName
 from phlo.specs import relative_path
 from phlo.sql import quote_identifier, quote_table
-from phlo.values import TableAsset
+from phlo.values import ProjectQuery, TableAsset
 
 from phlo_dbt.folders import DATABASE, DbtWorkspace
 from phlo_dbt.running import current_session
@@ -180,6 +180,19 @@ def table_nodes(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
         node
         for node in manifest["nodes"].values()
         if node["resource_type"] in _TABLE_KINDS and node["config"]["materialized"] != "ephemeral"
+    ]
+
+
+_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+
+
+def written_queries(workspace: DbtWorkspace) -> list[ProjectQuery]:
+    """Return the SQL of the models as their authors wrote it, with a name where Jinja stands."""
+    manifest = known_manifest(workspace) or {"nodes": {}}
+    return [
+        ProjectQuery(f"model {node['name']}", _JINJA.sub(" jinja ", node["raw_code"]), "duckdb")
+        for node in table_nodes(manifest)
+        if node.get("language") == "sql" and node["resource_type"] != "seed"
     ]
 
 

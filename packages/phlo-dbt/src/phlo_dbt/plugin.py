@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dagster import Definitions
     from phlo.config import Settings
     from phlo.project import Project
-    from phlo.values import TableAsset
+    from phlo.values import ProjectQuery, TableAsset
     from pydantic_settings import BaseSettings
 
 
@@ -38,6 +38,19 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
     from phlo_dbt.own_assets import has_own_assets
 
     return table_assets(workspace, audits=not has_own_assets(project))
+
+
+@hookimpl
+def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:
+    """The SQL of dbt models, which is in the dialect of DuckDB."""
+    from phlo_dbt.folders import DbtWorkspace
+
+    workspace = DbtWorkspace.of(project.settings)
+    if not workspace.exists:
+        return []
+    from phlo_dbt.manifest import written_queries
+
+    return written_queries(workspace)
 
 
 @hookimpl

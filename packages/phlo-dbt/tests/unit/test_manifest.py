@@ -6,7 +6,7 @@ from phlo.errors import AssetNotFoundError, ConfigurationError
 from phlo.names import TableName
 from phlo_dbt import manifest as manifest_module
 from phlo_dbt.folders import DbtWorkspace
-from phlo_dbt.manifest import manifest_json
+from phlo_dbt.manifest import manifest_json, written_queries
 from phlo_dbt.reads import tables_read_by
 
 
@@ -55,6 +55,16 @@ def test_schemas_are_exactly_the_layers(dbt_project):
         "finance.j",
         "gold.kk",
     }
+
+
+def test_the_sql_of_models_is_handed_over_without_jinja(dbt_project):
+    model = "{{ config(alias='b') }} select x / 2 as y {# a note #} from {{ ref('a') }}"
+    dbt_project.write("models/gold/a.sql", "select 1 as x")
+    dbt_project.write("models/gold/c.sql", model)
+    queries = {query.owner: query for query in written_queries(workspace())}
+    assert set(queries) >= {"model a", "model c"}
+    assert queries["model c"].dialect == "duckdb"
+    assert " ".join(queries["model c"].sql.split()) == "jinja select x / 2 as y jinja from jinja"
 
 
 def test_a_projects_own_schema_names_win(dbt_project):

@@ -6,10 +6,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from phlo.errors import QueryError
+from phlo.errors import QueryError, TableNotFoundError
 from phlo.names import TableName
 from phlo_iceberg.read.dialect import parser
 from phlo_iceberg.read.dialect.connection import prepare
+from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES
 from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_testing.trino_answers import compare_answers, read_answers
@@ -116,6 +117,49 @@ def test_every_function_of_the_table_is_on_the_page():
     page = (Path(__file__).parents[4] / "docs" / "reference" / "sql.md").read_text()
     names = {*RULES, *AGGREGATE_RULES, *WINDOW_RULES} - {"phlo_hash"}
     assert not {name for name in names if f"`{name}(" not in page}
+
+
+@pytest.mark.parametrize(
+    ("text", "constructs"),
+    [
+        ("SELECT count(*) FROM bronze.events WHERE id > 1", []),
+        ("SELECT approx_distinct(id), random() FROM bronze.events", ["approx_distinct", "random"]),
+        ("SELECT shuffle(array[1]) FROM bronze.events", ["shuffle(ARRAY[1])"]),
+        ("SELECT id = s FROM bronze.events", ["bigint and varchar"]),
+        ("SELECT approx_distinct(v) FROM bronze.missing", ["approx_distinct"]),
+    ],
+)
+def test_a_query_is_examined_before_it_runs(text, constructs):
+    def columns(table):
+        if table != EVENTS:
+            raise TableNotFoundError("No such table.")
+        return SCHEMA
+
+    assert [f.construct for f in examine_trino(text, "lake", columns)] == constructs
+
+
+def test_a_query_that_may_differ_is_warned_of_once(caplog):
+    for _ in range(2):
+        translated("SELECT approx_distinct(s) AS warned FROM bronze.events")
+    assert [r.message.partition(":")[0] for r in caplog.records] == [
+        "approx_distinct may differ on Trino"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "constructs"),
+    [
+        (
+            "WITH x AS (SELECT CAST(a AS decimal(10,2)) AS d, row_number() OVER (ORDER BY b) "
+            "FROM (SELECT 1) t(a) WHERE a IN (1, 2) AND NOT (b)) SELECT coalesce(d, 0) FROM x",
+            [],
+        ),
+        ("SELECT date_diff('day', a, b), a / 2 FROM t", ["date_diff()", "/"]),
+        ("SELECT x::int, foo(y), 'bar(' FROM t QUALIFY z", ["::", "foo()", "qualify"]),
+    ],
+)
+def test_a_dbt_model_is_examined_for_what_trino_does_otherwise(text, constructs):
+    assert [f.construct for f in examine_duckdb(text)] == constructs
 
 
 def test_no_part_of_a_query_that_fits_is_written_for_messages(monkeypatch):

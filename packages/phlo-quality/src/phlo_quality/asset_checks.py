@@ -21,6 +21,7 @@ from phlo.orchestration.assembly import build_definitions as build_project_defin
 from phlo.orchestration.checks import check_specs, to_asset_check_result
 from phlo.orchestration.partitions import partition_of_asset, partition_of_key
 from phlo.project import Project
+from phlo.values import ProjectQuery
 
 from phlo_quality.suite import Suite
 
@@ -130,3 +131,13 @@ def named_partition(key: str, table: TableName, project: Project) -> Partition:
             table=table,
         )
     return partition_of_day
+
+
+def queries_of(project: Project) -> list[ProjectQuery]:
+    """The SQL that authors wrote in checks: whole queries, conditions and aggregates."""
+    return [
+        ProjectQuery(f"check {check.name}", text)
+        for suite in project.specs(Suite)
+        for check in suite.checks
+        for text in check.check.written_queries(suite.table)
+    ]

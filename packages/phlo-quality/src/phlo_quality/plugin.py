@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dagster import Definitions
     from phlo.project import Project
     from phlo.protocols import Check
+    from phlo.values import ProjectQuery
     from pydantic_settings import BaseSettings
 
 
@@ -31,6 +32,14 @@ def phlo_register_checks() -> Sequence[type[Check]]:
 
     exported = [getattr(phlo_quality, name) for name in phlo_quality.__all__]
     return [kind for kind in exported if _is_check(kind)]
+
+
+@hookimpl
+def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:
+    """The SQL that is written in checks and reconciliations."""
+    from phlo_quality.asset_checks import queries_of
+
+    return queries_of(project)
 
 
 @hookimpl

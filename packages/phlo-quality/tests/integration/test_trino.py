@@ -137,7 +137,8 @@ def shown(value):
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, float):
-        return struct.pack("d", value) if abs(value) > 3e38 else struct.pack("f", value)
+        value += 0.0  # Trino may show one zero for the other
+        return struct.pack("d", value) if abs(value) > 3.4e38 else struct.pack("f", value)
     return bytes(value) if isinstance(value, bytearray) else value
 
 

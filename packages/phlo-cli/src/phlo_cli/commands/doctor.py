@@ -18,7 +18,7 @@ from phlo_cli.output import counted, output_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from phlo.values import Damage, Repair
+    from phlo.values import Damage, ProjectQuery, Repair, SqlFinding
 
     from phlo_cli.output import Output
 
@@ -237,6 +237,38 @@ def _engine() -> str:
     return f"{engine.dialect} answers"
 
 
+def _queries() -> Finding | str:
+    from phlo.lake import open_lake
+    from phlo.plugins import plugin_manager
+    from phlo.project import load_project
+    from phlo.protocols import SqlExaminer
+
+    from phlo_cli.project_settings import require_project
+
+    project, engine = load_project(require_project()), open_lake().engine
+    handed_over = plugin_manager().hook.phlo_register_queries(project=project)
+    queries = [query for part in handed_over for query in part]
+    if not isinstance(engine, SqlExaminer):
+        return f"{counted(len(queries), 'SQL statement')} not examined by this engine"
+    findings = [(query, found) for query in queries for found in engine.examine(query)]
+    if not findings:
+        return f"{counted(len(queries), 'SQL statement')} answered alike by every engine"
+    return _differing(findings, engine.dialect)
+
+
+def _differing(findings: Sequence[tuple[ProjectQuery, SqlFinding]], dialect: str) -> Finding:
+    """Fail where a query does not run here; elsewhere it is a note."""
+    told = [
+        f"{query.owner}: {found.construct}"
+        f"{' is refused' if found.is_refused else ' may differ'} ({found.message})"
+        for query, found in findings
+    ]
+    more = f"; and {len(told) - 10} more" if len(told) > 10 else ""
+    is_broken = any(found.is_refused and query.dialect != dialect for query, found in findings)
+    hint = next((found.hint for _, found in findings if found.hint), "")
+    return Finding("queries", "failed" if is_broken else "note", "; ".join(told[:10]) + more, hint)
+
+
 def _pages() -> Finding | str:
     if find_spec("dagster_webserver") is None:
         return Finding(
@@ -274,6 +306,7 @@ _EXAMINATIONS: dict[str, Callable[[], Finding | str]] = {
     "runs": _runs,
     "tables": _store,
     "engine": _engine,
+    "queries": _queries,
     "privacy": _privacy,
     "pages": _pages,
 }

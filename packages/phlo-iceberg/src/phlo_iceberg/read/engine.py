@@ -13,6 +13,7 @@ from phlo.sql import Identifier, quote_table, sql
 
 from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.dialect.connection import prepare
+from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
 from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_iceberg.read.state import TableState, allow_only_files_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from phlo.names import TableName
     from phlo.protocols import Staged
+    from phlo.values import ProjectQuery, SqlFinding
 
 BATCH_ROWS = 100_000
 
@@ -87,6 +89,12 @@ class DuckDBEngine:
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
         """Return the tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
         return set(parse(sql, frozenset(relations), self._catalog_name).tables)
+
+    def examine(self, query: ProjectQuery) -> list[SqlFinding]:
+        """What engines do not answer alike (see :class:`phlo.protocols.SqlExaminer`)."""
+        if query.dialect == self.dialect:
+            return examine_duckdb(query.sql)
+        return examine_trino(query.sql, self._catalog_name, self.columns)
 
     def register(
         self,

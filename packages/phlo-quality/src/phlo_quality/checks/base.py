@@ -12,9 +12,10 @@ from phlo_quality.arguments import fraction, refuse, share_of
 from phlo_quality.results import QualityCheckResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from phlo.names import TableName
     from phlo.values import TableStatistics
 
     from phlo_quality.rows import JudgedRows, Reader
@@ -98,6 +99,14 @@ class QualityCheck:
             The verdict. ``row_count`` may be left out: it is the frame's length.
         """
         raise NotImplementedError(f"{type(self).__name__} implements no execute(df, context)")
+
+    def written_queries(self, table: TableName) -> Sequence[Sql]:
+        """Queries with SQL that the check's author wrote, for ``phlo doctor``.
+
+        Args:
+            table: The suite's.
+        """
+        return ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.label})"

@@ -15,8 +15,11 @@ from phlo_quality.checks.base import QueryCheck
 from phlo_quality.results import QualityCheckResult
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
     from phlo.checks import Severity
+    from phlo.names import TableName
 
     from phlo_quality.rows import JudgedRows, Reader
 
@@ -61,6 +64,10 @@ class CustomSQLCheck(QueryCheck):
     def label(self) -> str:
         """The description, as far as a name can hold it."""
         return re.sub(r"\W+", "_", self.description.lower()).strip("_")[:60]
+
+    def written_queries(self, table: TableName) -> Sequence[Sql]:
+        """The query."""
+        return (self.query,)
 
     def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:
         """Run the query and compare its one value."""

@@ -20,6 +20,8 @@ from phlo_quality.results import QualityCheckResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from phlo.names import TableName
+
     from phlo_quality.reconciliation.queries import Pair, Side
     from phlo_quality.rows import Reader
 
@@ -103,6 +105,15 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
             sample=reader.sample(differing) if failed else (),
             sql=differing if failed else None,
         )
+
+    def written_queries(self, table: TableName) -> Sequence[Sql]:
+        """Queries with the condition, and with each aggregate over the source."""
+        source = self.source_table
+        aggregates = [
+            sql("SELECT {a} AS value FROM {t}", a=Sql(spec.expression), t=source)
+            for spec in self.aggregates
+        ]
+        return [*super().written_queries(table), *aggregates]
 
     def _differences(self, source: Side, target: Side) -> tuple[Sql, dict[str, Sql]]:
         """Return the paired groups, and by aggregate the condition that it differs."""

@@ -83,6 +83,14 @@ class TwoTableCheck(QueryCheck):
         """
         raise NotImplementedError
 
+    def written_queries(self, table: TableName) -> Sequence[Sql]:
+        """Queries that narrow both sides by the condition."""
+        if self.where_clause is None:
+            return ()
+        tables = (self.source_table, self.target_table or table)
+        condition = Sql(self.where_clause)
+        return [sql("SELECT 1 AS one FROM {t} WHERE {c}", t=t, c=condition) for t in tables]
+
     def _sides(self, rows: JudgedRows, reader: Reader) -> tuple[Side, Side]:
         from phlo_quality.reconciliation.queries import Side  # loads pyarrow
 

@@ -13,7 +13,7 @@ from sqlglot import exp
 from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.casts import instant, local_time, timestamp_text
 from phlo_iceberg.read.dialect.literals import typed_literal
-from phlo_iceberg.read.dialect.parser import LITERAL, PARAMETER, as_written
+from phlo_iceberg.read.dialect.parser import KEEP_SYNTAX, LITERAL, PARAMETER, as_written
 from phlo_iceberg.read.dialect.patterns import is_alike_in_both
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES, Rule
 from phlo_iceberg.read.dialect.values import OR_NULL, PREFIX, Node, Value, Words, refuse
@@ -181,6 +181,12 @@ def _concrete(kind: t.Type, bound: dict[str, t.Type], held: t.Type) -> t.Type:
             fields=held.fields if held.fields else kind.fields,
         )
     return kind
+
+
+def known_functions() -> frozenset[str]:
+    """Name every function that is translated."""
+    tables = (RULES, AGGREGATE_RULES, WINDOW_RULES, _SPECIAL, _AGGREGATES)
+    return frozenset().union(*tables) | KEEP_SYNTAX
 
 
 # Aggregates

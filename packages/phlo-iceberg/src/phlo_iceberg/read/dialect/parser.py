@@ -36,7 +36,7 @@ PARAMETER = "parameter of the query"
 
 _TRINO = Trino()
 _TRINO.INDEX_OFFSET = 0  # pyright: ignore[reportAttributeAccessIssue] - subscripts as written
-_KEEP_SYNTAX = frozenset(
+KEEP_SYNTAX = frozenset(
     [
         "cast",
         "try_cast",
@@ -98,7 +98,7 @@ _KEEP_SYNTAX = frozenset(
         "partition",
     ]
 )
-_LITERAL_TYPES = frozenset(
+LITERAL_TYPES = frozenset(
     [
         "decimal",
         "date",
@@ -207,7 +207,7 @@ def _marked(tokens: Sequence[Token]) -> Iterator[Token]:
             continue
         elif (
             in_type is None
-            and not _ends_a_value(previous)
+            and not ends_a_value(previous)
             and _is_function(name, token, after, tokens[number + 2 : number + 3])
         ):
             yield _as_name(token, MARK + name)
@@ -223,7 +223,7 @@ def _marked(tokens: Sequence[Token]) -> Iterator[Token]:
         yield token
 
 
-def _ends_a_value(token: Token | None) -> bool:
+def ends_a_value(token: Token | None) -> bool:
     """Whether a name after the token is an alias, with names of columns in parentheses."""
     ends = (TokenType.R_PAREN, TokenType.ALIAS, TokenType.VAR, TokenType.IDENTIFIER)
     return token is not None and token.token_type in ends
@@ -249,7 +249,7 @@ def _is_typed_literal(name: str, token: Token, after: Token | None) -> bool:
     is_name = token.token_type not in (TokenType.IDENTIFIER, TokenType.STRING)
     return (
         is_name
-        and name in _LITERAL_TYPES
+        and name in LITERAL_TYPES
         and after is not None
         and after.token_type is TokenType.STRING
     )
@@ -263,7 +263,7 @@ def _is_function(name: str, token: Token, after: Token | None, rest: Sequence[To
     if name == "filter":
         return not (rest and rest[0].token_type is TokenType.WHERE)
     return (
-        name not in _KEEP_SYNTAX
+        name not in KEEP_SYNTAX
         and " " not in name
         and token.text.replace("_", "").isalnum()
         and token.token_type is not TokenType.NUMBER

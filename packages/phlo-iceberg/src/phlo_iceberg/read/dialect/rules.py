@@ -306,3 +306,45 @@ def _by_name(*tables: str) -> dict[str, list[Rule]]:
 RULES = _by_name(SCALARS)
 AGGREGATE_RULES = _by_name(AGGREGATES)
 WINDOW_RULES = _by_name(WINDOWS)
+
+
+MAY_DIFFER = {
+    "approx_distinct": "Both engines estimate; the estimates differ by some percent.",
+    "approx_percentile": "It is exact in DuckDB, and estimated in Trino where rows are many.",
+    **dict.fromkeys(("random", "rand", "uuid"), "Its value is another one each time."),
+}
+"""Functions that the two engines may answer differently."""
+
+DIFFERENT_IN_DUCKDB = {
+    "/": "Whole numbers and decimals divide to a double in DuckDB; Trino keeps their type.",
+    "count_if": "Null over no rows in DuckDB, 0 in Trino.",
+    "date_diff": "DuckDB counts the boundaries crossed, Trino whole units.",
+    "datediff": "DuckDB counts the boundaries crossed, Trino whole units (date_diff).",
+    "date_trunc": "A timestamp of a date in DuckDB; Trino gives a date.",
+    "date_add": "A timestamp of a date in DuckDB; Trino gives a date.",
+    "avg": "A double of decimals in DuckDB; Trino gives a decimal of the same scale.",
+    "max_by": "DuckDB passes over nulls at the maximum.",
+    "min_by": "DuckDB passes over nulls at the minimum.",
+    "regexp_replace": "Only the first match in DuckDB, whose groups are \\1; all in Trino, $1.",
+    **{
+        name: f"{rule.why[0].upper()}{rule.why[1:]}."
+        for name, rules in RULES.items()
+        for rule in rules
+        if rule.why and name not in ("phlo_hash", "regexp_replace")
+    },
+}
+"""Functions and operators of DuckDB's own dialect that Trino answers otherwise."""
+
+NOT_IN_TRINO = {
+    "::": "Write CAST(... AS ...).",
+    "//": "Write / between whole numbers.",
+    "qualify": "Filter a subquery that has the window function.",
+    "ilike": "Write lower(...) LIKE lower(...).",
+    "exclude": "Name the columns.",
+    "strftime": "Write date_format.",
+    "strptime": "Write date_parse.",
+    "epoch": "Write to_unixtime.",
+    "list_value": "Write ARRAY[...].",
+    "string_agg": "Write LISTAGG(...) WITHIN GROUP (ORDER BY ...).",
+}
+"""What Trino does not know, with what it knows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,13 +16,16 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
 
 from phlo_iceberg.read.dialect import types as t
-from phlo_iceberg.read.dialect.parser import parse_select
+from phlo_iceberg.read.dialect.parser import MARK, parse_select
 from phlo_iceberg.read.dialect.queries import Context, Output, translate_query
+from phlo_iceberg.read.dialect.rules import MAY_DIFFER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 KNOWN_QUERIES = 256
 """Queries whose translation is kept: checks and audits ask the same ones again."""
@@ -124,6 +128,8 @@ def _translated(query: _ById, schemas: Schemas, parameters: tuple[t.Type, ...]) 
             quote_table(held) if isinstance(held, TableName) else quote_identifier(held)
         ), columns
 
+    for function in differing_functions(query.query):
+        logger.warning("%s may differ on Trino: %s", function, MAY_DIFFER[function])
     context = Context(table, parameters, set())
     text, columns = translate_query(query.query.statement, context)
     return Translated(text, frozenset(context.uses), tuple(columns))
@@ -162,6 +168,13 @@ def type_of_value(value: Any) -> t.Type:
         got=repr(value),
         expected="text, a number, a boolean, a date, a datetime, bytes or None",
     )
+
+
+def differing_functions(query: Parsed) -> list[str]:
+    """Name the functions of a query whose values depend on the engine."""
+    names = (node.name for node in query.statement.find_all(exp.Anonymous))
+    called = (n.removeprefix(MARK).lower() for n in names if n.startswith(MARK))
+    return [name for name in dict.fromkeys(called) if name in MAY_DIFFER]
 
 
 def find_tables(statement: exp.Query, relations: frozenset[str], catalog: str) -> set[TableName]:
