@@ -1,10 +1,15 @@
-"""DuckDB and a real Trino answer the same queries: the recorded ones, and random ones."""
+"""DuckDB and a real Trino answer the same queries: the recorded ones, and random ones.
 
+A run prints its seed, and PHLO_SQL_SEED repeats it.
+"""
+
+import os
+import random
 from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from phlo_iceberg.read.dialect.connection import prepare
 from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_testing.trino_answers import ask_trino, compare_answers, read_answers
@@ -13,7 +18,8 @@ from phlo_testing.trino_queries import queries
 pytestmark = [pytest.mark.trino, pytest.mark.integration, pytest.mark.xdist_group("servers")]
 
 ANSWERS = Path(__file__).parent.parent / "data" / "trino_answers.jsonl"
-QUERIES = 2000
+QUERIES = int(os.environ.get("PHLO_SQL_QUERIES", "2000"))
+SEED = int(os.environ.get("PHLO_SQL_SEED", random.SystemRandom().randrange(2**32)))
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +43,15 @@ def test_trino_still_answers_what_is_recorded(trino):
     assert not changed
 
 
+@seed(SEED)
 @given(statement=queries())
 @settings(
     max_examples=QUERIES,
     deadline=None,
-    print_blob=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
 )
 def test_random_queries_are_answered_alike_or_refused(trino, statement):
+    print(f"PHLO_SQL_SEED={SEED}")
     comparison = compare_answers([ask_trino(trino, statement)], answer)
     assert not comparison.different, comparison.different[0]

@@ -71,6 +71,8 @@ def translated(text):
         ("SELECT nosuch FROM bronze.events", "There is no column 'nosuch'"),
         ("SELECT id::varchar FROM bronze.events", "'::' is not in Trino's dialect"),
         ("SELECT id FROM bronze.events FOR VERSION AS OF 1", "VERSION is not translated"),
+        ("SELECT count(order) FROM bronze.events", "'order' is a reserved word"),
+        ("SELECT id AS end FROM bronze.events", "'end' is a reserved word"),
         ("SELECT s || id FROM bronze.events", "puts together what is no text"),
     ],
 )
@@ -79,6 +81,11 @@ def test_what_has_no_rule_or_no_type_is_named_before_it_runs(text, said):
         translated(text)
     assert said in str(error.value)
     assert "Hint:" in str(error.value)
+
+
+def test_a_function_that_reads_files_is_named_as_it_is_written():
+    with pytest.raises(QueryError, match=r"not read_csv\('x'\)"):
+        parse("SELECT * FROM read_csv('x')", frozenset(), "lake")
 
 
 def test_an_error_of_a_row_names_the_place_in_the_query(answer):

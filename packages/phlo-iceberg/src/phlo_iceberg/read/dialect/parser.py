@@ -139,11 +139,35 @@ def parse_select(text: str) -> exp.Query:
         raise QueryError(
             "A query is one SELECT.", got=text, expected="one statement that only reads"
         )
+    for name in statements[0].find_all(exp.Identifier):
+        if name.this.lower() in _RESERVED and not name.args.get("quoted"):
+            raise QueryError(
+                f"SYNTAX_ERROR: {name.this!r} is a reserved word.",
+                got=name.this,
+                expected="a name, or the word in double quotes",
+                hint=f'Write "{name.this}".',
+            )
     for alias in statements[0].find_all(exp.TableAlias):
         if alias.name.startswith(MARK):
             alias.set("this", exp.to_identifier(alias.name.removeprefix(MARK)))
     return statements[0]
 
+
+_RESERVED = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    alter and as between by case cast constraint create cross cube current_catalog current_date
+    current_path current_role current_schema current_time current_timestamp current_user
+    deallocate delete describe distinct drop else end escape except execute exists extract false
+    for from full group grouping having in inner insert intersect into is join json_array
+    json_exists json_object json_query json_table json_value left like listagg localtime
+    localtimestamp natural normalize not null on or order outer prepare recursive right rollup
+    select skip table then trim true uescape union unnest using values when where with
+    """,
+    )
+)
+"""Words that Trino takes for a name only in double quotes; sqlglot takes some as they are."""
 
 _EXPONENT = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<number>\b\d+\.?\d*[eE]\d+)(?=[+-])""",

@@ -16,7 +16,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
 
 from phlo_iceberg.read.dialect import types as t
-from phlo_iceberg.read.dialect.parser import MARK, parse_select
+from phlo_iceberg.read.dialect.parser import MARK, as_written, parse_select
 from phlo_iceberg.read.dialect.queries import Context, Output, translate_query
 from phlo_iceberg.read.dialect.rules import MAY_DIFFER
 
@@ -194,8 +194,8 @@ def find_tables(statement: exp.Query, relations: frozenset[str], catalog: str) -
 def _is_local(source: exp.Table, sources: Mapping[str, object], relations: frozenset[str]) -> bool:
     if isinstance(source.this, exp.Func | exp.Anonymous):
         raise QueryError(
-            f"A query reads tables of the catalog, not {source.this.sql(dialect='trino')}.",
-            got=source.sql(dialect="trino"),
+            f"A query reads tables of the catalog, not {as_written(source.this)}.",
+            got=str(as_written(source)),
             expected="namespace.table",
         )
     if source.db:
