@@ -13,6 +13,7 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.base import AssetEntry
 from dagster._utils.interrupts import check_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssetCheckExecutionRecordStatus",  # of the records that the event log returns. Since 1.5.
+    "AssetEntry",  # what the event log keeps of an asset has no public name. Since 1.0.
     "AssetGraph",  # what RepositoryDefinition.asset_graph returns has no public name. Since 1.0.
     "SerializableErrorInfo",  # the error of an event, which has no public name. Since 1.0.
     # Whether Dagster holds a signal back until a step ends; it asks nobody else. Since 1.0.

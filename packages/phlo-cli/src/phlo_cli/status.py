@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dagster import DagsterInstance, DagsterRun, EventLogEntry, TimeWindow
-    from dagster._core.storage.event_log.base import AssetEntry
     from phlo.values import Snapshot
 
+    from phlo_cli.dagster_private import AssetEntry
     from phlo_cli.project_index import IndexedAsset, ProjectIndex
 
 Freshness = Literal["fresh", "late", "stale"]

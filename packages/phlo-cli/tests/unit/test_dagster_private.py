@@ -6,6 +6,7 @@ import signal
 import pytest
 from dagster import (
     AssetCheckResult,
+    AssetKey,
     AssetSpec,
     DagsterInstance,
     DagsterRunStatus,
@@ -72,6 +73,13 @@ def test_check_captured_interrupt_tells_of_a_signal_that_dagster_holds_back():
         os.kill(os.getpid(), signal.SIGINT)
         assert dagster_private.check_captured_interrupt()
     assert not dagster_private.check_captured_interrupt()
+
+
+def test_asset_entry_is_what_an_instance_keeps_of_an_asset(instance):
+    job = build_job([last])
+    list(dagster_private.execute_run(job, instance.create_run_for_job(job), instance))
+    (record,) = instance.get_asset_records([AssetKey("last")])
+    assert isinstance(record.asset_entry, dagster_private.AssetEntry)
 
 
 def test_asset_graph_is_what_a_repository_has():
