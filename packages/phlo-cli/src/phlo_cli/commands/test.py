@@ -16,13 +16,13 @@ _FAILED_CODES = (1, 2, 3, 5)
 """Exit codes of pytest: tests failed, were interrupted, broke pytest, or there are none."""
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def test(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Run pytest over the project, with the project importable, `.env` set and phlo's fixtures.
 
-    Everything that follows is pytest's: `phlo test -k orders -x`.
+    Everything that follows is pytest's: `phlo test -k orders -x`; `phlo test -- --help` shows it.
     """
     from phlo_cli.project_settings import require_project
 
