@@ -62,5 +62,6 @@ def in_any_order(recorded):
 )
 def test_random_queries_are_answered_alike_or_refused(trino, statement):
     print(f"PHLO_SQL_SEED={SEED}")
-    comparison = compare_answers([ask_trino(trino, statement)], answer)
+    asked = [ask_trino(trino, statement)]
+    comparison = compare_answers(asked, answer, avoidable="DIVISION_BY_ZERO")
     assert not comparison.different, comparison.different[0]
