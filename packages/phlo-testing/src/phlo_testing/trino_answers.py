@@ -94,7 +94,7 @@ def _compare(
     ours, theirs = _without_order(shown), _without_order(recorded["rows"])
     if not has_order(recorded["sql"]):
         ours, theirs = sorted(ours), sorted(theirs)
-    if " join " in recorded["sql"]:  # Trino may show the other side's zero
+    if re.search(r" join |\b(min|max)\(", recorded["sql"]):  # either zero is right
         ours, theirs = _with_one_zero(ours), _with_one_zero(theirs)
     is_same = ours == theirs
     return ("equal" if is_same else "different"), (list(map(str, types)), shown)
