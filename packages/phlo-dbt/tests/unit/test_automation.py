@@ -7,9 +7,9 @@ MODELS = ("stg_events", "events_cleaned", "daily_aggregates")
 
 
 @pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")  # by Dagster
-def test_eager_models_follow_their_sources(dbt_project, monkeypatch):
+def test_eager_models_follow_their_sources(dbt_project):
     dbt_project.write_guide()
-    monkeypatch.setenv("PHLO_DBT_AUTOMATION", "eager")
+    dbt_project.project.set(PHLO_DBT_AUTOMATION="eager")
     definitions, instance = dbt_project.project.definitions(), dbt_project.instance
     for name in MODELS:
         instance.report_runless_asset_event(AssetMaterialization(name))

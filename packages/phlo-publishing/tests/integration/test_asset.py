@@ -86,6 +86,7 @@ def test_the_guides_group_argument_is_an_error_that_names_dagsters(project):
 def test_the_plugin_brings_its_resource_and_settings():
     (plugin,) = [plugin for plugin in list_plugins() if plugin.name == "publishing"]
     assert plugin.hooks == (
+        "phlo_on_branch",
         "phlo_provide_named_table",
         "phlo_register_commands",
         "phlo_register_definitions",
