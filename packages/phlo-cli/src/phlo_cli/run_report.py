@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from phlo.config import get_settings
 from rich.markup import escape
 
 from phlo_cli.output import counted
@@ -31,7 +32,13 @@ def print_summary(summary: RunSummary, output: Output) -> None:
 
 
 def next_step(summary: RunSummary) -> str:
-    """Suggest one command that is worth running next."""
+    """Suggest one command that is worth running next, on the branch of the run."""
+    settings = get_settings()
+    branch = f" --branch {settings.branch}" if settings.is_on_branch else ""
+    return _next_command(summary) + branch
+
+
+def _next_command(summary: RunSummary) -> str:
     if summary.errors:
         return f"phlo logs --run-id {summary.run_id[:8]}"
     if any(asset.rows.get("quarantined") for asset in summary.assets):

@@ -45,6 +45,7 @@ def test_a_branch_is_loaded_compared_published_and_deleted(project, phlo):
     assert phlo("branch", "create", "dev").code == 0
     project.write("workflows/values.py", "VALUE = 10")
     loaded = phlo("materialize", "events", "--partition", "2025-01-16", "--branch", "dev")
+    assert loaded.out.rstrip().endswith('LIMIT 10" --branch dev')
     assert loaded.code == 0, loaded.err
     assert (rows(), rows("dev")) == ([("a", 1), ("b", 2)], [("a", 10), ("b", 2)])
     (change,) = phlo("branch", "diff", "dev", "--json").json
