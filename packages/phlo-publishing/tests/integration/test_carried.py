@@ -182,7 +182,7 @@ STATEMENTS = [
     "ALTER TABLE marts.people ALTER {c} SET DEFAULT NULL",
     "ALTER TABLE marts.people ADD COLUMN g{n} bigint GENERATED ALWAYS AS (id + {n}) STORED",
     "ALTER TABLE marts.people ADD CONSTRAINT c{n} CHECK (id <> {n} OR {c} IS NULL)",
-    "ALTER TABLE marts.people ADD CONSTRAINT u{n} UNIQUE NULLS NOT DISTINCT (id, {c})",
+    "ALTER TABLE marts.people ADD CONSTRAINT u{n} UNIQUE NULLS NOT DISTINCT (id, name, boss)",
     "ALTER TABLE marts.people REPLICA IDENTITY FULL",
     "CREATE INDEX i{n} ON marts.people ({c} DESC) WHERE id > {n}",
     "CREATE INDEX h{n} ON marts.people USING hash ({c})",

@@ -34,6 +34,7 @@ class LossyDatabaseProxy:
         self._loss: Loss | None = None
         self._is_down, self._then_down = False, False
         self._sockets: list[socket.socket] = []
+        self._cut_off: set[socket.socket] = set()
         self.port, self.lost = self._listener.getsockname()[1], 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -80,20 +81,22 @@ class LossyDatabaseProxy:
 
     def _lose(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
         loss, self._loss, self._is_down = self._loss, None, self._then_down
+        self._cut_off.add(client)  # before the server can answer
+        self.lost += 1
         if loss == "committed":
             server.sendall(data)
-        self.lost += 1
         _close(client)
         if loss == "not committed":
             _close(server)
 
-    @staticmethod
-    def _hand_on_answers(client: socket.socket, server: socket.socket) -> None:
+    def _hand_on_answers(self, client: socket.socket, server: socket.socket) -> None:
         for data in _received(server):
+            if client in self._cut_off:
+                return  # the server goes on
             try:
                 client.sendall(data)
             except OSError:
-                return  # the client was cut off; the server goes on
+                return
         _close(client)
 
 
