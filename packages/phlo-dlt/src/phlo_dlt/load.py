@@ -416,7 +416,6 @@ def publish_load(attempt: Attempt, prepared: Prepared, report: LoadReport) -> No
         MovedHeadError: The table moved meanwhile; nothing was published.
         MovedCursorError: Another load of the table published its cursor meanwhile.
     """
-    _refuse_moved_cursor(attempt, prepared)
     with report.timed("stage"):
         tombstones = _tombstones(attempt, prepared)
         staged = attempt.deadline.run(lambda: _stage(attempt, prepared, report.rows, tombstones))
@@ -424,6 +423,8 @@ def publish_load(attempt: Attempt, prepared: Prepared, report: LoadReport) -> No
         _warn_of_clocks(attempt, report)
     together = [staged]
     try:
+        # Not before the stage: a load that lands in between would be the stage's own base.
+        _refuse_moved_cursor(attempt, prepared)
         with report.timed("audit"):
             audited = attempt.deadline.run(lambda: _audit(attempt, staged))
         report.checks = list(audited.results)
