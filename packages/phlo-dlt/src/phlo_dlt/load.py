@@ -487,9 +487,26 @@ def _with_tombstones(
     """Stage what a load changes about deleted keys; where nothing, note the snapshot it read."""
     change = stage_tombstones(attempt, staged, before)
     if change.has_changes or before.is_new:
+        try:
+            _refuse_moved_tombstones(attempt, before)
+        except BaseException:
+            attempt.lake.store.discard(change)
+            raise
         return [change]
     reads[attempt.spec.tombstones] = before.snapshot_id
     return []
+
+
+def _refuse_moved_tombstones(attempt: Attempt, before: Tombstones) -> None:
+    """Check, once the change is planned, that it was planned on the deleted keys that were read.
+
+    Raises:
+        MovedHeadError: A load that landed in between became the base of this one.
+    """
+    store, table = attempt.lake.store, attempt.spec.tombstones
+    snapshot_id = store.load(table).snapshot_id if store.exists(table) else None
+    if snapshot_id != before.snapshot_id:
+        raise MovedHeadError(f"Another load of {attempt.spec.table} deleted keys meanwhile.")
 
 
 def _warn_of_clocks(attempt: Attempt, report: LoadReport) -> None:
