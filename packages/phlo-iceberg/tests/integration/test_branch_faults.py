@@ -1,11 +1,14 @@
 """Branches and undo under SIGKILL, full disks, broken connections and lost answers."""
 
-import contextlib
+import os
 import shutil
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from phlo.errors import BranchExistsError, BranchNotFoundError, RunNotFoundError
+from phlo.interrupts import interrupts_as_keyboard_interrupt
 from phlo.names import TableName
 from phlo_iceberg.branches import transaction
 from phlo_iceberg.store import IcebergStore
@@ -13,6 +16,7 @@ from phlo_testing.crash import fault_points, kill_points
 from phlo_testing.database_proxy import lossy_database_proxy
 from phlo_testing.stores import DAY_1, DAY_2, EVENTS, events, merge, publish_rows
 from pyiceberg.catalog import load_catalog
+from sqlalchemy.event import listen
 from tenacity import wait_fixed
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("servers")]
@@ -49,7 +53,7 @@ def run_action(folder: str, action: str) -> None:
 
 
 def run_again(folder: str, action: str) -> None:
-    with contextlib.suppress(*LANDED):
+    with suppress(*LANDED):
         run_action(folder, action)
 
 
@@ -135,6 +139,23 @@ def test_a_killed_action_is_done_or_not_and_the_next_try_succeeds(action, is_wan
         assert state_in(layout.work) in (layout.before, layout.after), name
         run_again(layout.work, action)
         assert state_in(layout.work) == layout.after, name
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_ctrl_c_at_the_commit_leaves_every_file_that_a_catalog_names(action, tmp_path):
+    layout = Layout(tmp_path, action)
+    layout.prepare()
+    store = open_store(layout.work)
+    with interrupts_as_keyboard_interrupt(), suppress(KeyboardInterrupt):
+        listen(
+            store.catalog.engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGINT), once=True
+        )
+        ACTIONS[action](store)
+        pytest.fail("The signal did not come.")
+    store.catalog.engine.dispose()
+    assert state_in(layout.work) == layout.after
+    run_again(layout.work, action)
+    assert state_in(layout.work) == layout.after
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from phlo.branches import Branch, check_branch_name
-from phlo.errors import BranchExistsError, MovedHeadError, UnknownCommitError
+from phlo.errors import BranchExistsError, MovedHeadError
 from phlo.names import MAIN, TableName
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables
 from sqlalchemy import delete, insert, select
@@ -30,7 +30,12 @@ from phlo_iceberg.branches.records import (
     require_branch,
     table_locations,
 )
-from phlo_iceberg.branches.transaction import RefusedError, now_ms, send_transaction
+from phlo_iceberg.branches.transaction import (
+    RefusedError,
+    discarding,
+    now_ms,
+    send_transaction,
+)
 from phlo_iceberg.commit.branch_lock import BRANCHES, lock_branch
 from phlo_iceberg.pyiceberg_private import table_row
 
@@ -53,21 +58,19 @@ def create_branch(catalog: SqlCatalog, name: str, source: str) -> Branch:
     creation = _Creation(open_branch(catalog, name), open_branch(catalog, source))
     created_at = now_ms()
     for _ in range(ATTEMPTS):
-        try:
+        with discarding(creation.delete_copies, BaseException):
             creation.copy_moved()
-            send_transaction(
-                catalog,
-                f"make the branch {name}",
-                lambda session: creation.insert_rows(session, created_at),
-            )
+        try:
+            with discarding(creation.delete_copies, MovedHeadError):
+                send_transaction(
+                    catalog,
+                    f"make the branch {name}",
+                    lambda session: creation.insert_rows(session, created_at),
+                )
         except RefusedError:
-            _refuse_existing(catalog, name)
-            require_branch(catalog, source)
-        except UnknownCommitError:
-            raise
-        except BaseException:
-            creation.delete_copies()
-            raise
+            with discarding(creation.delete_copies, BaseException):
+                _refuse_existing(catalog, name)
+                require_branch(catalog, source)
         else:
             created = datetime.fromtimestamp(created_at / 1000, tz=UTC)
             return Branch(name, source, created)

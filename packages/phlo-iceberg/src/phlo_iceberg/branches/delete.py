@@ -86,8 +86,11 @@ class _Deletion:
 
     def delete_unneeded_files(self) -> None:
         """Delete files that only the branch needed; those that cannot be stay as orphans."""
-        for location in self._copies:
-            delete_files(open_file_io(self._branch, location), [location])
+        try:
+            for location in self._copies:
+                delete_files(open_file_io(self._branch, location), [location])
+        except Exception:
+            logger.warning("Metadata files of the branch stay.", exc_info=True)
         for table, location in self._changed.items():
             try:
                 self._delete_files_of(table, location)

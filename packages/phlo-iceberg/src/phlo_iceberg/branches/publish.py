@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phlo.errors import BranchConflictError, MovedHeadError, UnknownCommitError
+from phlo.errors import BranchConflictError, MovedHeadError
 from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables
 from pyiceberg.table import StagedTable
 from sqlalchemy import delete, insert, select, update
@@ -21,7 +21,12 @@ from phlo_iceberg.branches.metadata import (
 )
 from phlo_iceberg.branches.names import branch_name
 from phlo_iceberg.branches.records import BASES, is_branch
-from phlo_iceberg.branches.transaction import RefusedError, send_transaction
+from phlo_iceberg.branches.transaction import (
+    NOTHING_LANDED,
+    RefusedError,
+    discarding,
+    send_transaction,
+)
 from phlo_iceberg.commit.branch_lock import lock_branch
 from phlo_iceberg.commit.sql import row_of, tidy
 from phlo_iceberg.pyiceberg_private import table_row
@@ -47,18 +52,11 @@ def publish_branch(
         if not publication.moves:
             return []
         try:
-            write_all(publication.sides.source, publication.new_metadata)
-            send_transaction(catalog, f"publish the branch {name}", publication.swap_rows)
+            publication.send(catalog, name)
         except RefusedError:
-            delete_metadata(publication.new_metadata.values())
-        except UnknownCommitError:
-            raise
-        except BaseException:
-            delete_metadata(publication.new_metadata.values())
-            raise
-        else:
-            publication.tidy()
-            return [change for change, _, _ in publication.moves]
+            continue
+        publication.tidy()
+        return [change for change, _, _ in publication.moves]
     raise MovedHeadError(f"The branch {name} or its source moved too often to publish it.")
 
 
@@ -81,6 +79,16 @@ class _Publication:
     def new_metadata(self) -> dict[TableName, StoredMetadata]:
         """The metadata to write, by table."""
         return {change.table: new for change, _, new in self.moves if new is not None}
+
+    def send(self, catalog: SqlCatalog, name: str) -> None:
+        """Write the metadata, and swap all rows in one transaction."""
+        with discarding(self._delete_metadata, BaseException):
+            write_all(self.sides.source, self.new_metadata)
+        with discarding(self._delete_metadata, NOTHING_LANDED):
+            send_transaction(catalog, f"publish the branch {name}", self.swap_rows)
+
+    def _delete_metadata(self) -> None:
+        delete_metadata(self.new_metadata.values())
 
     def swap_rows(self, session: Session) -> None:
         """Let the source name the branch's states.

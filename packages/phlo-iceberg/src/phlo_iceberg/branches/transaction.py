@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from phlo.errors import MovedHeadError, UnknownCommitError
 from phlo.interrupts import uninterrupted
-from sqlalchemy import delete, insert
+from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -18,17 +19,35 @@ from phlo_iceberg.branches.records import TRANSACTIONS
 from phlo_iceberg.commit.settle import ATTEMPTS, WAIT, NotSentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pyiceberg.catalog.sql import SqlCatalog
 
 logger = logging.getLogger(__name__)
 
-_KEEP_MS = 7 * 24 * 3600 * 1000
-
 
 class RefusedError(Exception):
     """The database is not as the transaction needs it: nothing of it landed."""
+
+
+NOTHING_LANDED = (RefusedError, MovedHeadError)
+"""Errors of a transaction after which no catalog names the files that were written for it."""
+
+
+@contextmanager
+def discarding(
+    discard: Callable[[], None], errors: type[BaseException] | tuple[type[BaseException], ...]
+) -> Iterator[None]:
+    """Discard files where the block fails by one of these errors.
+
+    Around a transaction these are ``NOTHING_LANDED`` alone: an interrupt, for instance, is raised
+    after the transaction, which may have landed.
+    """
+    try:
+        yield
+    except errors:
+        discard()
+        raise
 
 
 def now_ms() -> int:
@@ -104,7 +123,6 @@ class _Attempt:
                 if self.may_have_landed:
                     return False
                 raise
-            session.execute(delete(TRANSACTIONS).where(TRANSACTIONS.c.at_ms < now_ms() - _KEEP_MS))
             self._changes(session)
         except SQLAlchemyError as exc:
             raise NotSentError from exc

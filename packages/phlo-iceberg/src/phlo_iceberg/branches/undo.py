@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from phlo.errors import MovedHeadError, RunNotFoundError, UndoError, UnknownCommitError
+from phlo.errors import MovedHeadError, RunNotFoundError, UndoError
 from phlo.undo import Undo, UndoneTable
 from pyiceberg.catalog.sql import IcebergTables
 from pyiceberg.manifest import write_manifest_list
@@ -37,7 +37,12 @@ from phlo_iceberg.branches.metadata import (
 )
 from phlo_iceberg.branches.publish import as_table
 from phlo_iceberg.branches.records import is_branch, make_tables, read_bases, table_locations
-from phlo_iceberg.branches.transaction import RefusedError, send_transaction
+from phlo_iceberg.branches.transaction import (
+    NOTHING_LANDED,
+    RefusedError,
+    discarding,
+    send_transaction,
+)
 from phlo_iceberg.commit.branch_lock import lock_branch
 from phlo_iceberg.commit.sql import row_of, tidy
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
@@ -306,22 +311,18 @@ def _commit(catalog: SqlCatalog, plan: _Plan) -> bool:
     """Swap all tables; ``False`` where one moved meanwhile."""
     swaps: list[_Swap] = []
     try:
-        for table in plan.tables:
-            swaps.append(_next(catalog, table, plan.undo))
-        write_all(catalog, {s.plan.line.table: s.new for s in swaps if s.new is not None})
-        send_transaction(
-            catalog,
-            f"take back run {plan.undo.run_id}",
-            lambda session: _swap_rows(session, catalog, swaps),
-        )
+        with discarding(lambda: _delete_written(swaps), BaseException):
+            for table in plan.tables:
+                swaps.append(_next(catalog, table, plan.undo))
+            write_all(catalog, {s.plan.line.table: s.new for s in swaps if s.new is not None})
+        with discarding(lambda: _delete_written(swaps), NOTHING_LANDED):
+            send_transaction(
+                catalog,
+                f"take back run {plan.undo.run_id}",
+                lambda session: _swap_rows(session, catalog, swaps),
+            )
     except RefusedError:
-        _delete_written(swaps)
         return False
-    except UnknownCommitError:
-        raise
-    except BaseException:
-        _delete_written(swaps)
-        raise
     for swap in swaps:
         if swap.new is not None:
             tidy(catalog, as_table(catalog, swap.plan.line.stored), as_table(catalog, swap.new))

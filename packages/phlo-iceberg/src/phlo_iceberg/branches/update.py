@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phlo.branches import BranchUpdate
-from phlo.errors import MovedHeadError, UnknownCommitError
+from phlo.errors import MovedHeadError
 from pyiceberg.catalog.sql import IcebergTables
 from sqlalchemy import delete
 
@@ -14,7 +14,12 @@ from phlo_iceberg.branches.create import copy_tables, insert_tables
 from phlo_iceberg.branches.metadata import delete_metadata
 from phlo_iceberg.branches.publish import add_namespaces, base_of, require_location
 from phlo_iceberg.branches.records import BASES
-from phlo_iceberg.branches.transaction import RefusedError, send_transaction
+from phlo_iceberg.branches.transaction import (
+    NOTHING_LANDED,
+    RefusedError,
+    discarding,
+    send_transaction,
+)
 from phlo_iceberg.commit.branch_lock import lock_branch
 from phlo_iceberg.commit.sql import row_of
 
@@ -49,19 +54,14 @@ def _take(catalog: SqlCatalog, name: str, sides: Sides, stale: Sequence[Comparis
     locations = {c.table: c.source.location for c in stale if c.source is not None}
     copies = copy_tables(sides.branch, sides.source, locations)
     try:
-        send_transaction(
-            catalog,
-            f"update the branch {name}",
-            lambda session: _replace_rows(session, sides, stale, copies),
-        )
+        with discarding(lambda: delete_metadata(c for _, c in copies.values()), NOTHING_LANDED):
+            send_transaction(
+                catalog,
+                f"update the branch {name}",
+                lambda session: _replace_rows(session, sides, stale, copies),
+            )
     except RefusedError:
-        delete_metadata(copy for _, copy in copies.values())
         return False
-    except UnknownCommitError:
-        raise
-    except BaseException:
-        delete_metadata(copy for _, copy in copies.values())
-        raise
     return True
 
 
