@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from phlo import errors
 from phlo.errors import PhloError, PluginError, nearest
 from phlo.interrupts import leave_now
 from phlo.plugins import plugin_manager
@@ -264,23 +265,13 @@ def exit_code(error: PhloError) -> int:
     >>> exit_code(PhloError("The source is gone."))
     1
     """
-    from phlo.errors import (
-        AssetNotFoundError,
-        BranchNotFoundError,
-        InvalidPartitionError,
-        PlanNotFoundError,
-        QueryError,
-        RunNotFoundError,
-        TableNotFoundError,
-    )
-
     used_wrongly = (
-        AssetNotFoundError,
-        BranchNotFoundError,
-        InvalidPartitionError,
-        PlanNotFoundError,
-        QueryError,
-        RunNotFoundError,
-        TableNotFoundError,
+        errors.AssetNotFoundError,
+        errors.BranchNotFoundError,
+        errors.InvalidPartitionError,
+        errors.PlanNotFoundError,
+        errors.QueryError,
+        errors.RunNotFoundError,
+        errors.TableNotFoundError,
     )
     return USAGE if isinstance(error, used_wrongly) else FAILED
