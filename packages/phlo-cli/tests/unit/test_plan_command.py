@@ -81,6 +81,15 @@ def test_a_plan_tells_what_apply_does_and_no_source_is_asked_again(project, phlo
     assert phlo("apply", planned["plan_id"]).code == 2
 
 
+def test_an_applied_plan_succeeds_though_its_branch_has_to_stay(project, phlo, planned):
+    phlo("branch", "create", "copy", "--from", f"plan-{planned['plan_id']}")
+    applied = phlo("apply", planned["plan_id"], "--json")
+    assert applied.code == 0, applied.err
+    assert applied.json["applied"] is True
+    assert "its branch stays" in applied.err
+    assert rows() == [("a", 10), ("b", 2), ("c", 3)]
+
+
 def test_a_plan_that_main_overtook_is_refused_by_name(project, phlo, planned):
     deliver(project, a=7)
     phlo("materialize", "events", "--partition", "2025-01-16")

@@ -23,6 +23,8 @@ def apply(name: str, output: Output) -> None:
     No source is asked again. Where a table that the plan read or wrote has moved since, nothing is
     published, and the tables are named.
     """
+    from phlo.errors import PhloError
+
     from phlo_cli.branch_plans import find_plan, require_applicable
     from phlo_cli.differences import show_differences
     from phlo_cli.project_settings import require_project
@@ -31,7 +33,10 @@ def apply(name: str, output: Output) -> None:
     made = find_plan(settings, name)
     require_applicable(made)
     open_branches().publish_branch(made.branch, unmoved=made.read_tables)
-    forget(settings, made)
+    try:
+        forget(settings, made)
+    except PhloError as error:  # the tables are published: nothing may fail any more
+        output.warn(f"The plan is applied, but its branch stays. {error}")
     if output.as_json:
         output.json(made.as_dict() | {"applied": True})
         return

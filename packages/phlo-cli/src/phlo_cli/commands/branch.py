@@ -90,12 +90,12 @@ def publish(name: str, delete: bool, output: Output) -> None:
     store = open_branches()
     changes = store.publish_branch(name)
     _notify(name, "published")
-    if delete:
-        remove_branch(store, name)
     show_changes(changes, output, empty=f"{name} changed nothing: there is nothing to publish.")
     if changes and not output.as_json:
         output.line(f"\nPublished {counted(len(changes), 'table')}.")
         output.line("`phlo publish` brings published marts up to date.", style="dim")
+    if delete:
+        remove_branch(store, name)
 
 
 @branch.command()
