@@ -23,10 +23,19 @@ def read_project(output: Output) -> ProjectIndex:
     Raises:
         PhloError: The project cannot be loaded, and never was.
     """
+    return read_project_with_warning(output)[0]
+
+
+def read_project_with_warning(output: Output) -> tuple[ProjectIndex, str]:
+    """Read what the project declares, as :func:`read_project`, with the warning that was printed.
+
+    Returns:
+        The index, and the warning; empty where the project could be loaded.
+    """
     settings = require_project()
     stored = load_index(settings)
     if stored is not None and stored.is_current(settings):
-        return stored
+        return stored, ""
     from phlo_cli.location import open_location
 
     try:
@@ -34,16 +43,17 @@ def read_project(output: Output) -> ProjectIndex:
     except Exception as error:
         if stored is None:
             raise
-        _warn(error, stored, output)
-        return stored
+        warning = _describe(error, stored)
+        output.warn(f"{warning}\n")
+        return stored, warning
     current = load_index(settings)
     assert current is not None
-    return current
+    return current, ""
 
 
-def _warn(error: Exception, stored: ProjectIndex, output: Output) -> None:
+def _describe(error: Exception, stored: ProjectIndex) -> str:
     message = str(error) if isinstance(error, PhloError) else f"{type(error).__name__}: {error}"
-    output.warn(
+    return (
         f"The project cannot be loaded, so this is its last known state ({stored.read_at}).\n"
-        f"{redact(message)}\n"
+        f"{redact(message)}"
     )

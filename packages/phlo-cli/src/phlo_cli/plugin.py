@@ -48,6 +48,7 @@ _COMMANDS = {
     "plugin": "See what plugins are installed.",
     "quarantine": "See the rows that were not loaded, and why.",
     "query": "Ask the project's tables in SQL.",
+    "report": "Write one HTML page that shows tables, checks, runs and lineage.",
     "test": "Run the project's tests: pytest with phlo's fixtures.",
     "undo": "Return the tables that a run published to what they were.",
     "status": "Show how the assets are: last run, freshness, rows, checks.",

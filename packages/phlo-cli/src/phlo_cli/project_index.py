@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from phlo_cli.dagster_private import AssetNode
 
 _GENERATED = {"__pycache__", "target", "logs"}
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class IndexedAsset:
         fail_seconds: Age after which it is stale; ``None`` without a freshness policy.
         partitions: Cron schedule, time zone, format and start of partitions that are windows of
             time; ``None`` for all others.
+        sensitive: Columns of its table whose values are masked.
     """
 
     key: str
@@ -60,6 +61,7 @@ class IndexedAsset:
     warn_seconds: float | None = None
     fail_seconds: float | None = None
     partitions: tuple[str, str, str, str] | None = None
+    sensitive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def _indexed(node: AssetNode, made: TableAsset | None) -> IndexedAsset:
         warn_seconds=warn_seconds,
         fail_seconds=fail_seconds,
         partitions=_windows_of(node.partitions_def),
+        sensitive=tuple(made.sensitive) if made else (),
     )
 
 

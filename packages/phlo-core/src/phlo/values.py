@@ -266,6 +266,7 @@ class TableAsset:
         defined_at: File and line, for messages.
         key: Columns that are unique together and never null, by contract or by tests.
         meta: What the table's declaration says to other plugins, such as ``publish``.
+        sensitive: Columns whose values no message, page or report shows.
     """
 
     table: TableName
@@ -275,6 +276,7 @@ class TableAsset:
     defined_at: str = ""
     key: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sensitive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

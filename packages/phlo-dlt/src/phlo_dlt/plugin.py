@@ -36,6 +36,7 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
             names=(spec.function.__name__,),
             defined_at=spec.defined_at,
             key=spec.unique_key if spec.merge_strategy == "merge" else (),
+            sensitive=tuple(c.name for c in spec.contract.columns if c.is_sensitive),
         )
         for spec in project.specs(IngestionSpec)
     ]

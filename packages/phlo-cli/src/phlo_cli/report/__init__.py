@@ -1,0 +1,1 @@
+"""The page of `phlo report`: what is gathered, and how it is drawn."""

@@ -1,0 +1,148 @@
+"""Published marts, each with charts that fit the types of its columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from dagster import AssetKey
+from phlo.errors import PhloError
+from phlo.names import TableName
+from phlo.sql import Identifier, sql
+
+from phlo_cli.lineage import published_records
+from phlo_cli.report.values import Chart, Mart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    from dagster import DagsterInstance
+    from phlo.lake import Lake
+
+    from phlo_cli.project_index import ProjectIndex
+
+CHARTS = 3
+"""Charts of a mart, at most."""
+
+POINTS = 400
+"""Points of a line."""
+
+BARS = 15
+"""Bars of a chart by texts."""
+
+
+def read_marts(
+    index: ProjectIndex,
+    instance: DagsterInstance,
+    lake: Lake,
+    sensitive: Mapping[str, frozenset[str] | None],
+) -> list[Mart]:
+    """Read what the publishing assets published last, sorted by name."""
+    keys = [AssetKey.from_user_string(asset.key) for asset in index.assets]
+    made = [r.asset_entry.last_materialization for r in instance.get_asset_records(keys)]
+    marts = [
+        _mart(record, datetime.fromtimestamp(entry.timestamp, UTC), lake, sensitive)
+        for entry in made
+        if entry is not None and entry.asset_materialization is not None
+        for record in published_records(
+            {n: value.value for n, value in entry.asset_materialization.metadata.items()}
+        )
+    ]
+    return sorted(marts, key=lambda mart: mart.target)
+
+
+def _mart(
+    record: Mapping[str, Any],
+    at: datetime,
+    lake: Lake,
+    sensitive: Mapping[str, frozenset[str] | None],
+) -> Mart:
+    source = str(record["source"])
+    rows = int(record.get("rows") or 0)
+    try:
+        charts = choose_charts(lake, TableName.parse(source), sensitive.get(source, frozenset()))
+    except PhloError:
+        charts = []  # it was published, and its table is gone or cannot be read now
+    return Mart(source, str(record["table"]), rows, at, charts)
+
+
+def choose_charts(lake: Lake, table: TableName, masked: frozenset[str] | None) -> list[Chart]:
+    """Choose charts by the types of a table's columns.
+
+    Numbers over its date, where it has one; else numbers by its first text with few values; rows
+    are counted where there are no numbers. Several rows of one date or text are drawn as their
+    average, since nothing tells whether a number may be added up.
+
+    Args:
+        lake: Answers the queries.
+        table: The mart.
+        masked: Columns whose values are not shown; ``None``: all.
+    """
+    if masked is None:
+        return []
+    fields = [f for f in lake.store.load(table).schema if _is_shown(f.name, masked)]
+    dates = [f.name for f in fields if pa.types.is_date(f.type) or pa.types.is_timestamp(f.type)]
+    numbers = [f.name for f in fields if _is_number(f.type)][:CHARTS]
+    texts = [
+        f.name for f in fields if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+    ]
+    if dates:
+        return _charts(lake, table, dates[0], numbers, is_time=True)
+    if texts:
+        return _charts(lake, table, texts[0], numbers, is_time=False)
+    return []
+
+
+def _is_shown(name: str, masked: frozenset[str]) -> bool:
+    return name not in masked and not name.startswith(("_phlo_", "_dlt_"))
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+
+
+def _charts(
+    lake: Lake, table: TableName, by: str, numbers: list[str], *, is_time: bool
+) -> list[Chart]:
+    measures: list[str | None] = [*numbers] or [None]
+    charts = [_chart(lake, table, by, of, is_time=is_time) for of in measures]
+    return [chart for chart in charts if chart.points]
+
+
+def _chart(lake: Lake, table: TableName, by: str, of: str | None, *, is_time: bool) -> Chart:
+    value = sql("avg(CAST({c} AS DOUBLE))", c=Identifier(of)) if of else sql("count(*)")
+    order = sql("1 DESC") if is_time else sql("2 DESC, 1")
+    rows = (
+        lake.engine.query(
+            sql(
+                "SELECT {by} AS label, {value} AS amount FROM {t} WHERE {by} IS NOT NULL "
+                "GROUP BY 1 ORDER BY {order}",
+                by=Identifier(by),
+                value=value,
+                t=table,
+                order=order,
+            )
+        )
+        .read_all()
+        .to_pylist()
+    )
+    known = [(_label(r["label"]), float(r["amount"])) for r in rows if _is_finite(r["amount"])]
+    limit = POINTS if is_time else BARS
+    shown = known[:limit][::-1] if is_time else known[:limit]
+    return Chart("line" if is_time else "bars", by, of, shown, max(0, len(known) - limit))
+
+
+def _is_finite(value: Decimal | float | None) -> bool:
+    return value is not None and value == value and abs(value) != float("inf")
+
+
+def _label(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="minutes").removesuffix("+00:00")
+    return value.isoformat() if isinstance(value, date) else str(value)
