@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,7 @@ class DbtProject:
             return None
         sources = resolve_sources(manifest, lambda: project.tables)
         point_sources_json(manifest, sources)
+        give_tests_names_of_their_own(manifest)
         return cls(workspace, manifest, sources)
 
     @property
@@ -329,6 +331,32 @@ def point_sources_json(manifest: Mapping[str, Any], sources: Mapping[str, TableN
         manifest["sources"][unique_id].update(
             schema=table.namespace, identifier=table.name, relation_name=relation_name(table)
         )
+
+
+def give_tests_names_of_their_own(manifest: Mapping[str, Any]) -> None:
+    """Add the column, else the end of dbt's id, to the name of tests of one name and one parent.
+
+    dbt tells such tests apart by their ids. Dagster knows a check by its asset and name alone.
+    """
+    tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
+    for to_name in (_by_column, _by_id):
+        shared = Counter(_name_on_parents(test) for test in tests)
+        for test in [t for t in tests if shared[_name_on_parents(t)] > 1]:
+            test["name"] = to_name(test)
+
+
+def _name_on_parents(test: Mapping[str, Any]) -> tuple[str, ...]:
+    parent = test.get("attached_node")
+    return (test["name"], *([parent] if parent else sorted(test["depends_on"]["nodes"])))
+
+
+def _by_column(test: Mapping[str, Any]) -> str:
+    column = test.get("column_name")
+    return f"{test['name']}_{column}" if column else test["name"]
+
+
+def _by_id(test: Mapping[str, Any]) -> str:
+    return f"{test['name']}_{test['unique_id'].rpartition('.')[2]}"
 
 
 def relation_name(table: TableName) -> str:

@@ -100,6 +100,48 @@ def test_a_failing_test_withholds_its_model_and_what_reads_it(dbt_project):
     assert materialized == {"stg_events"}
 
 
+def test_tests_of_one_name_on_one_model_are_checks_of_their_own(dbt_project):
+    dbt_project.write_guide()
+    dbt_project.write(
+        "models/silver/silver.yml",
+        """
+        models:
+          - name: events_cleaned
+            data_tests:
+              - dbt_utils_like: {name: rule, arguments: {at_least: 1}}
+              - dbt_utils_like: {name: rule, arguments: {at_least: 2}}
+            columns:
+              - name: value
+                data_tests: [not_null: {name: filled}]
+              - name: category
+                data_tests: [not_null: {name: filled}]
+        """,
+    )
+    dbt_project.write(
+        "macros/rule.sql",
+        "{% test dbt_utils_like(model, at_least) %}\n"
+        "select count(*) as n from {{ model }} having count(*) < {{ at_least }}\n{% endtest %}",
+    )
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    result = dbt_project.materialize()
+
+    passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert passed.pop("filled_value")
+    assert passed.pop("filled_category")
+    assert sorted(name[:5] for name in passed) == ["rule_", "rule_"]
+    assert sorted(passed.values()) == [False, True]
+    assert "events_cleaned was not published" in (
+        result.failure_data_for_node("dbt_models").user_failure_data.description
+    )
+    [failed] = [name for name, ok in passed.items() if not ok]
+    dbt_project.load_events(("b", 2, 11.0, "y"))
+    assert dbt_project.materialize().success
+    alone = dbt_project.check(AssetCheckKey(AssetKey("events_cleaned"), failed))
+    assert [(e.check_name, e.passed) for e in alone.get_asset_check_evaluations()] == [
+        (failed, True)
+    ]
+
+
 def test_a_withheld_model_is_kept_as_a_branch_to_look_into(dbt_project):
     dbt_project.write_guide()
     dbt_project.project.write("workflows/quality/cleaned.py", SUITE)
