@@ -1,6 +1,5 @@
 """Trino's SQL over DuckDB, held against what a real Trino 476 answered."""
 
-import time
 from pathlib import Path
 
 import duckdb
@@ -52,7 +51,7 @@ def answer():
 def test_every_recorded_answer_is_equal_or_refused_by_name(answer):
     comparison = compare_answers(read_answers(ANSWERS), answer)
     assert not comparison.different, "\n".join(comparison.different)
-    assert comparison.counts["equal"] + comparison.counts["equal error"] > 1400
+    assert comparison.counts["equal"] + comparison.counts["equal error"] > 2400
 
 
 def translated(text):
@@ -134,6 +133,22 @@ def test_every_function_of_the_table_is_on_the_page():
         ("SELECT shuffle(array[1]) FROM bronze.events", ["shuffle(ARRAY[1])"]),
         ("SELECT id = s FROM bronze.events", ["bigint and varchar"]),
         ("SELECT approx_distinct(v) FROM bronze.missing", ["approx_distinct"]),
+        ("SELECT id, s FROM bronze.events ORDER BY id OFFSET 1 LIMIT 1", []),
+        (
+            "SELECT id FROM (SELECT id FROM bronze.events OFFSET 1 LIMIT 1) ORDER BY id",
+            ["LIMIT without ORDER BY", "OFFSET without ORDER BY"],
+        ),
+        ("SELECT id FROM bronze.events FETCH FIRST ROW ONLY", ["LIMIT without ORDER BY"]),
+        (
+            "SELECT array_agg(id), any_value(id), array_sort(array_agg(id)), "
+            "array_agg(id ORDER BY id), map_agg(s, id) FROM bronze.events",
+            ["array_agg without ORDER BY", "any_value", "map_agg without ORDER BY"],
+        ),
+        (
+            "SELECT row_number() OVER (PARTITION BY s), first_value(id) OVER (ORDER BY id) "
+            "FROM bronze.events TABLESAMPLE BERNOULLI (10)",
+            ["row_number without ORDER BY", "TABLESAMPLE"],
+        ),
     ],
 )
 def test_a_query_is_examined_before_it_runs(text, constructs):
@@ -178,14 +193,3 @@ def test_no_part_of_a_query_that_fits_is_written_for_messages(monkeypatch):
     filters = [f"count(*) FILTER (WHERE {condition})" for condition in conditions]
     query = translated(f"SELECT {', '.join(filters)}, count_if(x = 1) FROM bronze.events")
     assert len(query.columns) == 5
-
-
-def test_a_query_is_translated_in_milliseconds():
-    query = "SELECT s, count(*) AS n, sum(p) / {} AS q FROM bronze.events WHERE x > 1 GROUP BY s"
-    translated(query.format(1))
-    times = []
-    for number in range(2, 12):
-        started = time.process_time()
-        translated(query.format(number))
-        times.append(time.process_time() - started)
-    assert min(times) < 0.005

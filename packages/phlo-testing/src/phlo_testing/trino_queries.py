@@ -250,7 +250,7 @@ _AGGREGATES = [
     "array_agg({d} order by {d} * {d})",
     "array_agg(distinct i % 3 order by i % 3 desc)",
     "array_agg(distinct d * d order by d * d)",
-    "array_agg(distinct {n})",
+    "array_sort(array_agg(distinct {n}))",
     "listagg(distinct s, ',') within group (order by s)",
     "count(*) filter (where {d} * {d} > {i})",
 ]

@@ -27,12 +27,17 @@ def calculate(e: Expressions, left: Value, op: str, right: Value, what: Words) -
     if op == "||":
         return concatenate(e, [left, right], what)
     if left.type == t.UNKNOWN and right.type.is_number:
-        left = e.coerce(left, right.type)
+        left = e.coerce(left, _type_of_null(right.type))
     if right.type == t.UNKNOWN and left.type.is_number:
-        right = e.coerce(right, left.type)
+        right = e.coerce(right, _type_of_null(left.type))
     if left.type.is_number and right.type.is_number:
         return _numbers(e, left, op, right, what)
     return _times(e, left, op, right, what)
+
+
+def _type_of_null(other: t.Type) -> t.Type:
+    """The type of NULL beside a number: the narrowest decimal beside a decimal."""
+    return t.decimal(1, 0) if other.name == "decimal" else other
 
 
 def _numbers(e: Expressions, left: Value, op: str, right: Value, what: Words) -> Value:
@@ -100,12 +105,16 @@ def concatenate(e: Expressions, values: list[Value], what: Words) -> Value:
         v.type == t.UNKNOWN for v in values
     ):
         raise t.mismatch(f"{what!r} may be text or an array.", "NULL", "Cast the null.")
+    if len(values) == 2 and {v.type.name for v in values} == {"varchar", "unknown"}:
+        return Value("CAST(NULL AS VARCHAR[])", t.array(t.VARCHAR))  # so Trino types it
     if all(v.type.name == "varchar" or v.type == t.UNKNOWN for v in values):
         return Value(f"({' || '.join(v.sql for v in values)})", t.VARCHAR)
     if all(v.type == t.VARBINARY for v in values):
         return Value(f"({' || '.join(v.sql for v in values)})", t.VARBINARY)
     if any(v.type.name == "array" for v in values):
         return _arrays(e, values, what)
+    if any(v.type.name == "char" for v in values):
+        raise refuse(what, "Texts of a fixed length keep their spaces.", "Cast them to varchar.")
     raise t.mismatch(
         f"{what!r} puts together what is no text.",
         ", ".join(str(v.type) for v in values),

@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 def coerce(value: Value, wanted: t.Type, uses: set[str]) -> Value:
     """Make a value of a type that its own is coerced to; the same value where types are alike."""
     held = value.type
-    if held == wanted or (held.name == wanted.name == "varchar"):
+    is_any_text = wanted.is_text and not wanted.numbers
+    if held == wanted or (held.is_text and (is_any_text or wanted.name == "varchar")):
         return replace(value, type=wanted)
     if held.name == "timestamp" and wanted.name == "timestamp":
         return replace(value, type=wanted)
     if held.name == "timestamptz" and wanted.name == "timestamptz":
-        return replace(value, type=wanted)
-    if held.name in ("char", "varchar") and wanted.name in ("char", "varchar"):
         return replace(value, type=wanted)
     return replace(cast(value, wanted, uses), constant=value.constant)
 
@@ -49,11 +48,17 @@ def cast(value: Value, wanted: t.Type, uses: set[str], *, safe: bool = False) ->
     rule = _CASTS.get((_family(held), _family(wanted)))
     if rule is not None and safe and held.inside:
         raise refuse(f"TRY_CAST of {held}", "One bad element makes all of it null.")
+    if rule is None and not _NO_RULE.isdisjoint((held.name, wanted.name)):
+        raise refuse(f"CAST({held} AS {wanted})", "No rule has this cast.")
     if rule is None:
         raise t.mismatch(f"Cannot cast {held} to {wanted}.", str(held), "Cast by another type.")
     context = _Cast(value, wanted, uses, safe=safe)
     text = rule(context)
     return Value(text, context.result or wanted)
+
+
+_NO_RULE = frozenset(["json", "time", t.DAY_TO_SECOND.name, t.YEAR_TO_MONTH.name])
+"""Types that Trino casts to and from others for which there is no rule."""
 
 
 class _Cast:

@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 from phlo_iceberg.read.dialect.functions import known_functions
 from phlo_iceberg.read.dialect.parser import LITERAL_TYPES, ends_a_value
 from phlo_iceberg.read.dialect.rules import DIFFERENT_IN_DUCKDB, MAY_DIFFER, NOT_IN_TRINO
-from phlo_iceberg.read.dialect.translation import differing_functions, parse, translate
+from phlo_iceberg.read.dialect.translation import differing_constructs, parse, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ def examine_trino(
             translate(query, _schemas(query, columns))
     except QueryError as error:
         return [SqlFinding(str(error.got), True, error.message, error.hint or "")]
-    return [SqlFinding(name, False, MAY_DIFFER[name]) for name in differing_functions(query)]
+    return [SqlFinding(name, False, why) for name, why in differing_constructs(query).items()]
 
 
 def _schemas(

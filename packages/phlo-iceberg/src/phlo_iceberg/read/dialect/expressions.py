@@ -286,8 +286,6 @@ def compare(e: Expressions, left: Value, op: str, right: Value, what: Words) -> 
 
 
 def _comparable(e: Expressions, value: Value, common: t.Type) -> Value:
-    if common.name == "char":
-        return replace(value, sql=f"rtrim({value.sql}, ' ')")
     if value.type.is_number and common.is_number and not common.is_float:
         return value
     if value.type.is_number and common.is_number and value.type.is_float and common != t.REAL:
@@ -558,7 +556,7 @@ def _interval(e: Expressions, node: exp.Interval) -> Value:
     return interval_literal(text.this, unit, as_written(node))
 
 
-_SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400, "WEEK": 604800}
+_SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 
 
 def interval_literal(text: str, unit: str, what: Words) -> Value:
@@ -570,7 +568,8 @@ def interval_literal(text: str, unit: str, what: Words) -> Value:
     if unit == "YEAR TO MONTH" and match:
         months = int(match[2]) * 12 + int(match[3])
         return Value(f"to_months({match[1]}{months})", t.YEAR_TO_MONTH)
-    if unit in _SECONDS and re.fullmatch(r"[+-]?\d+(\.\d{1,3})?", text):
+    whole, parts = r"[+-]?\d+", r"[+-]?\d+(\.\d{1,3})?"
+    if unit in _SECONDS and re.fullmatch(parts if unit == "SECOND" else whole, text):
         return Value(_seconds(float(text) * _SECONDS[unit]), t.DAY_TO_SECOND)
     match = re.fullmatch(r"([+-]?)(?:(\d+) )?(\d+)(?::(\d+))?(?::(\d+(?:\.\d{1,3})?))?", text)
     if match and unit.startswith("DAY TO"):

@@ -15,6 +15,13 @@ from phlo_iceberg.read.dialect.casts import instant, local_time, timestamp_text
 from phlo_iceberg.read.dialect.literals import typed_literal
 from phlo_iceberg.read.dialect.parser import KEEP_SYNTAX, LITERAL, PARAMETER, as_written
 from phlo_iceberg.read.dialect.patterns import is_alike_in_both
+from phlo_iceberg.read.dialect.python_functions import (
+    NotTranslatedError,
+    TrinoError,
+    check_format,
+    compile_pattern,
+    json_steps,
+)
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES, Rule
 from phlo_iceberg.read.dialect.values import OR_NULL, PREFIX, Node, Value, Words, refuse
 
@@ -70,6 +77,8 @@ def _window_function(e: Expressions, name: str, parts: list[Node], what: Words) 
 
 def apply(e: Expressions, rules: Sequence[Rule], values: list[Value], what: Words) -> Value:
     """Take the first rule that fits the types of the arguments."""
+    if values and values[0].type == t.UNKNOWN and _has_two_families(rules):
+        raise _ambiguous(what)
     for is_exact in (True, False):
         for rule in rules:
             bound = _bind(rule, values, is_exact=is_exact)
@@ -82,6 +91,13 @@ def apply(e: Expressions, rules: Sequence[Rule], values: list[Value], what: Word
         expected=" or ".join(f"({', '.join(map(str, r.parameters))})" for r in rules),
         hint="Cast the arguments.",
     )
+
+
+def _has_two_families(rules: Sequence[Rule]) -> bool:
+    """Whether a function gives text of text, bytes of bytes and arrays of arrays."""
+    families = {rule.parameters[0].name for rule in rules if rule.parameters}
+    returns = {rule.returns.name for rule in rules}
+    return len(families & {"varchar", "varbinary", "array"}) > 1 and len(returns) > 1
 
 
 def _bind(rule: Rule, values: Sequence[Value], *, is_exact: bool) -> dict[str, t.Type] | None:
@@ -108,7 +124,7 @@ def _fits(held: t.Type, wanted: t.Type, bound: dict[str, t.Type], *, is_exact: b
         if is_it:
             bound["same"] = held
         elif not is_exact and held == t.UNKNOWN and wanted.name == "integral":
-            bound["same"] = t.BIGINT
+            bound["same"] = t.TINYINT
             return True
         return is_it
     if wanted.inside:
@@ -328,8 +344,17 @@ def _avg(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
 def _only(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
     if len(parts) != 1:
         raise refuse(a.what, "It takes one argument.")
-    value = e(parts[0])
-    return e.coerce(value, t.BIGINT) if value.type == t.UNKNOWN else value
+    return _typed(e(parts[0]), a)
+
+
+def _typed(value: Value, a: _Aggregate) -> Value:
+    if value.type == t.UNKNOWN:
+        raise refuse(a.what, "NULL has no type there.", "Cast it.")
+    return value
+
+
+def _ambiguous(what: Words) -> QueryError:
+    return t.mismatch(f"AMBIGUOUS_FUNCTION_CALL: NULL has no type in {what!r}.", "NULL", "Cast it.")
 
 
 def _no_aggregate(a: _Aggregate, value: Value) -> QueryError:
@@ -350,8 +375,7 @@ def _extreme(function: str) -> Callable[[Expressions, list[Node], _Aggregate], V
             and value.type.name == "json"
         ):
             raise refuse(a.what, f"DuckDB orders {value.type} otherwise.")
-        if value.type == t.UNKNOWN:
-            return value
+        _typed(value, a)
         if len(parts) == 2:
             count = e(parts[1])
             if value.type.has_float:
@@ -916,6 +940,7 @@ def _format(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         raise t.mismatch(f"{what!r} has nothing to format.", what, "Give it values.")
     if not values[0].type.is_text or values[0].text is None:
         raise refuse(what, "The format must be written out.")
+    _check(check_format, values[0].text, what)
     texts = [_as_argument(e, v, what) for v in values[1:]]
     return Value(e.use("format_text", values[0].sql, f"[{', '.join(texts)}]"), t.VARCHAR)
 
@@ -1023,7 +1048,7 @@ def _over_map(e: Expressions, name: str, parts: list[Node], what: Words) -> Valu
     pair = f"struct_pack(k := {new[name][0]}, v := {new[name][1]})"
     made = f"list_transform({entries}, lambda {entry}: {pair})"
     kinds = (key, body.type) if name == "transform_values" else (body.type, item)
-    return Value(e.use("map_of_pairs", made), t.map_of(*kinds))
+    return Value(e.use("map_of_new_keys", made), t.map_of(*kinds))
 
 
 def _map_concat(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
@@ -1078,11 +1103,26 @@ def _regexp(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         raise refuse(what, "DuckDB has no lambda over matches.")
     values = [e(part) for part in parts]
     pattern = values[1].text if len(values) > 1 else None
+    if pattern is not None and not is_alike_in_both(pattern):
+        _check(compile_pattern, pattern, what)
     if name == "regexp_like" and pattern is not None and is_alike_in_both(pattern):
         if not (values[0].type.is_text or values[0].type == t.UNKNOWN):
             raise t.mismatch(f"{what!r} is about text.", str(values[0].type))
         return Value(f"regexp_matches({values[0].sql}, {values[1].sql})", t.BOOLEAN)
     return apply(e, RULES[name], values, what)
+
+
+def _check(read: Callable[[str], object], text: str, what: Words) -> None:
+    """Refuse a pattern, path or format of the query that no rule reads, before it runs.
+
+    One that Trino does not take either is an error of the rows.
+    """
+    try:
+        read(text)
+    except NotTranslatedError as exc:
+        raise refuse(what, f"{exc}.") from exc
+    except TrinoError:
+        return
 
 
 def trim(e: Expressions, node: exp.Trim) -> Value:
@@ -1103,13 +1143,13 @@ def json_value(e: Expressions, node: exp.JSONValue) -> Value:
     if any(node.args.get(a) for a in ("on_condition",)):
         raise refuse(as_written(node), "ON EMPTY and ON ERROR are not translated.")
     value = e(node.this)
-    path = e(node.args["path"])
-    text = Value(e.use("json_value", value.sql, path.sql), t.VARCHAR)
-    if not returning:
-        return text
+    path = _sql_path(e, node.args["path"], as_written(node))
     from phlo_iceberg.read.dialect.expressions import type_of_node
 
-    return e.cast(text, type_of_node(returning), safe=True)
+    wanted = type_of_node(returning) if returning else t.VARCHAR
+    name = "json_value_integer" if wanted.is_integer else "json_value"
+    text = Value(e.use(name, value.sql, path.sql), t.VARCHAR)
+    return e.cast(text, wanted, safe=True) if returning else text
 
 
 def json_query(e: Expressions, node: exp.JSONExtract) -> Value:
@@ -1129,8 +1169,25 @@ def json_query(e: Expressions, node: exp.JSONExtract) -> Value:
     ):
         raise refuse(as_written(node), "Its wrapper is not translated.")
     is_wrapped = "TRUE" if wrapper.startswith("WITH ") else "FALSE"
-    text = e.use("json_query", e(node.this).sql, e(node.expression).sql, is_wrapped)
+    path = _sql_path(e, node.expression, as_written(node))
+    text = e.use("json_query", e(node.this).sql, path.sql, is_wrapped)
     return Value(text, t.VARCHAR)
+
+
+def _sql_path(e: Expressions, node: Node, what: Words) -> Value:
+    """A path of JSON_VALUE, JSON_QUERY or JSON_EXISTS."""
+    path = e(node)
+    if path.text is None:
+        raise t.mismatch(f"The path of {what!r} is a text literal.", str(path.type))
+    _check(json_steps, path.text, what)
+    return path
+
+
+def _json_exists(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
+    if len(parts) != 2:
+        raise refuse(what, "Its options are not translated.")
+    path = _sql_path(e, parts[1], what)
+    return apply(e, RULES[name], [e(parts[0]), path], what)
 
 
 def json_object(e: Expressions, node: exp.JSONObject) -> Value:
@@ -1217,6 +1274,7 @@ _SPECIAL: dict[str, Callable[..., Value]] = {
     "transform_keys": _over_map,
     "map_concat": _map_concat,
     "array_sort": _array_sort,
+    "json_exists": _json_exists,
     "combinations": _combinations,
     **dict.fromkeys(_PARTS, _part),
     **dict.fromkeys(_SET_LIKE, _about_elements),

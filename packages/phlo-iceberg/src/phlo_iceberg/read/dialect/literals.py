@@ -28,13 +28,14 @@ def typed_literal(e: Expressions, name: str, text: str) -> Value:
         case "timestamp":
             return timestamp_literal(text)
         case "char":
-            return Value(literal(text), t.Type("char", (max(len(text), 1),)), constant=text)
+            length = max(len(text), 1)
+            return Value(literal(text.ljust(length)), t.Type("char", (length,)), constant=text)
         case "json":
             return Value(e.use("json_parse", literal(text)), t.JSON)
         case "varchar":
             return text_literal(text)
         case "time":
-            if not re.fullmatch(r"\d\d?:\d\d(:\d\d(\.\d{1,6})?)?", text):
+            if not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?", text):
                 raise invalid(name, text)
             digits = len(text.partition(".")[2])
             return Value(f"CAST({literal(text)} AS TIME)", t.Type("time", (digits,)))

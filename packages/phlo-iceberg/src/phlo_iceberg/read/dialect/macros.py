@@ -20,6 +20,7 @@ map_of_arrays(k, v) | CASE WHEN k IS NULL OR v IS NULL THEN NULL WHEN len(k) <> 
 map_of_pairs(p) | map_from_entries(list_transform(list_sort(list_distinct(list_transform(p, lambda e: e.k))), lambda k: struct_pack(k := k, v := list_filter(p, lambda e: e.k = k)[1].v)))
 multimap_of_pairs(p) | map_from_entries(list_transform(list_sort(list_distinct(list_transform(p, lambda e: e.k))), lambda k: struct_pack(k := k, v := list_transform(list_filter(p, lambda e: e.k = k), lambda e: e.v))))
 histogram_of(a) | map_from_entries(list_transform(list_sort(list_distinct(a)), lambda k: struct_pack(k := k, v := CAST(len(list_filter(a, lambda x: x = k)) AS BIGINT))))
+map_of_new_keys(p) | CASE WHEN list_count(list_transform(p, lambda e: e.k)) < len(p) THEN error('INVALID_FUNCTION_ARGUMENT: map key cannot be null') WHEN len(list_distinct(list_transform(p, lambda e: e.k))) < len(p) THEN error('INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed') ELSE map_from_entries(p) END
 map_from_rows(a) | CASE WHEN len(list_distinct(list_transform(a, lambda e: e.field0))) < len(a) THEN error('INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed') ELSE map_from_entries(list_transform(a, lambda e: struct_pack(k := e.field0, v := e.field1))) END
 rows_of_map(m) | list_transform(map_entries(m), lambda e: struct_pack(field0 := e.key, field1 := e.value))
 array_distinct(a) | list_transform(list_filter(list_transform(range(1, len(a) + 1), lambda i: struct_pack(i := i, x := a[i])), lambda e: e.i = CASE WHEN e.x IS NULL THEN len(list_filter(range(1, e.i + 1), lambda j: j < e.i AND a[j] IS NULL)) * 0 + list_filter(range(1, len(a) + 1), lambda j: a[j] IS NULL)[1] ELSE list_position(a, e.x) END), lambda e: e.x)
@@ -48,6 +49,8 @@ all_true(a) | CASE WHEN a IS NULL THEN NULL WHEN list_contains(a, FALSE) THEN FA
 percentile_of(a, p) | CASE WHEN p < 0 OR p > 1 THEN error('INVALID_FUNCTION_ARGUMENT: Percentile must be between 0 and 1') ELSE list_sort(a)[least(CAST(floor(p * len(a)) AS BIGINT) + 1, len(a))] END
 percentiles_of(a, s) | CASE WHEN a IS NOT NULL THEN list_transform(s, lambda p: list_sort(a)[least(CAST(floor(p * len(a)) AS BIGINT) + 1, len(a))]) END
 move_date(d, us) | CASE WHEN us % 86400000000 <> 0 THEN error('INVALID_FUNCTION_ARGUMENT: Cannot add hour, minutes or seconds to a date') ELSE d + CAST(us // 86400000000 AS INTEGER) END
+row_offset(n) | CASE WHEN n IS NULL OR n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: Offset must be at least 0') ELSE n END
+row_number_of(n) | CASE WHEN n < 1 THEN error('INVALID_FUNCTION_ARGUMENT: Offset must be at least 1') ELSE n END
 whole_units(a, b, n) | CAST((b - a) // n AS BIGINT)
 whole_months(a, b, n) | CAST(datesub('month', CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP)) // n AS BIGINT)
 round_timestamp(x, n) | make_timestamp(CAST(floor((epoch_us(CAST(x AS TIMESTAMP)) + n // 2) / CAST(n AS DOUBLE)) AS BIGINT) * n)

@@ -127,7 +127,9 @@ def parse_select(text: str) -> exp.Query:
         QueryError: It is not SQL, not one statement, or not a SELECT.
     """
     try:
-        tokens = list(_marked(_TRINO.tokenize(_apart(text))))
+        plain = _TRINO.tokenize(_apart(text))
+        _check_order_of_limits(plain)
+        tokens = list(_marked(plain))
         statements = [s for s in _TRINO.parser().parse(tokens, text) if s is not None]
     except SqlglotError as exc:
         raise QueryError(
@@ -151,6 +153,19 @@ def parse_select(text: str) -> exp.Query:
         if alias.name.startswith(MARK):
             alias.set("this", exp.to_identifier(alias.name.removeprefix(MARK)))
     return statements[0]
+
+
+def _check_order_of_limits(tokens: Sequence[Token]) -> None:
+    """Raise where OFFSET stands after LIMIT or FETCH, which sqlglot takes in either order."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        is_limit = before.token_type is TokenType.LIMIT or token.text.upper() in ("ONLY", "TIES")
+        if is_limit and after.token_type is TokenType.OFFSET:
+            raise QueryError(
+                "SYNTAX_ERROR: OFFSET stands before LIMIT and FETCH.",
+                got=f"OFFSET in line {after.line}, column {after.col}",
+                expected="OFFSET, then LIMIT or FETCH",
+                hint="Write OFFSET before LIMIT.",
+            )
 
 
 _RESERVED = frozenset(

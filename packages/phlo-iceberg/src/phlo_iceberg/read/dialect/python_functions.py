@@ -15,7 +15,7 @@ import struct
 import unicodedata
 import zlib
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -37,6 +37,10 @@ EXACT = Context(prec=120)
 
 class TrinoError(ValueError):
     """An error as Trino names it."""
+
+
+class NotTranslatedError(TrinoError):
+    """A pattern, path or format that Trino may answer, and no rule reads."""
 
 
 @dataclass(frozen=True)
@@ -330,6 +334,10 @@ def parse_double(text: str, kind: str) -> float:
         r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[dDfF]?", stripped
     ):
         return float(stripped.rstrip("dDfF") if stripped[-1] in "dDfF" else stripped)
+    if re.fullmatch(
+        r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+", stripped
+    ):
+        return float.fromhex(stripped)
     raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast '{text}' to {kind.upper()}")
 
 
@@ -553,7 +561,18 @@ def normalize_text(text: str, form: str) -> str:
     return unicodedata.normalize(form, text)  # pyright: ignore[reportArgumentType]
 
 
-_FORMAT = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
+_FORMAT = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(<]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
+
+
+def check_format(form: str) -> None:
+    """Check that each part of a format of Java's is among those that are translated.
+
+    Raises:
+        NotTranslatedError: One is not.
+    """
+    for match in _FORMAT.finditer(form):
+        if match[5] not in "sSdfeExXbBn%" or any(flag in match[2] for flag in "(#<"):
+            raise NotTranslatedError(f"The format is not translated: {match[0]}")
 
 
 @_register("VARCHAR, VARCHAR[] -> VARCHAR")
@@ -577,8 +596,6 @@ def format_text(form: str, arguments: list[str | None]) -> str:
 def _format_one(match: re.Match[str], argument: str | None) -> str:
     flags, width, precision, letter = match[2], match[3], match[4], match[5]
     kind, _, text = (argument or "varchar:null").partition(":")
-    if any(flag in flags for flag in "(#"):
-        raise ValueError(flags)
     if letter in "sS":
         shown = _format_text(kind, text)
         shown = shown[: int(precision)] if precision else shown
@@ -586,7 +603,8 @@ def _format_one(match: re.Match[str], argument: str | None) -> str:
     elif letter in "dfeExX":
         shown = _format_number(kind, text, letter, flags, precision)
     elif letter in "bB":
-        shown = text
+        shown = _format_boolean(kind, text, is_null=argument is None)
+        shown = shown.upper() if letter == "B" else shown
     else:
         raise ValueError(letter)
     size = int(width or 0)
@@ -605,6 +623,13 @@ def _format_text(kind: str, text: str) -> str:
             return f"{Decimal(repr(number)):f}"
         return _java_text(number, repr(number))
     return text
+
+
+def _format_boolean(kind: str, text: str, *, is_null: bool) -> str:
+    """Java writes what is no boolean as true, and null as false."""
+    if is_null:
+        return "false"
+    return text if kind == "boolean" else "true"
 
 
 def _format_number(kind: str, text: str, letter: str, flags: str, precision: str | None) -> str:
@@ -810,21 +835,33 @@ def url_extract_parameter(text: str, name: str) -> str | None:
 
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": " \\t\\n\\x0b\\f\\r"}
-_PIECE = re.compile(r"\\(.)|(\[\^?)|(\])|\(\?<([A-Za-z]\w*)>|(.)", re.S)
-_UNKNOWN = re.compile(r"\\[pPhHRXGZQEkcx0-9uv]|\[\[|&&|\(\?[a-hj-zA-Z]|[*+?}]\+")
+_PIECE = re.compile(r"\\Q(.*?)(?:\\E|$)|\\(.)|(\[\^?\]?)|(\])|\(\?<([A-Za-z]\w*)>|(.)", re.S)
+_UNKNOWN = re.compile(
+    r"\\[pPhHRXGZEkcx0uv]|\\[1-9]\d|\[\[|&&|\(\?[a-hj-rt-zA-Z-]|\(\?[is]*-|.\(\?[is]+\)"
+    r"|[*+?}]\+|\{,",
+    re.S,
+)
+"""What Joni, Trino's engine, reads and Python does not, or otherwise."""
 
 
 @lru_cache(maxsize=256)
-def _pattern(pattern: str) -> re.Pattern[str]:
-    r"""Compile a pattern of Trino: its classes are of ASCII, its ``(?i)`` and ``\b`` are not."""
-    if _UNKNOWN.search(pattern):
-        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: The pattern is not translated: {pattern}")
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    r"""Compile a pattern of Trino: its classes are of ASCII, its ``(?i)`` and ``\b`` are not.
+
+    Raises:
+        NotTranslatedError: Python reads a part of it otherwise, or not at all.
+        TrinoError: It is no pattern.
+    """
+    outside = re.sub(r"\\Q.*?(?:\\E|$)", "", pattern, flags=re.S)
+    ignores_case = re.search(r"\(\?s?i", outside) is not None
+    if _UNKNOWN.search(outside) or (ignores_case and not pattern.isascii()):
+        raise NotTranslatedError(f"The pattern is not translated: {pattern}")
     is_inside = False
     text = ""
     for match in _PIECE.finditer(pattern):
-        if match[2]:
+        if match[3]:
             is_inside = True
-        elif match[3]:
+        elif match[4]:
             is_inside = False
         text += _piece(match, is_inside=is_inside)
     try:
@@ -834,23 +871,41 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _piece(match: re.Match[str], *, is_inside: bool) -> str:
-    letter = match[1]
-    if match[4]:
-        return f"(?P<{match[4]}>"
+    quoted, letter, name = match[1], match[2], match[5]
+    if quoted is not None:
+        return re.escape(quoted)
+    if name:
+        return f"(?P<{name}>"
     if letter is None:
         return match[0]
     if letter in _CLASSES:
         return _CLASSES[letter] if is_inside else f"[{_CLASSES[letter]}]"
     if letter.lower() in _CLASSES:
         if is_inside:
-            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Not translated within [...]: {match[0]}")
+            raise NotTranslatedError(f"Not translated within [...]: {match[0]}")
         return f"[^{_CLASSES[letter.lower()]}]"
     return r"\Z" if letter == "z" else match[0]
 
 
+def _pattern_for(text: str, pattern: str) -> re.Pattern[str]:
+    """Compile a pattern to search a text with.
+
+    Raises:
+        NotTranslatedError: It passes over case, and Joni takes a letter of the text for several.
+    """
+    compiled = compile_pattern(pattern)
+    if compiled.flags & re.IGNORECASE and any(map(_is_folded_otherwise, text)):
+        raise NotTranslatedError(f"(?i) reads a letter of the text otherwise: {text}")
+    return compiled
+
+
+def _is_folded_otherwise(letter: str) -> bool:
+    return len(letter.casefold()) > 1 or letter in "ıİ"
+
+
 @_register("VARCHAR, VARCHAR -> BOOLEAN")
 def regexp_like(text: str, pattern: str) -> bool:
-    return _pattern(pattern).search(text) is not None
+    return _pattern_for(text, pattern).search(text) is not None
 
 
 @_register("VARCHAR, VARCHAR -> VARCHAR")
@@ -860,13 +915,13 @@ def regexp_extract(text: str, pattern: str) -> str | None:
 
 @_register("VARCHAR, VARCHAR, BIGINT -> VARCHAR")
 def regexp_extract_group(text: str, pattern: str, group: int) -> str | None:
-    compiled = _checked_group(pattern, group)
+    compiled = _checked_group(text, pattern, group)
     match = compiled.search(text)
     return match[group] if match else None
 
 
-def _checked_group(pattern: str, group: int) -> re.Pattern[str]:
-    compiled = _pattern(pattern)
+def _checked_group(text: str, pattern: str, group: int) -> re.Pattern[str]:
+    compiled = _pattern_for(text, pattern)
     if not 0 <= group <= compiled.groups:
         raise TrinoError(
             f"INVALID_FUNCTION_ARGUMENT: Pattern has {compiled.groups} groups. Cannot access group {group}"
@@ -881,12 +936,12 @@ def regexp_extract_every(text: str, pattern: str) -> list[str | None]:
 
 @_register("VARCHAR, VARCHAR, BIGINT -> VARCHAR[]")
 def regexp_extract_every_group(text: str, pattern: str, group: int) -> list[str | None]:
-    return [match[group] for match in _checked_group(pattern, group).finditer(text)]
+    return [match[group] for match in _checked_group(text, pattern, group).finditer(text)]
 
 
 @_register("VARCHAR, VARCHAR, VARCHAR -> VARCHAR")
 def regexp_replace_all(text: str, pattern: str, replacement: str) -> str:
-    compiled = _pattern(pattern)
+    compiled = _pattern_for(text, pattern)
 
     def fill(match: re.Match[str]) -> str:
         def part(found: re.Match[str]) -> str:
@@ -910,19 +965,19 @@ def regexp_replace_all(text: str, pattern: str, replacement: str) -> str:
 
 @_register("VARCHAR, VARCHAR -> BIGINT")
 def regexp_count(text: str, pattern: str) -> int:
-    return sum(1 for _ in _pattern(pattern).finditer(text))
+    return sum(1 for _ in _pattern_for(text, pattern).finditer(text))
 
 
 @_register("VARCHAR, VARCHAR -> INTEGER")
 def regexp_position(text: str, pattern: str) -> int:
-    match = _pattern(pattern).search(text)
+    match = _pattern_for(text, pattern).search(text)
     return match.start() + 1 if match and text else -1
 
 
 @_register("VARCHAR, VARCHAR -> VARCHAR[]")
 def regexp_split(text: str, pattern: str) -> list[str]:
     parts, at = [], 0
-    for match in _pattern(pattern).finditer(text):
+    for match in _pattern_for(text, pattern).finditer(text):
         parts.append(text[at : match.start()])
         at = match.end()
     return [*parts, text[at:]]
@@ -1018,13 +1073,20 @@ def _steps(path: str, *, is_sql: bool = False) -> tuple[str | int, ...]:
     while at < len(text):
         match = _STEP.match(text, at)
         if match is None or match[0] in (".*", "[*]"):
-            raise TrinoError(
-                f"INVALID_FUNCTION_ARGUMENT: Invalid JSON path, or not translated: '{path}'"
-            )
+            raise NotTranslatedError(f"The path is not translated: {path}")
         name = match[1] or match[3] or match[4]
         steps.append(int(match[2]) if match[2] is not None else name)
         at = match.end()
     return tuple(steps)
+
+
+def json_steps(path: str) -> tuple[str | int, ...]:
+    """Read the steps of a path of SQL/JSON.
+
+    Raises:
+        NotTranslatedError: It has filters, wildcards, methods or arithmetic.
+    """
+    return _steps(path, is_sql=True)
 
 
 _MISSING = object()
@@ -1078,7 +1140,25 @@ def json_extract_scalar(text: str, path: str) -> str | None:
 
 @_register("VARCHAR, VARCHAR -> VARCHAR")
 def json_value(text: str, path: str) -> str | None:
-    return _scalar(_walk(text, path, is_sql=True))
+    value = _walk(text, path, is_sql=True)
+    if not isinstance(value, _Number):
+        return _scalar(value)
+    if re.fullmatch(r"-?[0-9]+", value):
+        return value if -(2**63) <= int(value) < 2**63 else None
+    return double_to_text(float(value))
+
+
+@_register("VARCHAR, VARCHAR -> VARCHAR")
+def json_value_integer(text: str, path: str) -> str | None:
+    """Give a number of JSON as it is cast to a whole number."""
+    value = _walk(text, path, is_sql=True)
+    if not isinstance(value, _Number):
+        return _scalar(value)
+    return (
+        str(int(Decimal(repr(float(value))).quantize(Decimal(1), ROUND_HALF_UP, EXACT)))
+        if not re.fullmatch(r"-?[0-9]+", value)
+        else value
+    )
 
 
 @_register("VARCHAR, VARCHAR, BOOLEAN -> VARCHAR")
@@ -1151,9 +1231,7 @@ FUNCTIONS |= {
 @_register("VARCHAR, BIGINT -> VARCHAR")
 def json_array_get(text: str, index: int) -> str | None:
     value = _loaded(text)
-    if index < 0:
-        raise TrinoError("INVALID_FUNCTION_ARGUMENT: The index must not be negative")
-    if not isinstance(value, list) or index >= len(value):
+    if not isinstance(value, list) or not -len(value) <= index < len(value):
         return None
     item = value[index]
     return str(item) if isinstance(item, str) else None if item is None else _dump(item)
@@ -1382,42 +1460,75 @@ def format_datetime(moment: datetime, form: str) -> str:
     return re.sub(r"'((?:[^']|'')*)'|(([A-Za-z])\3*)|.", one, form, flags=re.S)
 
 
+_ISO_DATE = re.compile(
+    r"(?P<year>\d{1,4})"
+    r"(?:-W(?P<week>\d{1,2})(?:-(?P<weekday>\d))?|-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2}))?"
+    r"|-(?P<yearday>\d{3}))?"
+)
+_ISO_TIME = re.compile(
+    r"(\d{1,2})(?::(\d{1,2})(?::(\d{1,2}))?)?(?:[.,](\d{1,9}))?(Z|[+-]\d\d(?::?\d\d)?)?"
+)
+
+
 @_register("VARCHAR -> DATE")
 def from_iso8601_date(text: str) -> date:
-    for form in (r"\d{4}-\d{2}-\d{2}", r"\d{4}-W\d{2}(-\d)?", r"\d{4}-\d{3}"):
-        if re.fullmatch(form, text):
-            break
-    else:
+    match = _ISO_DATE.fullmatch(text)
+    if match is None:
         raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid ISO date: {text}")
     try:
-        if "W" in text:
-            return date.fromisocalendar(int(text[:4]), int(text[6:8]), int(text[9:] or 1))
-        if len(text) == 8:
-            return date(int(text[:4]), 1, 1) + timedelta(days=int(text[5:]) - 1)
-        return date.fromisoformat(text)
-    except ValueError as exc:
+        return _iso_date(match)
+    except (ValueError, OverflowError) as exc:
         raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid ISO date: {text}") from exc
+
+
+def _iso_date(match: re.Match[str]) -> date:
+    year = int(match["year"])
+    if match["week"]:
+        return date.fromisocalendar(year, int(match["week"]), int(match["weekday"] or 1))
+    if match["yearday"]:
+        day = date(year, 1, 1) + timedelta(days=int(match["yearday"]) - 1)
+        if day.year != year:
+            raise ValueError(match["yearday"])
+        return day
+    return date(year, int(match["month"] or 1), int(match["day"] or 1))
 
 
 @_register("VARCHAR -> TIMESTAMPTZ")
 def from_iso8601_timestamp(text: str) -> datetime:
-    from datetime import UTC
-
-    if not re.fullmatch(
-        r"\d{4}-\d\d-\d\d(T(\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", text
-    ):
+    day, _, time = text.partition("T")
+    match = _ISO_TIME.fullmatch(time or "0")
+    if match is None:
         raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Invalid format: "{text}"')
-    plain = re.sub(r"[.,](\d{1,3})\d*", lambda m: "." + m[1].ljust(3, "0"), text).rstrip("T")
     try:
-        moment = datetime.fromisoformat(plain.replace("Z", "+00:00"))
-    except ValueError as exc:
+        first = from_iso8601_date(day) if day else date(1970, 1, 1)
+        moment = datetime(first.year, first.month, first.day) + _iso_time(match)
+        return moment.replace(tzinfo=_iso_zone(match[5]))
+    except (ValueError, OverflowError) as exc:
         raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Invalid format: "{text}"') from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _iso_time(match: re.Match[str]) -> timedelta:
+    """The time of day; a fraction is one of the last unit, and counts by milliseconds."""
+    hour, minute, second = (int(match[n] or 0) for n in (1, 2, 3))
+    if hour > 23 or minute > 59 or second > 59:
+        raise ValueError(match[0])
+    unit = 1_000 if match[3] else 60_000 if match[2] else 3_600_000
+    millis = int(Decimal(f"0.{match[4] or 0}") * unit)
+    return timedelta(hours=hour, minutes=minute, seconds=second, milliseconds=millis)
+
+
+def _iso_zone(text: str | None) -> timezone:
+    if text in (None, "Z"):
+        return UTC
+    minutes = int(text[1:3]) * 60 + int(text[-2:] if len(text) > 3 else 0)
+    return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
 @_register("DOUBLE -> VARCHAR")
 def human_readable_seconds(seconds: float) -> str:
-    rest, parts = round(abs(seconds)), []
+    if not math.isfinite(seconds):
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Invalid argument found")
+    rest, parts = math.floor(abs(seconds) + 0.5), []
     for name, size in (
         ("week", 604800),
         ("day", 86400),

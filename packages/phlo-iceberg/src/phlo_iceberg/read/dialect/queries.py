@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """A column that a query or table gives."""
+    """A column that a query or table gives.
+
+    Attributes:
+        name: Its name for the query; several columns may have the same.
+        type: Its type in Trino.
+        alias: Its name in DuckDB, where another column has its own.
+    """
 
     name: str
     type: t.Type
+    alias: str = ""
 
 
 @dataclass
@@ -35,8 +42,20 @@ class Source:
     columns: list[Output]
 
     def find(self, name: str) -> Output | None:
-        """A column by its name, whose case does not matter."""
-        return next((c for c in self.columns if c.name.lower() == name.lower()), None)
+        """A column by its name, whose case does not matter.
+
+        Raises:
+            QueryError: Several columns have it.
+        """
+        columns = [c for c in self.columns if c.name.lower() == name.lower()]
+        if len(columns) > 1:
+            raise QueryError(
+                f"AMBIGUOUS_NAME: Column {name!r} is ambiguous.",
+                got=name,
+                expected=f"a name that only one column of {self.alias} has",
+                hint="Give the columns different names.",
+            )
+        return columns[0] if columns else None
 
 
 @dataclass
@@ -191,7 +210,8 @@ class Scope:
 
 
 def _column_of(source: Source, column: Output) -> Value:
-    return Value(f"{quote_identifier(source.alias)}.{quote_identifier(column.name)}", column.type)
+    name = quote_identifier(column.alias or column.name)
+    return Value(f"{quote_identifier(source.alias)}.{name}", column.type)
 
 
 def argument(node: Node, name: str) -> Any:
@@ -268,7 +288,7 @@ def _renamed(columns: list[Output], names: Sequence[str]) -> list[Output]:
             got=f"{len(names)} names for {len(columns)} columns",
             expected=f"{len(columns)} names",
         )
-    return [replace(c, name=n) for c, n in zip(columns, names, strict=True)]
+    return [Output(n, c.type) for c, n in zip(columns, names, strict=True)]
 
 
 def _parenthesized(
@@ -328,7 +348,9 @@ def _common_columns(node: Node, sides: list[list[Output]]) -> list[Output]:
 def _as_types(text: str, columns: list[Output], wanted: list[t.Type], context: Context) -> str:
     """Cast the columns of a query where their types are not the common ones."""
     if all(
-        t.duckdb_type(c.type) == t.duckdb_type(w) and c.type != t.UNKNOWN
+        t.duckdb_type(c.type) == t.duckdb_type(w)
+        and c.type != t.UNKNOWN
+        and (c.type == w or w.name != "char")
         for c, w in zip(columns, wanted, strict=True)
     ):
         return text
@@ -553,10 +575,21 @@ def _source(node: Node, scope: Scope) -> str:
 def _named(text: str, columns: list[Output], scope: Scope, name: str, names: Sequence[str]) -> str:
     """Give a source a name, and its columns names that tell them apart."""
     alias = name or f"_q{len(scope.sources)}"
-    columns = _renamed(columns, names)
+    columns = _told_apart(_renamed(columns, names))
     scope.sources.append(Source(alias, columns))
-    listed = ", ".join(quote_identifier(c.name) for c in columns)
+    listed = ", ".join(quote_identifier(c.alias or c.name) for c in columns)
     return f"{text} AS {quote_identifier(alias)}({listed})"
+
+
+def _told_apart(columns: list[Output]) -> list[Output]:
+    """Give columns of one name different aliases, since DuckDB reads the first of them for all."""
+    names = [c.name.lower() for c in columns]
+    if len(set(names)) == len(names):
+        return columns
+    return [
+        replace(c, alias=f"{c.name}:{n}" if names.count(c.name.lower()) > 1 else "")
+        for n, c in enumerate(columns)
+    ]
 
 
 def _table(node: exp.Table, scope: Scope, name: str, names: Sequence[str]) -> str:
@@ -689,7 +722,20 @@ def _ordered(item: Node, scope: Scope, columns: list[Output]) -> str:
         direction = "DESC" if item.args.get("desc") else "ASC"
         nulls = "FIRST" if item.args.get("nulls_first") else "LAST"
         return f"{item.this.this} {direction} NULLS {nulls}"
+    if isinstance(item.this, exp.Column) and not item.this.table:
+        _check_is_one(item.this.name, columns)
     return ordered(scope.expressions, item)
+
+
+def _check_is_one(name: str, columns: list[Output]) -> None:
+    """Raise where ORDER BY names several columns of the SELECT."""
+    if sum(c.name.lower() == name.lower() for c in columns) > 1:
+        raise QueryError(
+            f"AMBIGUOUS_NAME: Column {name!r} is ambiguous in ORDER BY.",
+            got=name,
+            expected="a name that only one column of the SELECT has",
+            hint="Give the columns different names.",
+        )
 
 
 def _limit(node: Node, scope: Scope) -> str:

@@ -118,22 +118,32 @@ length(varchar) -> bigint | CAST(length({0}) AS BIGINT)
 length(char) -> bigint | CAST(length({0}) AS BIGINT)
 length(varbinary) -> bigint | CAST(octet_length({0}) AS BIGINT)
 lower(varchar) -> varchar | lower({0})
+lower(char) -> same | lower({0})
 upper(varchar) -> varchar | @upper_text
+upper(char) -> same | @upper_text
 reverse(varchar) -> varchar | @reverse_text | keeps combining marks with their letter in DuckDB
+reverse(char) -> same | @reverse_text
 reverse(array(T)) -> array(T) | list_reverse({0})
 reverse(varbinary) -> varbinary | @reverse_bytes
 strpos(varchar, varchar) -> bigint | CAST(instr({0}, {1}) AS BIGINT)
 strpos(varchar, varchar, bigint) -> bigint | @nth_position
+substr(char, bigint) -> varchar | @substring_from
+substr(char, bigint, bigint) -> varchar | @substring_of
 substr(varchar, bigint) -> varchar | @substring_from | counts 0 and what lies before the text otherwise in DuckDB
 substr(varchar, bigint, bigint) -> varchar | @substring_of
+substring(char, bigint) -> varchar | @substring_from
+substring(char, bigint, bigint) -> varchar | @substring_of
 substring(varchar, bigint) -> varchar | @substring_from
 substring(varchar, bigint, bigint) -> varchar | @substring_of
 substr(varbinary, bigint) -> varbinary | @bytes_from
 substr(varbinary, bigint, bigint) -> varbinary | @bytes_of
 lpad(varchar, bigint, varchar) -> varchar | @pad_left
 rpad(varchar, bigint, varchar) -> varchar | @pad_right
+trim(char) -> varchar | @trim_text
 trim(varchar) -> varchar | @trim_text | takes other spaces off in DuckDB
+ltrim(char) -> varchar | @ltrim_text
 ltrim(varchar) -> varchar | @ltrim_text
+rtrim(char) -> varchar | @rtrim_text
 rtrim(varchar) -> varchar | @rtrim_text
 trim(varchar, varchar) -> varchar | trim({0}, {1})
 ltrim(varchar, varchar) -> varchar | ltrim({0}, {1})
@@ -285,13 +295,13 @@ cume_dist() -> double | cume_dist()
 ntile(bigint) -> bigint | ntile({0})
 first_value(T) -> T | first_value({0})
 last_value(T) -> T | last_value({0})
-nth_value(T, bigint) -> T | nth_value({0}, {1})
+nth_value(T, bigint) -> T | nth_value({0}, @row_number_of({1}))
 lag(T) -> T | lag({0})
-lag(T, bigint) -> T | lag({0}, {1})
-lag(T, bigint, T) -> T | lag({0}, {1}, {2})
+lag(T, bigint) -> T | lag({0}, @row_offset({1}))
+lag(T, bigint, T) -> T | lag({0}, @row_offset({1}), {2})
 lead(T) -> T | lead({0})
-lead(T, bigint) -> T | lead({0}, {1})
-lead(T, bigint, T) -> T | lead({0}, {1}, {2})
+lead(T, bigint) -> T | lead({0}, @row_offset({1}))
+lead(T, bigint, T) -> T | lead({0}, @row_offset({1}), {2})
 """
 
 
@@ -312,8 +322,24 @@ MAY_DIFFER = {
     "approx_distinct": "Both engines estimate; the estimates differ by some percent.",
     "approx_percentile": "It is exact in DuckDB, and estimated in Trino where rows are many.",
     **dict.fromkeys(("random", "rand", "uuid"), "Its value is another one each time."),
+    **dict.fromkeys(("any_value", "arbitrary"), "Each engine takes the value of another row."),
 }
 """Functions that the two engines may answer differently."""
+
+WITHOUT_ORDER = {
+    "array_agg": "Its elements have no order.",
+    "multimap_agg": "The values of a key have no order.",
+    "map_agg": "Of several values for a key any one is taken.",
+    "LIMIT": "Any of the rows are taken.",
+    "OFFSET": "Any of the rows are passed over.",
+    **dict.fromkeys(
+        ("row_number", "ntile", "first_value", "last_value", "nth_value"),
+        "Rows are numbered in no order.",
+    ),
+}
+"""What depends on the order of rows, and may differ where no ORDER BY gives one."""
+
+TABLESAMPLE = "Each engine draws other rows, and others each time."
 
 DIFFERENT_IN_DUCKDB = {
     "/": "Whole numbers and decimals divide to a double in DuckDB; Trino keeps their type.",

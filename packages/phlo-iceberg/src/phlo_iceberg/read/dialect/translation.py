@@ -18,7 +18,7 @@ from sqlglot.optimizer.scope import traverse_scope
 from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.parser import MARK, as_written, parse_select
 from phlo_iceberg.read.dialect.queries import Context, Output, translate_query
-from phlo_iceberg.read.dialect.rules import MAY_DIFFER
+from phlo_iceberg.read.dialect.rules import MAY_DIFFER, TABLESAMPLE, WITHOUT_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,8 +128,8 @@ def _translated(query: _ById, schemas: Schemas, parameters: tuple[t.Type, ...]) 
             quote_table(held) if isinstance(held, TableName) else quote_identifier(held)
         ), columns
 
-    for function in differing_functions(query.query):
-        logger.warning("%s may differ on Trino: %s", function, MAY_DIFFER[function])
+    for construct, reason in differing_constructs(query.query).items():
+        logger.warning("%s may differ on Trino: %s", construct, reason)
     context = Context(table, parameters, set())
     text, columns = translate_query(query.query.statement, context)
     return Translated(text, frozenset(context.uses), tuple(columns))
@@ -170,11 +170,36 @@ def type_of_value(value: Any) -> t.Type:
     )
 
 
-def differing_functions(query: Parsed) -> list[str]:
-    """Name the functions of a query whose values depend on the engine."""
-    names = (node.name for node in query.statement.find_all(exp.Anonymous))
-    called = (n.removeprefix(MARK).lower() for n in names if n.startswith(MARK))
-    return [name for name in dict.fromkeys(called) if name in MAY_DIFFER]
+def differing_constructs(query: Parsed) -> dict[str, str]:
+    """Name what the engines may answer differently in a query, each with why."""
+    constructs: dict[str, str] = {}
+    for node in query.statement.walk():
+        match node:
+            case exp.Anonymous() if node.name.startswith(MARK):
+                constructs |= _differing_call(node, node.name.removeprefix(MARK).lower())
+            case exp.Query() if not node.args.get("order") and not node.find_ancestor(exp.Exists):
+                words = [word for word in ("LIMIT", "OFFSET") if node.args.get(word.lower())]
+                constructs |= {f"{word} without ORDER BY": WITHOUT_ORDER[word] for word in words}
+            case exp.TableSample():
+                constructs["TABLESAMPLE"] = TABLESAMPLE
+    return constructs
+
+
+_SORTING = ("array_sort", "cardinality")
+"""Functions that give the same of an array in every order."""
+
+
+def _differing_call(call: exp.Anonymous, name: str) -> dict[str, str]:
+    if name in MAY_DIFFER:
+        return {name: MAY_DIFFER[name]}
+    if name not in WITHOUT_ORDER or any(isinstance(a, exp.Order) for a in call.expressions):
+        return {}
+    around = call.parent.parent if isinstance(call.parent, exp.IgnoreNulls) else call.parent
+    is_window = isinstance(around, exp.Window)
+    if is_window and (around.args.get("order") or around.args.get("alias")):
+        return {}
+    is_sorted = isinstance(around, exp.Anonymous) and around.name.removeprefix(MARK) in _SORTING
+    return {} if is_sorted else {f"{name} without ORDER BY": WITHOUT_ORDER[name]}
 
 
 def find_tables(statement: exp.Query, relations: frozenset[str], catalog: str) -> set[TableName]:

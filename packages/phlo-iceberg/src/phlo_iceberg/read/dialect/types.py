@@ -211,7 +211,7 @@ def can_coerce(held: Type, wanted: Type) -> bool:
             return common_type(held, wanted) == wanted
         return True
     if held.name == "char" and wanted.name == "varchar":
-        return True
+        return False
     common = common_type(held, wanted)
     return (
         common is not None
