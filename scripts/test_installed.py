@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UV = [sys.executable, "-m", "uv"]
-PACKAGES = ("core", "iceberg", "dlt", "quality", "dbt", "publishing", "cli", "testing")
+PACKAGES = ("core", "iceberg", "dlt", "quality", "dbt", "publishing", "trino", "cli", "testing")
 TOOLS = (
     "pytest>=8.4",
     "pytest-timeout",
@@ -33,6 +33,7 @@ TOOLS = (
 )
 STORE_AND_ENGINE = (
     "packages/phlo-iceberg/tests/unit/test_store.py",
+    "packages/phlo-iceberg/tests/unit/test_engine.py",
     "packages/phlo-iceberg/tests/unit/test_nan.py",
     "packages/phlo-iceberg/tests/unit/test_limits.py",
     "packages/phlo-iceberg/tests/unit/test_parquet.py",
