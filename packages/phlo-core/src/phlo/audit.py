@@ -177,7 +177,7 @@ class PinningEngine:
     Tables that a check reads by other ways, such as :func:`phlo.lake.query`, are not seen.
 
     Args:
-        lake: Answers the queries.
+        lake: Its embedded engine answers the queries: others do not read stages.
         judged: The table judged; its commit asserts its own head.
 
     Attributes:
@@ -186,7 +186,7 @@ class PinningEngine:
     """
 
     def __init__(self, lake: Lake, judged: TableName) -> None:
-        self._store, self._engine, self._judged = lake.store, lake.engine, judged
+        self._store, self._engine, self._judged = lake.store, lake.embedded_engine, judged
         self.reads: dict[TableName, int | None] = {}
         self.stages: set[TableName] = set()
 

@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     query_timeout_seconds: float = Field(
         1800,
         ge=0,
-        description="Seconds that the embedded engine works on one query, check or statement of "
-        "dbt before it is stopped; 0: no limit.",
+        description="Seconds that the query engine works on one query, check or statement of dbt "
+        "before it is stopped; 0: no limit.",
     )
     query_memory_mb: int | None = Field(
         None,

@@ -11,6 +11,7 @@ from phlo.config import get_settings
 from phlo.errors import MissingProviderError
 from phlo.names import TableName
 from phlo.plugins import plugin_manager
+from phlo.protocols import RemoteQueryEngine
 from phlo.sql import sql
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class Lake:
 
     store: TableStore
     engine: QueryEngine
+
+    @property
+    def embedded_engine(self) -> QueryEngine:
+        """The engine of this process: it reads stages, and needs no server."""
+        return self.engine.embedded if isinstance(self.engine, RemoteQueryEngine) else self.engine
 
 
 @cache

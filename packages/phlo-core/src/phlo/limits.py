@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from phlo.config import Settings
+    from phlo.interrupts import Interruptible
 
 DuckDBSettings: TypeAlias = "dict[str, str | bool | int | float | list[str]]"
 
@@ -112,7 +113,7 @@ class TimeLimit:
         seconds: Time of work in all; ``None`` for no limit.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float | None) -> None:
+    def __init__(self, connection: Interruptible, seconds: float | None) -> None:
         self._connection, self._seconds = connection, seconds
         self._left = seconds
         self._is_over = False

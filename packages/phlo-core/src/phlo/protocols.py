@@ -326,6 +326,16 @@ class QueryEngine(Protocol):
 
 
 @runtime_checkable
+class RemoteQueryEngine(Protocol):
+    """A query engine in other processes, beside one of this process over the same store."""
+
+    @property
+    def embedded(self) -> QueryEngine:
+        """The engine of this process, which reads stages and rows in memory."""
+        ...
+
+
+@runtime_checkable
 class SqlExaminer(Protocol):
     """A query engine that tells beforehand what it refuses, and what other engines answer."""
 

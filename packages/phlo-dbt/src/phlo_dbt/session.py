@@ -142,13 +142,13 @@ class DbtSession:
         Raises:
             MissingProviderError: The query engine is no DuckDB.
         """
-        if self.lake.engine.dialect != "duckdb":
+        if self.lake.embedded_engine.dialect != "duckdb":
             raise MissingProviderError(
                 "dbt runs on DuckDB here, but the query engine is "
-                f"{self.lake.engine.dialect!r}, whose tables DuckDB does not read.",
+                f"{self.lake.embedded_engine.dialect!r}, whose tables DuckDB does not read.",
                 hint="Name a profile for that engine in dbt_project.yml.",
             )
-        return cast("DuckDBTables", self.lake.engine)
+        return cast("DuckDBTables", self.lake.embedded_engine)
 
     def take(self, manifest: Any, config: Any) -> None:
         """Take the manifest and the configuration that dbt runs with."""

@@ -59,7 +59,7 @@ def _latest_row(lake: Lake, table: TableName) -> datetime | None:
     upper = lake.store.statistics(table, [INGESTED_AT_COLUMN]).columns[INGESTED_AT_COLUMN].upper
     if upper is None:
         query = sql("SELECT max({c}) FROM {t}", c=Identifier(INGESTED_AT_COLUMN), t=table)
-        upper = lake.engine.query(query).read_all().column(0)[0].as_py()
+        upper = lake.embedded_engine.query(query).read_all().column(0)[0].as_py()
     return upper
 
 

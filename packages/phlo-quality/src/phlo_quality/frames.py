@@ -59,7 +59,7 @@ def judge_frame(check: _MeasuringCheck, df: pd.DataFrame) -> QualityCheckResult:
         _FRAME, table.schema, DELIVERED_RELATION, whole=DELIVERED_RELATION, label="frame"
     )
     rows.require(check.columns)
-    reader = Reader(open_lake().engine, relations={DELIVERED: ds.dataset(table)})
+    reader = Reader(open_lake().embedded_engine, relations={DELIVERED: ds.dataset(table)})
     rows = replace(rows, columns_of=reader.columns)
     measures = {**check.measures(rows), "row_count": Sql("count(*)")}
     values = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, a in measures.items()]

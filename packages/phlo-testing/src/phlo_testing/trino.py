@@ -59,6 +59,21 @@ class TrinoLake:
             host="127.0.0.1", port=self.port, user="phlo", catalog=CATALOG, timezone="UTC"
         )
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Environment variables with which a project has this catalog, and this engine."""
+        catalog = self.catalog_properties
+        return {
+            "PHLO_TRINO_HOST": "127.0.0.1",
+            "PHLO_TRINO_PORT": str(self.port),
+            "PHLO_ICEBERG_CATALOG_URI": catalog["uri"],
+            "PHLO_ICEBERG_WAREHOUSE": catalog["warehouse"],
+            "PHLO_ICEBERG_S3_ENDPOINT": catalog["s3.endpoint"],
+            "PHLO_ICEBERG_S3_REGION": catalog["s3.region"],
+            "PHLO_ICEBERG_S3_ACCESS_KEY_ID": catalog["s3.access-key-id"],
+            "PHLO_ICEBERG_S3_SECRET_ACCESS_KEY": catalog["s3.secret-access-key"],
+        }
+
     def execute(self, statement: str) -> list[list[Any]]:
         """Run a statement to its end.
 

@@ -124,7 +124,7 @@ def _remaining_rows(attempt: Attempt, quarantined: QuarantinedRows) -> pa.Table:
         p=of_partition(attempt.partition),
     )
     relations = {"delivered": quarantined.keys, "broken": broken}
-    return attempt.lake.engine.query(query, relations=relations).read_all().cast(SCHEMA)
+    return attempt.lake.embedded_engine.query(query, relations=relations).read_all().cast(SCHEMA)
 
 
 def of_partition(partition: Partition | None) -> Sql:

@@ -70,7 +70,7 @@ def quarantined_rows(
     is_of_run = sql("run_id = {r}{loaded}", r=run_id, loaded=is_loaded)
     chosen = sql("{p} AND {r}", p=of_partition(partition), r=is_of_run)
     others = sql("{p} AND NOT ({r})", p=of_partition(partition), r=is_of_run)
-    first = lake.engine.query(_select(spec, chosen, limit=1)).read_all().to_pylist()
+    first = lake.embedded_engine.query(_select(spec, chosen, limit=1)).read_all().to_pylist()
     if not first:
         raise _nothing(spec, partition)
     _refuse_unpublished(instance, spec, run_id)
@@ -79,7 +79,7 @@ def quarantined_rows(
         rows=lambda: _rows(lake, _select(spec, chosen), spec.contract),
         began_at=first[0][INGESTED_AT_COLUMN],
         remaining=RemainingRows(
-            lake.engine.query(_select(spec, others)).read_all().cast(SCHEMA), snapshot
+            lake.embedded_engine.query(_select(spec, others)).read_all().cast(SCHEMA), snapshot
         ),
     )
 
@@ -121,7 +121,7 @@ def _refuse_unpublished(instance: DagsterInstance, spec: IngestionSpec, run_id: 
 
 
 def _rows(lake: Lake, query: Sql, contract: Contract) -> Iterator[list[dict[str, Any]]]:
-    for batch in lake.engine.query(query):
+    for batch in lake.embedded_engine.query(query):
         yield [_row(r["row"], r["rules"], contract) for r in batch.to_pylist()]
 
 

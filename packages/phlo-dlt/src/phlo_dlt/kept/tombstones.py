@@ -101,7 +101,7 @@ def _read(attempt: Attempt, snapshot_id: int, name: str, condition: Sql) -> ds.D
     query = sql("SELECT {c} FROM {t} WHERE {w}", c=columns, t=table, w=condition)
     path = attempt.folder / f"tombstones-{name}.parquet"
     with pq.ParquetWriter(path, schema) as writer:
-        for batch in attempt.lake.engine.query(query, at={table: str(snapshot_id)}):
+        for batch in attempt.lake.embedded_engine.query(query, at={table: str(snapshot_id)}):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
     return ds.dataset(path, format="parquet")
 

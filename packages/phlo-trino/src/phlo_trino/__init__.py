@@ -1,0 +1,1 @@
+"""Trino as phlo's query engine."""

@@ -1,0 +1,98 @@
+"""The query engine on Trino."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from phlo.errors import QueryError
+from phlo.protocols import SqlExaminer
+
+from phlo_trino.errors import TABLE_NAMES
+from phlo_trino.statement import write_statement
+from phlo_trino.values import type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow.dataset as ds
+    from phlo.names import TableName
+    from phlo.protocols import QueryEngine, Staged
+    from phlo.values import ProjectQuery, SqlFinding
+
+    from phlo_trino.server import RunningQuery, TrinoServer
+
+BATCH_ROWS = 10_000
+
+
+class TrinoEngine:
+    """Answers SQL on a Trino whose catalog is the store's.
+
+    What is in this process alone, a stage or rows in memory, is read by the engine of this process.
+
+    Args:
+        server: Runs the queries.
+        embedded: The engine of this process over the same store.
+    """
+
+    dialect = "trino"
+
+    def __init__(self, server: TrinoServer, embedded: QueryEngine) -> None:
+        self._server, self.embedded = server, embedded
+
+    def query(
+        self,
+        sql: str,
+        *,
+        at: Mapping[TableName, Staged | str] | None = None,
+        relations: Mapping[str, ds.Dataset] | None = None,
+        parameters: Sequence[Any] | None = None,
+    ) -> pa.RecordBatchReader:
+        """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
+        tables = self.tables(sql, relations=relations or ())
+        refs = {table: ref for table, ref in (at or {}).items() if table in tables}
+        if relations or not all(isinstance(ref, str) for ref in refs.values()):
+            return self.embedded.query(sql, at=at, relations=relations, parameters=parameters)
+        pinned = {table: ref for table, ref in refs.items() if isinstance(ref, str)}
+        try:
+            running = self._server.run(write_statement(sql, pinned, parameters))
+        except QueryError as error:
+            if pinned or error.parts.get("error_name") in TABLE_NAMES:
+                self._check_tables(tables, pinned)
+            raise
+        return _reader(running)
+
+    def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
+        """Return the names and types of a table's columns, in order."""
+        return self.embedded.columns(table, at=at)
+
+    def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
+        """Return the tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
+        return self.embedded.tables(sql, relations=relations)
+
+    def examine(self, query: ProjectQuery) -> Sequence[SqlFinding]:
+        """List what engines do not answer alike (see :class:`phlo.protocols.SqlExaminer`)."""
+        return self.embedded.examine(query) if isinstance(self.embedded, SqlExaminer) else ()
+
+    def _check_tables(self, tables: Iterable[TableName], at: Mapping[TableName, str]) -> None:
+        """Raise the store's own error for a table or ref that it does not have either."""
+        for table in sorted(tables):
+            self.embedded.columns(table, at=at.get(table))
+
+
+def _reader(running: RunningQuery) -> pa.RecordBatchReader:
+    types = [type_of(column["typeSignature"]) for column in running.columns]
+    names = [column["name"] for column in running.columns]
+    schema = pa.schema(
+        [pa.field(name, kind.arrow) for name, kind in zip(names, types, strict=True)]
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        rows = running.rows()
+        while chunk := list(islice(rows, BATCH_ROWS)):
+            columns = zip(*chunk, strict=True)
+            arrays = [kind.array(values) for kind, values in zip(types, columns, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())

@@ -1,0 +1,45 @@
+"""What phlo-trino contributes through phlo's hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phlo.plugins import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from phlo.config import Settings
+    from phlo.protocols import QueryEngine
+    from pydantic_settings import BaseSettings
+
+
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """Where Trino is."""
+    from phlo_trino.settings import TrinoSettings
+
+    return TrinoSettings
+
+
+@hookimpl(wrapper=True)
+def phlo_provide_query_engine(
+    settings: Settings,
+) -> Generator[None, QueryEngine | None, QueryEngine | None]:
+    """Put Trino, where it is configured, before the engine of this process.
+
+    Trino's catalog is main; on another branch of the lake the engine of this process answers.
+    """
+    embedded = yield
+    from phlo.config import load_settings
+
+    from phlo_trino.settings import TrinoSettings
+
+    trino = load_settings(TrinoSettings)
+    if trino.host is None or embedded is None or settings.is_on_branch:
+        return embedded
+    from phlo_trino.engine import TrinoEngine
+    from phlo_trino.server import TrinoServer
+
+    server = TrinoServer(trino, seconds=settings.query_timeout_seconds or None)
+    return TrinoEngine(server, embedded)

@@ -1,0 +1,177 @@
+"""Queries on a Trino coordinator: how they are sent, streamed, labeled and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import requests
+from phlo.interrupts import interrupt_with_work
+from phlo.limits import TimeLimit
+from trino.auth import BasicAuthentication, CertificateAuthentication, JWTAuthentication
+from trino.client import ClientSession, TrinoQuery, TrinoRequest
+from trino.constants import HEADER_CLIENT_INFO
+from trino.exceptions import DatabaseError, HttpError
+
+from phlo_trino.errors import StoppedQueryError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from trino.auth import Authentication
+
+    from phlo_trino.settings import TrinoSettings
+    from phlo_trino.statement import Statement
+
+SOURCE = "phlo"
+
+
+class TrinoServer:
+    """A coordinator, and the login to it.
+
+    Args:
+        settings: Where it is.
+        seconds: Time that one query may take; ``None`` for no limit.
+    """
+
+    def __init__(self, settings: TrinoSettings, *, seconds: float | None = None) -> None:
+        self._settings, self._seconds = settings, seconds
+
+    def run(self, statement: Statement) -> RunningQuery:
+        """Start a query; its columns are known when this returns.
+
+        Raises:
+            PhloError: Trino refuses it, or cannot be reached.
+        """
+        session = requests.Session()
+        session.verify = str(self._settings.ca_file) if self._settings.ca_file else True
+        query = RunningQuery(self._request(session), session, statement, self._settings.address)
+        return query.start(self._seconds)
+
+    def _request(self, session: requests.Session) -> TrinoRequest:
+        settings = self._settings
+        labels = _labels()
+        assert settings.host is not None
+        return TrinoRequest(
+            settings.host,
+            settings.port or (443 if settings.tls else 8080),
+            ClientSession(
+                settings.user,
+                catalog=settings.catalog,
+                source=SOURCE,
+                properties=settings.session_properties,
+                client_tags=[SOURCE, *(f"{name}={value}" for name, value in labels.items())],
+                headers={HEADER_CLIENT_INFO: " ".join(labels.values())} if labels else None,
+                timezone="UTC",
+            ),
+            session,
+            "https" if settings.tls else "http",
+            _authentication(settings),
+        )
+
+
+def _authentication(settings: TrinoSettings) -> Authentication | None:
+    if settings.password is not None:
+        return BasicAuthentication(settings.user, settings.password.get_secret_value())
+    if settings.access_token is not None:
+        return JWTAuthentication(settings.access_token.get_secret_value())
+    if settings.client_certificate is not None:
+        return CertificateAuthentication(str(settings.client_certificate), str(settings.client_key))
+    return None
+
+
+def _labels() -> Mapping[str, str]:
+    """Return the run and the step that this query is part of, if it is of one."""
+    if "dagster" not in sys.modules:
+        return {}
+    from phlo.orchestration.current import current_step
+
+    return {name: value.replace(",", " ") for name, value in current_step().items()}
+
+
+class _Stop:
+    """Ends a query on the server, from any thread."""
+
+    def __init__(self, query: TrinoQuery) -> None:
+        self._query, self.is_stopped = query, False
+
+    def interrupt(self) -> None:
+        self.is_stopped = True
+        self.cancel()
+
+    def cancel(self) -> None:
+        with contextlib.suppress(DatabaseError, HttpError, requests.RequestException):
+            self._query.cancel()
+
+
+class RunningQuery:
+    """One query on the server; it ends there at the latest when nobody refers to this any more."""
+
+    def __init__(
+        self, request: TrinoRequest, session: requests.Session, statement: Statement, address: str
+    ) -> None:
+        # Values as the protocol sends them: phlo_trino.values makes them exact.
+        self._query = TrinoQuery(request, statement.text, legacy_primitive_types=True)
+        self._session, self._statement, self._address = session, statement, address
+        self._stop = _Stop(self._query)  # no cycle leads back here, so that __del__ is in time
+        self.columns: Sequence[Mapping[str, Any]] = ()
+
+    def start(self, seconds: float | None) -> RunningQuery:
+        """Send the query, and wait until its columns are known."""
+        self._limit = TimeLimit(self._stop, seconds)
+        interrupt_with_work(self._stop)
+        try:
+            with self._explained(), self._limit.counting():
+                self._query.execute()
+                self._raise_if_stopped()
+                columns: Any = self._query.columns  # its annotation says list of texts
+                self.columns = columns or ()
+                self._raise_if_stopped()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """Stream the rows, each as the protocol sends it."""
+        try:
+            with self._explained():
+                page: Any = self._query.result and self._query.result.rows
+                while page is not None:
+                    yield from page  # a spooled page is downloaded as it is read
+                    page = self._fetch()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the query if it still runs, and the connection."""
+        if not self._query.finished:
+            self._stop.cancel()
+        self._session.close()
+
+    def __del__(self) -> None:
+        """End a query whose rows nobody read."""
+        self.close()
+
+    def _fetch(self) -> Any:
+        if self._query.finished:
+            return None
+        with self._limit.counting():
+            page = self._query.fetch()
+            self._raise_if_stopped()
+        return page
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_stopped:
+            raise StoppedQueryError
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            explained = explain(error, self._statement, self._address)
+            if explained is None:
+                raise
+            raise explained from error

@@ -1,0 +1,85 @@
+"""Settings of the Trino engine."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class TrinoSettings(BaseSettings):
+    """Where Trino is, and how to log in to it, read from ``PHLO_TRINO_*``.
+
+    With ``host`` set, SQL runs on Trino; without it, on DuckDB in this process.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PHLO_TRINO_", extra="ignore", frozen=True)
+
+    host: str | None = Field(
+        None, min_length=1, description="Host of Trino's coordinator; unset: SQL runs on DuckDB."
+    )
+    port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the coordinator; unset: 8080, or 443 with TLS."
+    )
+    user: str = Field("phlo", min_length=1, description="User that queries run as.")
+    password: SecretStr | None = Field(None, description="Password of the user; needs TLS.")
+    access_token: SecretStr | None = Field(
+        None, description="JSON web token, in place of a password; needs TLS."
+    )
+    client_certificate: Path | None = Field(
+        None, description="File of a certificate to log in with (PEM); needs TLS and its key."
+    )
+    client_key: Path | None = Field(
+        None, validate_default=True, description="File of that certificate's key (PEM)."
+    )
+    tls: bool = Field(
+        False, validate_default=True, description="Whether the coordinator is reached by HTTPS."
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="File of certificates to trust (PEM); unset: those that Python trusts.",
+    )
+    catalog: str = Field(
+        "lake",
+        min_length=1,
+        description="Trino's name of the catalog; its jdbc-catalog.catalog-name must be that of "
+        "PHLO_ICEBERG_CATALOG_NAME.",
+    )
+    session_properties: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Session properties of every query, as name=value, separated by commas.",
+    )
+
+    @field_validator("session_properties", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not (name.strip() and equals) for name, equals, _ in pairs):
+            raise ValueError("expected name=value, separated by commas")
+        return {name.strip(): text.strip() for name, _, text in pairs}
+
+    @field_validator("client_key")
+    @classmethod
+    def _belongs_to_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("client_certificate") is None):
+            raise ValueError("set it together with PHLO_TRINO_CLIENT_CERTIFICATE")
+        return value
+
+    @field_validator("tls")
+    @classmethod
+    def _protects_secrets(cls, value: bool, info: ValidationInfo) -> bool:
+        secrets = ("password", "access_token", "client_certificate")
+        named = next((name for name in secrets if info.data.get(name) is not None), None)
+        if named and not value:
+            raise ValueError(f"PHLO_TRINO_{named.upper()} is sent by HTTPS alone; set it to true")
+        return value
+
+    @property
+    def address(self) -> str:
+        """The coordinator's address, for requests and messages."""
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{self.host}:{self.port or (443 if self.tls else 8080)}"
