@@ -6,6 +6,8 @@ it is so; a test of its name says what it must do, so that an upgrade that break
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
@@ -14,6 +16,7 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.base import AssetEntry
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._utils.interrupts import check_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from dagster import DagsterEvent, DagsterInstance, DagsterRun, JobDefinition
+
+_SECONDS_TO_ANSWER = 2.0
 
 __all__ = [
     "AssetCheckExecutionRecordStatus",  # of the records that the event log returns. Since 1.5.
@@ -32,6 +37,7 @@ __all__ = [
     "AssetNode",  # a node of that graph. Since 1.0.
     "execute_run",
     "freshness_seconds",
+    "has_lost_its_server",
     "step_assets",
 ]
 
@@ -72,3 +78,25 @@ def freshness_seconds(policy: object) -> tuple[float | None, float | None]:
         return None, None
     warn = policy.warn_window.to_timedelta().total_seconds() if policy.warn_window else None
     return warn, policy.fail_window.to_timedelta().total_seconds()
+
+
+def has_lost_its_server(run: DagsterRun) -> bool:
+    """Return whether the code server that was asked to carry out a run is gone.
+
+    The daemon notes the server's address in a tag without a public name, and its own watch over
+    runs knows nothing of servers on this machine. Since 1.0.
+    """
+    if GRPC_INFO_TAG not in run.tags:
+        return False
+    server = json.loads(run.tags[GRPC_INFO_TAG])
+    is_local = "socket" in server
+    family = socket.AF_UNIX if is_local else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_SECONDS_TO_ANSWER)
+        try:
+            probe.connect(server["socket"] if is_local else (server["host"], int(server["port"])))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:  # a server that is busy, or on a machine that does not answer
+            return False
+    return False

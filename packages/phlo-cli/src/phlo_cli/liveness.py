@@ -1,6 +1,7 @@
 """Detect runs whose process was killed.
 
-Every run holds a file lock while its process lives; a free lock means that the run is dead.
+A run of `phlo` holds a file lock while its process lives; a free lock means that the run is dead.
+A run of Dagster's daemon is carried out by a code server; one that is gone has ended its runs.
 """
 
 from __future__ import annotations
@@ -9,25 +10,27 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunsFilter
 from phlo.folders import RUNS
 from phlo.locks import locked
+
+from phlo_cli.dagster_private import has_lost_its_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
     from phlo.config import Settings
 
 logger = logging.getLogger(__name__)
 
-_GOING_ON = (
-    DagsterRunStatus.NOT_STARTED,
+_LAUNCHED = (
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
+_GOING_ON = (DagsterRunStatus.NOT_STARTED, *_LAUNCHED)
 
 
 @contextmanager
@@ -46,7 +49,13 @@ def end_abandoned_runs(settings: Settings, instance: DagsterInstance) -> list[st
         Ids of the runs.
     """
     marks = sorted(_folder(settings).glob("*"))
-    return [path.name for path in marks if _end_if_abandoned(path, instance)]
+    launched = instance.get_runs(RunsFilter(statuses=list(_LAUNCHED)))
+    lost = [run for run in launched if has_lost_its_server(run)]
+    for run in lost:
+        _end(run, instance)
+    return [run.run_id for run in lost] + [
+        path.name for path in marks if _end_if_abandoned(path, instance)
+    ]
 
 
 def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:
@@ -56,12 +65,16 @@ def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:
             if run is None:
                 return False  # its process is about to create it, and waits for this lock
             if run.status in _GOING_ON:
-                logger.info("Run %s is recorded as failed: its process is gone.", run.run_id)
-                instance.report_run_failed(run, "The process of this run was killed.")
+                _end(run, instance)
             path.unlink(missing_ok=True)
             return run.status in _GOING_ON
     except BlockingIOError:
         return False  # it is going on
+
+
+def _end(run: DagsterRun, instance: DagsterInstance) -> None:
+    logger.info("Run %s is recorded as failed: its process is gone.", run.run_id)
+    instance.report_run_failed(run, "The process of this run was killed.")
 
 
 def _folder(settings: Settings) -> Path:

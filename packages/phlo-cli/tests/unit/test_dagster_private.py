@@ -1,7 +1,9 @@
 """What phlo-cli needs of Dagster's private parts, one test by the name of each."""
 
+import json
 import os
 import signal
+import socket
 
 import pytest
 from dagster import (
@@ -9,6 +11,7 @@ from dagster import (
     AssetKey,
     AssetSpec,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     Definitions,
     MaterializeResult,
@@ -99,3 +102,25 @@ def test_serializable_error_info_is_the_error_of_a_failed_step(instance):
     error = failure.event_specific_data.error
     assert isinstance(error, dagster_private.SerializableErrorInfo)
     assert error.cause.message == "ValueError: seven\n"
+
+
+def test_has_lost_its_server_tells_of_a_code_server_that_is_gone(tmp_path):
+    path = str(tmp_path / "server")
+
+    def is_lost(**server):
+        run = DagsterRun(
+            "job", tags={".dagster/grpc_info": json.dumps({"host": "localhost"} | server)}
+        )
+        return dagster_private.has_lost_its_server(run)
+
+    with socket.socket(socket.AF_UNIX) as server, socket.socket() as remote:
+        server.bind(path)
+        server.listen()
+        remote.bind(("127.0.0.1", 0))
+        remote.listen()
+        port = remote.getsockname()[1]
+        assert not is_lost(socket=path)
+        assert not is_lost(port=port)
+    assert is_lost(socket=path)
+    assert is_lost(port=port)
+    assert not dagster_private.has_lost_its_server(DagsterRun("job"))

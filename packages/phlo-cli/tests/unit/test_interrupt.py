@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -5,6 +6,10 @@ import sys
 import time
 
 import pytest
+from dagster import DagsterRun, DagsterRunStatus
+from phlo.config import get_settings
+from phlo.orchestration.instance import open_instance
+from phlo_cli.liveness import end_abandoned_runs
 
 SLOW = """
     import time
@@ -79,3 +84,19 @@ def test_a_run_killed_before_it_started_is_recorded_as_failed_too(phlo_project, 
     assert died.returncode == -signal.SIGKILL
     assert [row["state"] for row in phlo("status", "--json").json] == ["never", "failed"]
     assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
+
+
+def test_runs_of_a_code_server_that_is_gone_are_recorded_as_failed(plain_project):
+    server = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/gone"})}
+    with open_instance(get_settings()) as instance:
+        started, waiting, other = (
+            instance.add_run(DagsterRun("job", status=status, tags=tags)).run_id
+            for status, tags in [
+                (DagsterRunStatus.STARTED, server),
+                (DagsterRunStatus.NOT_STARTED, server),
+                (DagsterRunStatus.STARTED, {}),
+            ]
+        )
+        assert end_abandoned_runs(get_settings(), instance) == [started]
+        states = [instance.get_run_by_id(run).status.value for run in (started, waiting, other)]
+    assert states == ["FAILURE", "NOT_STARTED", "STARTED"]

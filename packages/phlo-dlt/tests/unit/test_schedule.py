@@ -76,6 +76,9 @@ def test_what_is_being_loaded_since_it_ended_is_not_asked_for_again(events, inst
     asked(instance, "2025-01-02", day(2), DagsterRunStatus.STARTED)  # before it ended
     asked(instance, "2025-01-01", day(2), DagsterRunStatus.STARTED)
 
+    # The daemon was killed before it launched this one.
+    asked(instance, "2025-01-02", day(3), DagsterRunStatus.NOT_STARTED)
+
     assert keys(tick(events, instance, day(3))) == ["2025-01-02", "2025-01-03"]
 
 

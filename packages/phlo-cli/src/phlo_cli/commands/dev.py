@@ -57,6 +57,7 @@ def dev(ctx: click.Context, host: str, port: int, output: Output) -> None:
     _require_webserver()
     with serving_alone(settings, f"http://{host}:{port}"):
         _require_address(host, port)
+        _end_abandoned_runs(settings)
         output.line(f"Dagster serves {settings.project_dir.name} at http://{host}:{port}")
         output.line("Ctrl-C stops it.\n", style="dim")
         code = run_until_stopped(
@@ -108,6 +109,16 @@ def _require_address(host: str, port: int) -> None:
             f"Dagster's pages cannot be served at {host}:{port}: {exc.strerror or exc}.",
             hint="Choose another one: phlo dev --host 127.0.0.1 --port 3001",
         ) from exc
+
+
+def _end_abandoned_runs(settings: Settings) -> None:
+    """End runs that a killed `phlo dev` left behind; schedules wait for runs that go on."""
+    from phlo.orchestration.instance import open_instance
+
+    from phlo_cli.liveness import end_abandoned_runs
+
+    with open_instance(settings) as instance:
+        end_abandoned_runs(settings, instance)
 
 
 def _require_webserver() -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _PAGE = 500
 _UNFINISHED = [
     DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
 ]
