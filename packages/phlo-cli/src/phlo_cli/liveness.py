@@ -42,8 +42,15 @@ def marked_alive(settings: Settings, run_id: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def end_abandoned_runs(settings: Settings, instance: DagsterInstance) -> list[str]:
+def end_abandoned_runs(
+    settings: Settings, instance: DagsterInstance, *, was_stopped: bool = False
+) -> list[str]:
     """Record runs as failed whose process is gone; without it they would go on forever.
+
+    Args:
+        settings: The project's.
+        instance: Where its runs are kept.
+        was_stopped: Whether the code server was stopped, which cancels its runs.
 
     Returns:
         Ids of the runs.
@@ -52,7 +59,10 @@ def end_abandoned_runs(settings: Settings, instance: DagsterInstance) -> list[st
     launched = instance.get_runs(RunsFilter(statuses=list(_LAUNCHED)))
     lost = [run for run in launched if has_lost_its_server(run)]
     for run in lost:
-        _end(run, instance)
+        if was_stopped:
+            instance.report_run_canceled(run, "phlo dev was stopped.")
+        else:
+            _end(run, instance)
     return [run.run_id for run in lost] + [
         path.name for path in marks if _end_if_abandoned(path, instance)
     ]

@@ -69,6 +69,19 @@ def test_stopping_ends_grandchildren_that_ignore_it(plain_project):
     assert done.stdout.split() == ["1", "0"], done.stderr
 
 
+def test_a_closed_terminal_does_not_stop_it_under_nohup():
+    code = (
+        "import os, signal, sys, threading\n"
+        "from phlo_cli.commands import dev\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGHUP)).start()\n"
+        "inner = 'import sys, time; time.sleep(1.5); sys.exit(7)'\n"
+        "print(dev.run_until_stopped([sys.executable, '-c', inner], dict(os.environ), '.'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["7"], done.stderr
+
+
 def run_dev(*arguments):
     command = [sys.executable, "-m", "phlo_cli", "dev", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -104,6 +117,7 @@ def test_a_closed_terminal_or_a_kill_leaves_no_process(plain_project, number):
         cwd=plain_project.root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     wait_for_page(f"http://127.0.0.1:{port}/server_info")
     children = psutil.Process(dev.pid).children(recursive=True)

@@ -86,7 +86,8 @@ def test_a_run_killed_before_it_started_is_recorded_as_failed_too(phlo_project, 
     assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
 
 
-def test_runs_of_a_code_server_that_is_gone_are_recorded_as_failed(plain_project):
+@pytest.mark.parametrize("was_stopped", [False, True])
+def test_runs_of_a_code_server_that_is_gone_have_ended(plain_project, was_stopped):
     server = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/gone"})}
     with open_instance(get_settings()) as instance:
         started, waiting, other = (
@@ -97,6 +98,7 @@ def test_runs_of_a_code_server_that_is_gone_are_recorded_as_failed(plain_project
                 (DagsterRunStatus.STARTED, {}),
             ]
         )
-        assert end_abandoned_runs(get_settings(), instance) == [started]
+        ended = end_abandoned_runs(get_settings(), instance, was_stopped=was_stopped)
+        assert ended == [started]
         states = [instance.get_run_by_id(run).status.value for run in (started, waiting, other)]
-    assert states == ["FAILURE", "NOT_STARTED", "STARTED"]
+    assert states == ["CANCELED" if was_stopped else "FAILURE", "NOT_STARTED", "STARTED"]

@@ -66,6 +66,7 @@ def dev(ctx: click.Context, host: str, port: int, output: Output) -> None:
             _environment(settings),
             cwd=str(settings.project_dir),
         )
+        _end_abandoned_runs(settings, was_stopped=True)
     ctx.exit(DONE if code == 0 else FAILED)
 
 
@@ -111,14 +112,17 @@ def _require_address(host: str, port: int) -> None:
         ) from exc
 
 
-def _end_abandoned_runs(settings: Settings) -> None:
-    """End runs that a killed `phlo dev` left behind; schedules wait for runs that go on."""
+def _end_abandoned_runs(settings: Settings, *, was_stopped: bool = False) -> None:
+    """End runs whose processes are gone: schedules would wait for them.
+
+    A killed `phlo dev` leaves such runs, and one that is stopped while a run's process starts.
+    """
     from phlo.orchestration.instance import open_instance
 
     from phlo_cli.liveness import end_abandoned_runs
 
     with open_instance(settings) as instance:
-        end_abandoned_runs(settings, instance)
+        end_abandoned_runs(settings, instance, was_stopped=was_stopped)
 
 
 def _require_webserver() -> None:
@@ -162,7 +166,7 @@ def run_until_stopped(command: list[str], environment: dict[str, str], cwd: str)
             child.send_signal(signal.SIGTERM)
 
     # Before the child is made: one that inherits an ignored SIGINT would ignore SIGTERM too.
-    before = {number: signal.signal(number, stop) for number in _STOPPING}
+    before = {number: signal.signal(number, stop) for number in _heeded_signals()}
     try:
         child = subprocess.Popen(
             command,
@@ -178,6 +182,12 @@ def run_until_stopped(command: list[str], environment: dict[str, str], cwd: str)
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0 if stopped.is_set() else code
+
+
+def _heeded_signals() -> list[signal.Signals]:
+    """Signals that stop the command; under nohup a closed terminal does not."""
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _STOPPING if not (number is signal.SIGHUP and is_nohup)]
 
 
 def _end_with_parent() -> None:
