@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from phlo.contract import Contract
 from phlo.errors import ColumnNotFoundError, InvalidArgumentError, nearest
 from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, TableName, is_metadata_column
@@ -74,7 +74,7 @@ def phlo_ingestion(
         strict_validation: Whether an invalid row fails the run; see ``invalid_rows``.
         add_metadata_columns: Whether rows carry the ``_phlo_*`` columns.
         partitions: ``daily``, ``weekly``, ``monthly``, ``None``, or a time-window
-            ``PartitionsDefinition`` of Dagster with dates as keys.
+            ``PartitionsDefinition`` of Dagster with dates as keys, one a day at most.
         namespace: Namespace of the table.
         partition_spec: Pairs of column and Iceberg transform; default: the partition's date.
         start_date: First partition; default: ``PHLO_START_DATE``.
@@ -92,7 +92,10 @@ def phlo_ingestion(
     _check_names(table_name, group, namespace)
     _check_columns("unique_key", keys, contract)
     _refuse(not keys, "unique_key", unique_key, "a column or a list of columns")
-    _refuse(cron is not None and not croniter.is_valid(cron), "cron", cron, "a cron expression")
+    if cron is not None:
+        _refuse(
+            not _has_ticks(cron), "cron", cron, "a cron expression of five fields that has a tick"
+        )
     _check_freshness(freshness_hours)
     _check_choice("merge_strategy", merge_strategy, get_args(MergeStrategy))
     config = _merge_config(merge_config or {}, contract)
@@ -247,11 +250,39 @@ def _check_numbers(**values: Any) -> None:
         _refuse(not is_number or value < lowest, name, value, f"a number of at least {lowest}")
 
 
+def _has_ticks(cron: Any) -> bool:
+    """Return whether Dagster can run a schedule by a text.
+
+    >>> _has_ticks("0 6 * * 1-5"), _has_ticks("0 0 31 4 *"), _has_ticks("0 0 6 * * *")
+    (True, False, False)
+    """
+    if not isinstance(cron, str) or not croniter.is_valid(cron):
+        return False
+    try:
+        croniter(cron).get_next()
+    except CroniterBadDateError:  # a day that no month has
+        return False
+    return len(croniter.expand(cron)[0]) == 5
+
+
 def _check_partitions(partitions: Any) -> None:
-    is_definition = hasattr(partitions, "time_window_for_partition_key")
-    is_known = partitions is None or partitions in _PARTITIONS or is_definition
-    allowed = f"one of {list(_PARTITIONS)}, None or a time-window PartitionsDefinition"
+    is_known = partitions is None or partitions in _PARTITIONS or _has_days(partitions)
+    allowed = (
+        f"one of {list(_PARTITIONS)}, None or a time-window PartitionsDefinition, one a day at most"
+    )
     _refuse(not is_known, "partitions", partitions, allowed)
+
+
+def _has_days(definition: Any) -> bool:
+    """Return whether each partition of a definition begins on a day of its own.
+
+    A table tells its partitions apart by that day: an hour would replace the hour before.
+    """
+    cron = getattr(definition, "cron_schedule", None)
+    if not isinstance(cron, str):
+        return False
+    minutes, hours, *_ = croniter.expand(cron)[0]
+    return all(len(values) == 1 and values != ["*"] for values in (minutes, hours))
 
 
 def _check_partition_spec(

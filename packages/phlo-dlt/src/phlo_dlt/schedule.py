@@ -23,7 +23,7 @@ from phlo.orchestration.dagster_private import (
     previous_tick,
     switched_on,
 )
-from phlo.orchestration.missing import being_made, last_made, missing_partitions
+from phlo.orchestration.missing import WAITS, being_made, last_made, missing_partitions
 
 from phlo_dlt.settings import get_dlt_settings
 
@@ -137,7 +137,11 @@ def _plan(
     ]
     limit = get_dlt_settings().catch_up_partitions
     reasons: dict[str | None, str] = dict.fromkeys(missing[-limit:], _MISSING)
-    reasons[_current_key(partitions, moment)] = "it holds the tick"
+    current = _current_key(partitions, moment)
+    if pending.get(current) != WAITS:
+        reasons[current] = "it holds the tick"
+    if not reasons:
+        return SkipReason(f"A run that waits in the queue will load {current} of {spec.table}.")
     return TickPlan(reasons, tuple(missing[:-limit]))
 
 

@@ -110,6 +110,8 @@ def test_invalid_rows_wins_over_strict_validation(arguments, mode):
         ("merge_config", {"deduplication_method": "newest"}, "'last', 'first', 'hash'"),
         ("merge_config", {"method": "last"}, "deduplication_method"),
         ("cron", "every hour", "a cron expression"),
+        ("cron", "0 0 6 * * *", "of five fields"),
+        ("cron", "0 0 30 2 *", "that has a tick"),
         ("freshness_hours", (24, 1), "warn below error"),
         ("freshness_hours", (0, 1), "positive"),
         ("freshness_hours", 24, "a pair"),
@@ -120,6 +122,18 @@ def test_invalid_rows_wins_over_strict_validation(arguments, mode):
         ("table_name", "my.events", "letters, digits and underscores"),
         ("group", "", "letters, digits and underscores"),
         ("partitions", "hourly", "'daily', 'weekly', 'monthly'"),
+        ("partitions", dagster.HourlyPartitionsDefinition("2025-01-01-00:00"), "one a day at most"),
+        ("partitions", dagster.StaticPartitionsDefinition(["eu"]), "one a day at most"),
+        (
+            "partitions",
+            dagster.MultiPartitionsDefinition(
+                {
+                    "day": dagster.DailyPartitionsDefinition("2025-01-01"),
+                    "region": dagster.StaticPartitionsDefinition(["eu"]),
+                }
+            ),
+            "one a day at most",
+        ),
         ("invalid_rows", "drop", "'fail', 'keep', 'quarantine'"),
         ("on_schema_change", "ignore", "'add_columns', 'fail'"),
         ("start_date", "01/02/2025", "YYYY-MM-DD"),

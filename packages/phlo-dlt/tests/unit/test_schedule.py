@@ -15,6 +15,7 @@ from dagster import (
 )
 from dagster._core.events import StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 
 @pytest.fixture
@@ -31,13 +32,18 @@ def loaded(instance, key, at):
     instance.report_dagster_event(event, run_id=RUNLESS_RUN_ID, timestamp=at.timestamp())
 
 
+ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("lake"), "__repository__")
+
+
 def asked(instance, key, at, status=DagsterRunStatus.SUCCESS):
     tags = {
         "dagster/schedule_name": "dlt_events_schedule",
         "dagster/partition": key,
         ".dagster/scheduled_execution_time": at.isoformat(),
     }
-    instance.add_run(DagsterRun(job_name="dlt_events_job", tags=tags, status=status))
+    name = "dlt_events_job"
+    origin = ORIGIN.get_job_origin(name)
+    instance.add_run(DagsterRun(name, tags=tags, status=status, remote_job_origin=origin))
 
 
 def tick(events, instance, at):
@@ -80,6 +86,18 @@ def test_what_is_being_loaded_since_it_ended_is_not_asked_for_again(events, inst
     asked(instance, "2025-01-02", day(3), DagsterRunStatus.NOT_STARTED)
 
     assert keys(tick(events, instance, day(3))) == ["2025-01-02", "2025-01-03"]
+
+
+def test_what_waits_in_the_queue_is_not_asked_for_again(events, instance):
+    """A daemon that is slower than its ticks would wait for ever longer queues."""
+    events.declare(cron="0 * * * *", start_date="2025-01-01")
+    asked(instance, "2025-01-01", day(1), DagsterRunStatus.QUEUED)  # begins after it ended
+    asked(instance, "2025-01-02", day(2), DagsterRunStatus.QUEUED)
+
+    waiting = tick(events, instance, day(2, 7))
+    assert "will load 2025-01-02" in waiting.skip_message
+    assert keys(waiting) == []
+    assert keys(tick(events, instance, day(3, 7))) == ["2025-01-03"]
 
 
 def test_a_tick_loads_a_bounded_number_and_leaves_the_older_ones_to_the_next(events, instance):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         TimeWindowPartitionsDefinition,
     )
 
+WAITS = datetime.max.replace(tzinfo=UTC)
+"""When a run was asked for that has not begun: it reads all that is there when it begins."""
+
 _PAGE = 500
 _UNFINISHED = [
     DagsterRunStatus.QUEUED,
@@ -97,7 +100,10 @@ def last_made(instance: DagsterInstance, key: AssetKey) -> dict[str, datetime]:
 
 
 def being_made(instance: DagsterInstance, key: AssetKey, job_name: str) -> dict[str, datetime]:
-    """Find the partitions for which a run waits or goes on, and when it was asked for."""
+    """Find the partitions for which a run waits or goes on, and when it was asked for.
+
+    A run that waits in the queue reads its source later than now: its time is :data:`WAITS`.
+    """
     records = instance.get_run_records(RunsFilter(statuses=_UNFINISHED))
     asked = [
         (record.dagster_run.tags.get(PARTITION_TAG), _asked_at(record))
@@ -110,6 +116,8 @@ def being_made(instance: DagsterInstance, key: AssetKey, job_name: str) -> dict[
 
 def _asked_at(record: RunRecord) -> datetime:
     """Return the tick of a schedule that asked for a run, else when the run was made."""
+    if record.dagster_run.status is DagsterRunStatus.QUEUED:
+        return WAITS
     tick = record.dagster_run.tags.get(TICK_TAG)
     return datetime.fromisoformat(tick) if tick else record.create_timestamp
 
