@@ -8,7 +8,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo test test-values test-slow test-dbt test-trino test-sql test-chaos test-readers test-installed \
-	mutants calendars lint types fmt docs bench build pins clean help
+	mutants calendars soak lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ test-sql: $(READY)  ## Ask a real Trino and DuckDB the recorded queries and 2,00
 
 test-chaos: $(READY)  ## Attack a project for MINUTES: kill and stop its writers, judge every read
 	$(BIN)/python scripts/chaos.py --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+
+soak: $(READY)  ## Soak `phlo dev` for MINUTES: stop and kill its processes, judge what is left
+	$(BIN)/python scripts/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 test-readers: $(READY)  ## Let Polars, Daft, DuckDB, Trino and Spark read what phlo writes
 	@command -v mvn >/dev/null || { apt-get update -qq && \
