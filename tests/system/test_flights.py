@@ -7,9 +7,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 from phlo_cli.backfill import BackfillStore, plan_backfill, run_backfill
+from phlo_cli.lineage import Column
 from phlo_cli.location import open_location
 from phlo_cli.names import select
 from phlo_cli.plan import build_plan
+from phlo_cli.project_index import load_index
+from phlo_cli.report.gather import gather_report
+from phlo_cli.report.page import draw_page
 from phlo_cli.run import materialize_assets
 from pyiceberg.catalog import load_catalog
 
@@ -108,6 +112,8 @@ def test_two_days_become_published_marts_and_a_rerun_changes_nothing(location, p
         (r["carrier"], r["flight_date"], r["scheduled_flights"]) for r in mart.to_pylist()
     )
 
+    _assert_lineage_and_report(location)
+
     before = snapshots(location)
     again = [run(location, *DIMENSIONS)]
     again += [run(location, "flights", "weather", partition=day) for day in reversed(DAYS)]
@@ -116,6 +122,32 @@ def test_two_days_become_published_marts_and_a_rerun_changes_nothing(location, p
     accounts = {a.label: a.rows for r in again for a in r.assets}
     assert accounts["bronze.flights"]["unchanged"] == 842
     assert accounts["bronze.flights"]["updated"] == 0
+
+
+def _assert_lineage_and_report(location):
+    """Assert that lineage leads from source field to mart, and the report counts as pyiceberg."""
+    report = gather_report(
+        location.project.settings, load_index(location.project.settings), location.instance
+    )
+    above = report.lineage.columns_above(
+        Column("postgres:marts.daily_carrier_punctuality", "avg_arrival_delay_minutes")
+    )
+    assert list(map(str, above)) == [
+        "marts.mrt_daily_carrier_punctuality.avg_arrival_delay_minutes",
+        "gold.daily_carrier_performance.avg_arrival_delay_minutes",
+        "silver.fct_flights.arrival_delay_minutes",
+        "bronze.stg_flights.arrival_delay_minutes",
+        "bronze.flights.arr_delay",
+        "source:bronze.flights.arr_delay",
+    ]
+    shown = {table.label: table.state.rows for table in report.tables if table.state.table}
+    assert shown == {name: read(location, name).num_rows for name in shown}
+    assert len(shown) == 15
+    assert [(mart.target, mart.charts[0].by) for mart in report.marts] == [
+        ("marts.daily_airport_punctuality", "flight_date"),
+        ("marts.daily_carrier_punctuality", "flight_date"),
+    ]
+    assert len(draw_page(report).encode()) < 200_000
 
 
 @pytest.mark.integration

@@ -40,6 +40,7 @@ _COMMANDS = {
     "dev": "Serve Dagster's pages and run the schedules of this project.",
     "doctor": "Find out whether this project can work, and what to do where it cannot.",
     "init": "Write a new project.",
+    "lineage": "See what tables and columns are made of, and what a change touches.",
     "logs": "Show what runs logged.",
     "maintain": "Join small files, drop old states, remove orphans.",
     "materialize": "Make assets: load, check, model, publish.",

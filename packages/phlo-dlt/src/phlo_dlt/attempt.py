@@ -158,6 +158,7 @@ class LoadReport:
         checks: Results of the audit.
         published: What the table became; ``None`` when nothing was published.
         dropped: Values dropped by source column.
+        fields: The source field that each column was read from.
         warnings: What may mean that rows are missing, or come late; sentences for the log.
         notes: What is as it should be, and yet worth a line of the log.
         kept_branch: Branch of a stage that failed its audit.
@@ -172,6 +173,7 @@ class LoadReport:
     checks: list[CheckResult] = field(default_factory=list)
     published: Published | None = None
     dropped: dict[str, int] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     kept_branch: str | None = None

@@ -57,7 +57,7 @@ class Extraction:
         files: Parquet files, in no order; rows carry the number of their batch (see
             :mod:`phlo_dlt.rows.conformer`).
         row_count: Rows in them.
-        delivered: Columns of the contract that the source delivered.
+        fields: The source field of each column of the contract that the source delivered.
         dropped: Values dropped, by source column that the contract does not have.
         load_id: dlt's id of this load.
         state: dlt's state after it, as text; ``None`` where the source keeps none.
@@ -71,7 +71,7 @@ class Extraction:
 
     files: tuple[Path, ...]
     row_count: int
-    delivered: frozenset[str]
+    fields: Mapping[str, str]
     dropped: dict[str, int]
     load_id: str
     state: str | None
@@ -80,6 +80,11 @@ class Extraction:
     routed_elsewhere: Mapping[str, int] = field(default_factory=dict)
     nothing_found: str | None = None
     origins: Mapping[int, Origin] = field(default_factory=dict)
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """Columns of the contract that the source delivered."""
+        return frozenset(self.fields)
 
 
 def extract(
@@ -120,7 +125,7 @@ def extract(
     return Extraction(
         files=files,
         row_count=conformer.extracted,
-        delivered=frozenset(conformer.delivered),
+        fields=conformer.fields,
         dropped=dict(conformer.dropped),
         origins=conformer.origins,
         load_id=load_id,

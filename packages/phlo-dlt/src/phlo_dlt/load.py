@@ -163,6 +163,7 @@ def _prepare(attempt: Attempt, call: Callable[[], Any], report: LoadReport) -> P
     report.rows = LoadAccount(extracted=extraction.row_count)
     report.byte_count = sum(file.stat().st_size for file in extraction.files)
     report.dropped = extraction.dropped
+    report.fields = extraction.fields
     report.warnings += extraction_warnings(extraction, is_past=_is_past(attempt))
     report.notes += extraction_notes(extraction)
     if extraction.nothing_found is not None:

@@ -311,6 +311,8 @@ def _metadata(report: LoadReport, seconds: float) -> dict[str, Any]:
         metadata["from_run"] = report.from_run
     if report.warnings:
         metadata["warnings"] = MetadataValue.json(report.warnings)
+    if report.fields:
+        metadata["source_fields"] = MetadataValue.json(dict(report.fields))
     if report.dropped:
         metadata["dropped_values"] = MetadataValue.json(report.dropped)
     if report.verdict is not None and report.verdict.row_count:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 400
 """Characters of a text that the page shows; the rest is cut off."""
 
-_FOLDER = Path(__file__).parent / "page"
+_FOLDER = Path(__file__).parent / "template"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -69,7 +69,8 @@ class Conformer:
 
     Attributes:
         extracted: Rows seen so far.
-        delivered: Columns of the contract that the source has delivered.
+        fields: The source field that each column of the contract was read from, for the columns
+            that the source has delivered.
         dropped: Values dropped by source column that the contract does not have.
         origin: The file whose rows come next; ``None``: they come from no file.
         origins: Where rows came from, by the number of their batch.
@@ -80,7 +81,7 @@ class Conformer:
         self._by_name = {column.name: column for column in contract.columns}
         self._batches = 0
         self.extracted = 0
-        self.delivered: set[str] = set()
+        self.fields: dict[str, str] = {}
         self.dropped: Counter[str] = Counter()
         self.origin: Origin | None = None
         self.origins: dict[int, Origin] = {}
@@ -192,7 +193,7 @@ class Conformer:
     ) -> pa.Array:
         if name is None:
             return pa.repeat(_default(column), row_count)
-        self.delivered.add(column.name)
+        self.fields.setdefault(column.name, name)
         broken = Findings()
         array = conform_column(source[name], column, name, broken)
         found.update(broken)
