@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import click
+    from dagster import Definitions
+    from phlo.project import Project
     from phlo.values import ProjectTemplate
+    from pydantic_settings import BaseSettings
 
     from phlo_cli.main import LazyGroup
 
@@ -31,7 +34,30 @@ def phlo_register_templates() -> Sequence[ProjectTemplate]:
     return [BASIC, FILES]
 
 
+@hookimpl
+def phlo_register_settings() -> type[BaseSettings]:
+    """Hand over the settings ``PHLO_ALERTS_*``."""
+    from phlo_cli.alerts.settings import AlertSettings
+
+    return AlertSettings
+
+
+@hookimpl
+def phlo_register_definitions(project: Project) -> Definitions:
+    """Add the sensor that looks for alerts while `phlo dev` runs, where alerts are configured."""
+    from dagster import Definitions
+
+    from phlo_cli.alerts.settings import has_alerts
+
+    if not has_alerts():
+        return Definitions()
+    from phlo_cli.alerts.sensor import build_sensor
+
+    return Definitions(sensors=[build_sensor(project.settings)])
+
+
 _COMMANDS = {
+    "alerts": "Tell people of failures, and try whether they would be told.",
     "apply": "Publish exactly what a plan made.",
     "backfill": "Make many partitions, one run each; can be resumed.",
     "branch": "Try changes on a branch of the whole lake, and publish them together.",

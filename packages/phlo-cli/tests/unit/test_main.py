@@ -91,7 +91,8 @@ def test_a_broken_workflow_file_is_told_with_file_and_line(phlo_project, phlo):
 def test_plugin_list_shows_versions_and_hooks(phlo):
     rows = {row["name"]: row for row in phlo("plugin", "list", "--json").json}
     assert rows["cli"]["distribution"] == "phlo-cli"
-    assert rows["cli"]["hooks"] == ["phlo_register_commands", "phlo_register_templates"]
+    registers = ("commands", "definitions", "settings", "templates")
+    assert rows["cli"]["hooks"] == [f"phlo_register_{things}" for things in registers]
     assert rows["core"]["is_enabled"] is True
     assert rows["cli"]["checks"] == []
 

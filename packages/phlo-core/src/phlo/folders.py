@@ -47,6 +47,7 @@ SPILL = StateFolder("spill", "what running queries spilled to disk, by process i
 PROJECT_INDEX = StateFolder("project.json", "what the project declares, for `phlo status`")
 POSTGRES = StateFolder("postgres", "the embedded PostgreSQL; its marts can be published anew")
 PLANS = StateFolder("plans", "what `phlo plan` found, until it is applied")
+ALERTS = StateFolder("alerts.json", "which alerts were sent, and which wait")
 REPORT = StateFolder("report.html", "the page that `phlo report` wrote last")
 BRANCHES = StateFolder("branches", "run history and staging of each branch, by its name")
 
@@ -64,6 +65,7 @@ STATE_FOLDERS = (
     PROJECT_INDEX,
     POSTGRES,
     PLANS,
+    ALERTS,
     REPORT,
     BRANCHES,
 )

@@ -83,6 +83,7 @@ def backfill(
     _check_use(names, start_date, end_date, partitions, resume, missing)
     with output.busy("Loading the project"):
         from phlo_cli.backfill import BackfillStore, run_backfill
+        from phlo_cli.commands.materialize import send_alerts
         from phlo_cli.location import open_location
 
         location = open_location()
@@ -103,6 +104,7 @@ def backfill(
             location, planned, store, delay_seconds=delay, parallel=parallel, told=told
         )
     _report(ended, output)
+    send_alerts(location)
     ctx.exit(FAILED if ended.pending else DONE)
 
 

@@ -112,7 +112,20 @@ def run_plan(
         summary = materialize_assets(location, plan, observer, tags=tags)
     if not output.as_json:
         print_summary(summary, output)
+    send_alerts(location)
     return summary
+
+
+def send_alerts(location: Location) -> None:
+    """Tell people of what failed, where alerts are configured; raises nothing."""
+    from phlo_cli.alerts.settings import has_alerts
+
+    if has_alerts():
+        from phlo_cli.alerts.send import check_alerts
+        from phlo_cli.project_index import load_index
+
+        settings = location.project.settings
+        check_alerts(settings, load_index(settings), location.instance)
 
 
 def show_plan(plan: RunPlan, output: Output) -> None:
