@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from phlo_cli.dagster_private import AssetNode
 
 _GENERATED = {"__pycache__", "target", "logs"}
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class IndexedAsset:
         partitions: Cron schedule, time zone, format and start of partitions that are windows of
             time; ``None`` for all others.
         sensitive: Columns of its table whose values are masked.
+        unique_key: Columns of its table that are unique together.
     """
 
     key: str
@@ -62,6 +63,7 @@ class IndexedAsset:
     fail_seconds: float | None = None
     partitions: tuple[str, str, str, str] | None = None
     sensitive: tuple[str, ...] = ()
+    unique_key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _indexed(node: AssetNode, made: TableAsset | None) -> IndexedAsset:
         fail_seconds=fail_seconds,
         partitions=_windows_of(node.partitions_def),
         sensitive=tuple(made.sensitive) if made else (),
+        unique_key=tuple(made.key) if made else (),
     )
 
 

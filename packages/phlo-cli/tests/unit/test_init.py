@@ -1,12 +1,16 @@
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from phlo.config import reset_settings
 from phlo.lake import reset_lake
 from phlo.plugins import hookimpl, plugin_manager
 from phlo.values import ProjectTemplate
+from phlo_cli.main import build_cli
 
 
 @pytest.fixture
@@ -89,3 +93,21 @@ def test_an_unknown_template_is_a_usage_error(here, phlo):
     answer = phlo("init", "shop", "--template", "nope")
     assert answer.code == 2
     assert "'nope' is none of basic, files." in answer.err
+
+
+def test_what_assistants_are_told_to_type_exists(here, phlo):
+    """Every `phlo` command of AGENTS.md is one, with the options named."""
+    assert phlo("init", "shop").code == 0
+    text = (here / "shop" / "AGENTS.md").read_text()
+    typed = re.findall(r"^ {4}phlo (.*?)(?: {2}|$)", text, re.M)
+    typed += re.findall(r"`phlo ([^`]*)`", text)
+    assert len(typed) > 15
+    for words in map(shlex.split, typed):
+        command: click.Command = build_cli()
+        while isinstance(command, click.Group) and words:
+            words[0] = words[0].split("|")[0]
+            _, found, words = command.resolve_command(click.Context(command), words)
+            assert found is not None
+            command = found
+        options = {option for param in command.params for option in param.opts}
+        assert {word for word in words if word.startswith("--")} <= options

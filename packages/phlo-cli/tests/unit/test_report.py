@@ -3,6 +3,7 @@
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -10,12 +11,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from phlo.config import get_settings
-from phlo.lake import open_lake
+from phlo.lake import open_branch, open_lake
 from phlo.names import TableName
 from phlo.orchestration.instance import open_instance
-from phlo.values import Append
+from phlo.values import Append, Replace
 from phlo_cli.lineage import Lineage, Node
-from phlo_cli.project_index import load_index
+from phlo_cli.project_index import IndexedAsset, ProjectIndex, load_index
+from phlo_cli.report.comparison import with_comparison
 from phlo_cli.report.drawing import MOST_BARS, bar_chart, lay_out, line_path
 from phlo_cli.report.gather import gather_report
 from phlo_cli.report.marts import choose_charts
@@ -256,6 +258,48 @@ def publish(name: str, rows: pa.Table) -> TableName:
     how = Append(on_rerun="append")
     store.publish([store.stage(table, ds.dataset(rows), how, schema=rows.schema)])
     return table
+
+
+def orders(**values: int) -> pa.Table:
+    rows = [{"id": n, "mail": f"{n}@example.com", "value": v} for n, v in values.items()]
+    return pa.Table.from_pylist(rows)
+
+
+def test_a_comparison_comes_first_with_sensitive_values_masked(phlo_project, phlo, tmp_path):
+    before, after = orders(a=1, b=2, c=3), orders(a=1, b=9, d=4)
+    table, kept = publish("bronze.orders", before), publish("quarantine.bronze__orders", before)
+    open_lake().store.create_branch("dev")
+    branch = open_branch("dev").store
+    for name in (table, kept):
+        stage = branch.stage(name, ds.dataset(after), Replace(), schema=after.schema)
+        branch.publish([stage])
+
+    file = tmp_path / "changes.html"
+    answer = phlo("report", "--diff", "main", "dev", "--out", str(file), "--json")
+    assert answer.json["changed_tables"] == ["bronze.orders", "quarantine.bronze__orders"]
+    page = file.read_text()
+    _assert_readable(page)
+    assert page.index("What dev changes in main") < page.index('id="tables"')
+    assert "2 rows added, 2 removed, 0 changed" in page  # no asset tells a key
+    assert open_lake().store.load(table).row_count == 3
+
+    made = IndexedAsset("o", str(table), (), "g", (), sensitive=("mail",), unique_key=("id",))
+    index = ProjectIndex("", (), "", (made,), ())
+    node = Node(str(table), "table", "o")
+    report = replace(many_tables(1, 1), lineage=Lineage({node.name: node}))
+    report = replace(report, sensitive={str(table): frozenset({"mail"})})
+    compared = with_comparison(report, index, open_lake().store, "main", "dev")
+    assert [
+        (c.difference.added, c.difference.removed, c.difference.changed)
+        for c in compared.comparison.tables
+    ] == [(1, 1, 1), (2, 2, 0)]
+    page = draw_page(compared)
+    assert "1 rows added, 1 removed, 1 changed" in page
+    assert "example.com" not in page
+
+    wrong = phlo("report", "--diff", "dev", "main")
+    assert (wrong.code, "Hint: --diff main dev" in wrong.err) == (1, True)
+    assert phlo("report", "--diff", "main", "nowhere").code == 2
 
 
 def test_charts_follow_the_types_of_a_mart(phlo_project):

@@ -69,7 +69,7 @@ def _templates() -> dict[str, ProjectTemplate]:
 
 
 def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
-    """Copy a template.
+    """Copy a template, and what every project has; a file of the template's own wins.
 
     Names that begin with ``dot_`` become names that begin with a dot, and ``PROJECT_NAME`` in a
     file becomes the folder's name.
@@ -83,7 +83,8 @@ def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
     from phlo.errors import ConfigurationError
     from phlo.folders import ENV_FILE
 
-    planned = dict(_planned(Path(template.folder), folder))
+    common = _planned(Path(__file__).parents[1] / "templates" / "common", folder)
+    planned = dict(common) | dict(_planned(Path(template.folder), folder))
     there = sorted(str(path.relative_to(folder)) for path in planned if path.exists())
     if there:
         raise ConfigurationError(

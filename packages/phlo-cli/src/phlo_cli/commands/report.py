@@ -24,16 +24,27 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Where to write it; .phlo/report.html if not given.",
 )
+@click.option(
+    "--diff",
+    nargs=2,
+    metavar="SOURCE BRANCH",
+    help="Show SOURCE, and first what BRANCH, which was made from it, changes.",
+)
 @output_options()
-def report(opens: bool, out: Path | None, output: Output) -> None:
+@click.pass_context
+def report(
+    ctx: click.Context, opens: bool, out: Path | None, diff: tuple[str, str] | None, output: Output
+) -> None:
     """Write one HTML page that shows the state of everything.
 
     Tables with size, rows and freshness, rows by partition, checks over time, runs, lineage,
     quarantine and published marts. The page is one file that asks no network for anything; values
     of sensitive columns are masked in it. The project's code is imported only where it changed.
     """
+    if diff is not None:
+        _use_branch(ctx, diff[0])
     with output.busy("Gathering the report"):
-        settings, gathered = _gather(output)
+        settings, gathered = _gather(diff, output)
         file = _write(gathered, out or _default_file(settings))
     if output.as_json:
         output.json(
@@ -43,6 +54,7 @@ def report(opens: bool, out: Path | None, output: Output) -> None:
                 "tables": len(gathered.tables),
                 "runs": len(gathered.runs),
                 "marts": len(gathered.marts),
+                "changed_tables": _changed_tables(gathered),
             }
         )
     else:
@@ -51,7 +63,16 @@ def report(opens: bool, out: Path | None, output: Output) -> None:
         click.launch(file.as_uri())
 
 
-def _gather(output: Output) -> tuple[Settings, Report]:
+def _use_branch(ctx: click.Context, name: str) -> None:
+    from phlo.config import get_settings
+
+    from phlo_cli.branch_option import use_branch
+
+    if get_settings().branch != name:
+        use_branch(ctx, name)
+
+
+def _gather(diff: tuple[str, str] | None, output: Output) -> tuple[Settings, Report]:
     from phlo_cli.known_project import read_project_with_warning
     from phlo_cli.project_settings import require_project
 
@@ -64,7 +85,18 @@ def _gather(output: Output) -> tuple[Settings, Report]:
     settings = require_project()
     with open_instance(settings) as instance:
         end_abandoned_runs(settings, instance)
-        return settings, gather_report(settings, index, instance, warning)
+        gathered = gather_report(settings, index, instance, warning)
+    if diff is None:
+        return settings, gathered
+    from phlo_cli.commands.branch import open_branches
+    from phlo_cli.report.comparison import with_comparison
+
+    return settings, with_comparison(gathered, index, open_branches(), *diff)
+
+
+def _changed_tables(gathered: Report) -> list[str] | None:
+    changed = gathered.comparison
+    return [str(one.change.table) for one in changed.tables] if changed else None
 
 
 def _default_file(settings: Settings) -> Path:
