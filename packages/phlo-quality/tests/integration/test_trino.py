@@ -34,7 +34,8 @@ from phlo_quality import (
     UniqueCheck,
     phlo_quality,
 )
-from phlo_testing import mutations, typed_pairs
+from phlo_testing import exact_verdicts, mutations, typed_pairs
+from phlo_testing.exact_verdicts import ExactVerdicts
 from phlo_trino.engine import TrinoEngine
 from phlo_trino.server import TrinoServer
 from phlo_trino.settings import TrinoSettings
@@ -186,6 +187,41 @@ def test_every_mutation_breaks_the_same_rules_on_both(store, verdicts):
         write(store, EVENTS, mutations.mutate(column, value))
         results = dict(zip(names, verdicts(*mutations.CHECKS.values()), strict=True))
         assert {n for n, r in results.items() if not r.passed} == broken, (column, value)
+
+
+def test_every_mutation_of_a_source_is_reconciled_alike_on_both(store, verdicts):
+    source = str(SOURCE)
+    good = pa.Table.from_pylist(mutations.GOOD, mutations.SCHEMA)
+    write(store, SOURCE, good)
+    columns = [name for name in mutations.SCHEMA.names if name != "id"]
+    checks = [
+        ReconciliationCheck(source),
+        KeyParityCheck(source, ["id"]),
+        KeyParityCheck(source, columns, name="all_columns"),
+        ChecksumReconciliationCheck(source, ["id"], columns=columns),
+        AggregateConsistencyCheck(source, "value", "SUM(value)", group_by=["country"]),
+    ]
+    for column, value, _ in mutations.MUTATIONS:
+        changed = mutations.mutate(column, value)
+        write(store, EVENTS, changed)
+        is_same = all(result.passed for result in verdicts(*checks))
+        assert is_same is changed.equals(good), (column, value)
+
+
+class TestExactVerdicts(ExactVerdicts):
+    table = str(EVENTS)
+
+    @pytest.fixture
+    def judge_rows(self, store, verdicts):
+        def judge(rows, *checks):
+            write(store, EVENTS, rows)
+            return verdicts(*checks, scope="table")
+
+        return judge
+
+    @pytest.fixture
+    def write_source(self, store):
+        return lambda rows: write(store, TableName.parse(exact_verdicts.SOURCE), rows)
 
 
 def test_numbers_and_times_of_two_types_pair_alike(store, verdicts):

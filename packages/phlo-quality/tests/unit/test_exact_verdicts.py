@@ -1,149 +1,24 @@
 """Verdicts on numbers of every type equal a plain oracle on exact Python values."""
 
-import math
-import struct
 from datetime import date
-from decimal import Decimal
-from fractions import Fraction
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from phlo.checks import CheckStatus
 from phlo.names import TableName
-from phlo_quality import (
-    AcceptedValuesCheck,
-    AggregateConsistencyCheck,
-    ChecksumReconciliationCheck,
-    CustomSQLCheck,
-    KeyParityCheck,
-    NullCheck,
-    RangeCheck,
-    RelationshipCheck,
-    UniqueCheck,
-)
+from phlo_quality import RelationshipCheck
 from phlo_testing import typed_pairs
-
-SOURCE = TableName("bronze", "source")
-KINDS = {
-    "n": pa.int64(),
-    "x": pa.float64(),
-    "f": pa.float32(),
-    "p": pa.decimal128(10, 2),
-}
-VALUES = {
-    "n": [0, 1, -1, 3, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)],
-    "x": [0.0, -0.0, 0.1, 1.0, 3.0, math.nan, math.inf, -math.inf, 2.0**53, 5e-324],
-    "f": [0.0, 0.1, 0.3, 1.0, math.nan, math.inf],
-    "p": [Decimal("0.00"), Decimal("0.10"), Decimal("1.00"), Decimal("-99999999.99")],
-}
-BOUNDS = [0, 0.1, 1, Decimal("0.3"), 2**53, float(2**53), -1e-45, math.inf, 10**400]
-SHARES = [0.0, 1 / 3, 0.7 - 0.4, 1.0]
-FEW = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+from phlo_testing.exact_verdicts import SOURCE, ExactVerdicts
 
 
-@st.composite
-def columns(draw):
-    """A column's name, its rows, two bounds, and a share of rows that may fail."""
-    name = draw(st.sampled_from(list(KINDS)))
-    rows = draw(st.lists(st.none() | st.sampled_from(VALUES[name]), min_size=1, max_size=6))
-    low, high = sorted(draw(st.tuples(*[st.sampled_from(BOUNDS)] * 2)), key=exact)
-    return name, rows, low, high, draw(st.sampled_from(SHARES))
+class TestExactVerdicts(ExactVerdicts):
+    @pytest.fixture
+    def judge_rows(self, judge):
+        return lambda rows, *checks: judge(rows, *checks, scope="table")
 
-
-def exact(value):
-    """The number that is meant: a float stands for the digits it is written with."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return value
-    return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
-
-
-def held(name, value):
-    """A number as a column of 32-bit or 64-bit floats holds it; others hold it as it is."""
-    if name == "f" and abs(value) < 1e38:
-        return exact(struct.unpack("f", struct.pack("f", float(value)))[0])
-    if name in "xf" and abs(value) > 1e308:
-        return math.copysign(math.inf, 1 if value > 0 else -1)
-    return exact(float(value)) if name in "xf" else exact(value)
-
-
-def has_value(value):
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
-
-
-@given(column=columns())
-@FEW
-def test_row_rules_equal_an_oracle_of_exact_numbers(judge, column):
-    name, rows, low, high, share = column
-    table = pa.table({name: pa.array(rows, KINDS[name])})
-    present = [held(name, v) for v in rows if has_value(v)]
-    accepted = [v for v in BOUNDS if abs(exact(v)) < 2**62][:4]
-    outside = [v for v in present if v < held(name, low) or v > held(name, high)]
-    strange = [v for v in present if v not in [held(name, a) for a in accepted]]
-    repeated = [v for v in present if present.count(v) > 1]
-    failed = [len(rows) - len(present), len(outside), len(strange), len(repeated)]
-    checks = [
-        NullCheck([name], allow_threshold=share),
-        RangeCheck(name, low, high, allow_threshold=share),
-        AcceptedValuesCheck(name, accepted, allow_threshold=share),
-        UniqueCheck([name], allow_threshold=share),
-    ]
-    for result, count in zip(judge(table, *checks, scope="table"), failed, strict=True):
-        assert (result.row_count, result.failed_count) == (len(rows), count), result.message
-        allowed = Fraction(str(share)) * len(rows) * (1 + Fraction(1, 10**12))
-        assert result.passed is (count <= allowed), result.message
-
-
-@st.composite
-def pairs(draw):
-    """A number on each side, of numeric types that may differ."""
-    kinds = draw(st.tuples(*[st.sampled_from(["n", "x", "p"])] * 2))
-    return [(kind, draw(st.none() | st.sampled_from(VALUES[kind]))) for kind in kinds]
-
-
-def is_same(left, right):
-    """Null equals null and NaN equals NaN; numbers are equal with all their digits."""
-    if not has_value(left) or not has_value(right):
-        return (left is None) is (right is None) and has_value(left) is has_value(right)
-    return exact(left) == exact(right)
-
-
-@given(pair=pairs(), tolerance=st.sampled_from([0.0, 0.5]))
-@FEW
-def test_two_sides_agree_where_their_numbers_do(judge, lake, pair, tolerance):
-    (kind, source), (other, target) = pair
-    lake.write(SOURCE, {"k": [1], "v": pa.array([source], KINDS[kind])})
-    table = pa.table({"k": [1], "v": pa.array([target], KINDS[other])})
-    checks = [
-        ChecksumReconciliationCheck("bronze.source", key_columns=["k"]),
-        KeyParityCheck("bronze.source", key_columns=["v"]),
-        AggregateConsistencyCheck(
-            "bronze.source", "v", "MAX(v)", group_by=["k"], tolerance=tolerance
-        ),
-    ]
-    same = is_same(source, target)
-    is_near = same
-    if not same and has_value(source) and has_value(target):
-        distance = abs(float(target) - float(source))
-        allowed = tolerance * abs(float(source))
-        is_near = tolerance > 0 and distance < math.inf and distance <= allowed
-    verdicts = [result.passed for result in judge(table, *checks)]
-    assert verdicts == [same, same, is_near], (source, target)
-
-
-@given(value=st.sampled_from([(k, v) for k, values in VALUES.items() for v in values]))
-@FEW
-def test_a_query_gives_the_number_that_is_expected(judge, value):
-    kind, number = value
-    table = pa.table({"v": pa.array([number], KINDS[kind])})
-    query = "SELECT any_value(v) FROM bronze.events"
-    others = [v for v in [0, 0.5, 2**53, 2.0**53, math.nan] if not is_same(v, number)]
-    checks = [CustomSQLCheck(query, v, f"value {n}") for n, v in enumerate([number, *others])]
-    verdicts = [result.passed for result in judge(table, *checks)]
-    assert verdicts == [True] + [False] * len(others), number
+    @pytest.fixture
+    def write_source(self, lake):
+        return lambda rows: lake.write(TableName.parse(SOURCE), rows)
 
 
 def test_numbers_and_times_of_two_types_pair_where_they_are_equal(judge, lake):
@@ -158,8 +33,8 @@ def test_numbers_and_times_of_two_types_pair_where_they_are_equal(judge, lake):
 )
 def test_a_relationship_of_two_families_is_told_before_it_runs(judge, lake, column, other):
     rows = pa.table({"n": [1], "s": ["1"], "day": [date(2025, 1, 1)], "list": [[1]]})
-    lake.write(SOURCE, rows)
-    result = judge(rows, RelationshipCheck(column, str(SOURCE), other))
+    lake.write(TableName.parse(SOURCE), rows)
+    result = judge(rows, RelationshipCheck(column, SOURCE, other))
     assert result.status is CheckStatus.COULD_NOT_RUN
     assert "bronze.events" in result.message
     assert repr(column) in result.message

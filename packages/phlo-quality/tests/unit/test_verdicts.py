@@ -67,6 +67,51 @@ def test_nothing_but_itself_is_near_to_nan_or_infinity(
     assert (result.passed, result.failed_count) == (passed, 0 if passed else 1)
 
 
+LARGE = Decimal("99999999999999999999999999.10")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "allowed", "passed"),
+    [
+        (2**62, 2**62 + 1, 1, True),
+        (2**62, 2**62 + 2, 1, False),
+        (-(2**62), -(2**62) - 2, 1, False),
+        (2**63 - 1, -(2**63), 1, False),
+        (2.0**62, 2**62 + 1, 1, True),
+        (2.0**62, 2**62 + 2, 1, False),
+        (2**62 + 2, 2.0**62, 1, False),
+        (LARGE, LARGE + Decimal("0.20"), 0.25, True),
+        (LARGE, LARGE + Decimal("0.30"), 0.25, False),
+        (LARGE, -LARGE, 0.25, False),
+        (1e300, 1.0000001e300, 1e290, False),
+    ],
+)
+def test_an_absolute_tolerance_counts_with_all_digits(reconcile, source, target, allowed, passed):
+    sides = [{"v": pa.array([v], TYPES[type(v)])} for v in (source, target)]
+    check = AggregateConsistencyCheck("bronze.source", "v", "SUM(v)", absolute_tolerance=allowed)
+    assert reconcile(*sides, check).passed is passed
+
+
+TYPES = {int: pa.int64(), float: pa.float64(), Decimal: pa.decimal128(38, 2)}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT INTERVAL '36' HOUR", timedelta(days=1, hours=12)),
+        ("SELECT map(ARRAY['a'], ARRAY[1])", {"a": 1}),
+        ("SELECT max(f) FROM bronze.events", 0.1),
+    ],
+)
+def test_a_result_of_any_type_is_shown_as_python_writes_it(judge, query, expected):
+    table = pa.table({"f": pa.array([0.1], pa.float32())})
+    result = judge(table, CustomSQLCheck(query, expected))
+    assert (result.passed, result.message) == (
+        True,
+        f"The query gave {expected}; {expected} expected.",
+    )
+
+
 @pytest.mark.parametrize("is_swapped", [False, True])
 @pytest.mark.parametrize(
     "check",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class CustomSQLCheck(QueryCheck):
         answer = reader.arrow(self.query)
         result = _only_value(answer)
         count = reader.rows(sql("SELECT count(*) AS n FROM {table}", table=rows.table))
-        precision = 1e-6 if str(answer.schema.field(0).type) == "float" else 1e-9
+        precision = 1e-6 if _is_single(answer) else 1e-9
         passed = is_same(result, self.expected_result, precision)
         return QualityCheckResult(
             passed=passed,
@@ -95,7 +96,16 @@ def _only_value(answer: pa.Table) -> Any:
             expected="one row of one column",
             hint="Aggregate it, as in SELECT COUNT(*) FROM ...",
         )
-    return answer.column(0)[0].as_py()
+    value = answer.column(0)[0].as_py(maps_as_pydicts="strict")
+    if hasattr(value, "nanoseconds"):  # an interval; one of months has no length
+        return value if value.months else timedelta(value.days, 0, value.nanoseconds // 1000)
+    if value is None or not _is_single(answer):
+        return value
+    return float(answer.column(0).cast("string")[0].as_py())  # with the digits of 32 bits
+
+
+def _is_single(answer: pa.Table) -> bool:
+    return str(answer.schema.field(0).type) == "float"
 
 
 def is_same(result: Any, expected: Any, precision: float = 1e-9) -> bool:

@@ -135,7 +135,12 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
         """Write the condition that a pair differs; tolerances are for numbers alone."""
         is_number = _is_number(spec, target)
         tolerance = self.tolerance if is_number else Tolerance()
-        return tolerance.differs(*map(quote_identifier, pair.names), is_number=is_number)
+        kind = target.rows.columns.field(spec.target_column).type
+        return tolerance.differs(
+            *map(quote_identifier, pair.names),
+            is_number=is_number,
+            scale=max(getattr(kind, "scale", 0), 0),
+        )
 
 
 def _pair(spec: AggregateSpec, target: Side) -> Pair:

@@ -47,7 +47,7 @@ class Tolerance:
         allowed = max(share_of(self.share, source), Fraction(str(self.absolute)))
         return abs(difference) <= allowed
 
-    def differs(self, source: Sql, target: Sql, *, is_number: bool = False) -> Sql:
+    def differs(self, source: Sql, target: Sql, *, is_number: bool = False, scale: int = 0) -> Sql:
         """Write the condition that two values differ by more than is allowed.
 
         NULL equals NULL and NaN equals NaN; each differs from all else, whatever the tolerance,
@@ -59,25 +59,18 @@ class Tolerance:
             target: The value of the target.
             is_number: Whether both are numbers, possibly a double beside a whole number or
                 decimal, which SQL alone would compare as doubles.
+            scale: Digits behind the point that the target holds, where it is a decimal.
         """
-        unequal = sql("{s} IS DISTINCT FROM {t}", s=source, t=target)
-        if is_number and not self.share and not self.absolute:
-            return sql(
-                "({unequal} OR abs(CAST({s} AS DOUBLE)) >= {limit} AND "
-                "try_cast({s} AS BIGINT) IS DISTINCT FROM try_cast({t} AS BIGINT))",
-                unequal=unequal,
-                limit=_EXACT_LIMIT,
-                s=source,
-                t=target,
-            )
+        unequal = _unequal(source, target, is_number=is_number)
         if not self.share and not self.absolute:
             return unequal
         return sql(
             "{unequal} AND NOT coalesce("
             "abs(CAST({s} AS DOUBLE)) < {infinity} AND abs(CAST({t} AS DOUBLE)) < {infinity} AND "
-            "abs(CAST({t} AS DOUBLE) - CAST({s} AS DOUBLE)) <= "
+            "{distance} <= "
             "greatest({absolute}, {share} * abs(CAST({s} AS DOUBLE))) * {rounding}, FALSE)",
             unequal=unequal,
+            distance=_distance(source, target, scale),
             infinity=float("inf"),
             s=source,
             t=target,
@@ -90,6 +83,46 @@ class Tolerance:
         bounds = [f"{self.share:.6g} of the source"] if self.share else []
         bounds += [f"{self.absolute:,g}"] if self.absolute or not bounds else []
         return " or ".join(bounds)
+
+
+def _unequal(source: Sql, target: Sql, *, is_number: bool) -> Sql:
+    """Write the condition that two values differ at all; SQL compares numbers as doubles."""
+    unequal = sql("{s} IS DISTINCT FROM {t}", s=source, t=target)
+    if not is_number:
+        return unequal
+    return sql(
+        "({unequal} OR abs(CAST({s} AS DOUBLE)) >= {limit} AND "
+        "try_cast({s} AS BIGINT) IS DISTINCT FROM try_cast({t} AS BIGINT))",
+        unequal=unequal,
+        limit=_EXACT_LIMIT,
+        s=source,
+        t=target,
+    )
+
+
+def _distance(source: Sql, target: Sql, scale: int) -> Sql:
+    """Write how far two numbers are apart: with all their digits where a double loses some."""
+    exact = [_exact_distance(source, target, Sql(f"DECIMAL(38, {scale})"))]
+    if not scale:  # a bigint holds the digits that the cast of a double to decimal rounds
+        exact.insert(0, _exact_distance(source, target, Sql("BIGINT")))
+    return sql(
+        "CASE WHEN abs(CAST({s} AS DOUBLE)) >= {limit} THEN coalesce({exact}, {near}) "
+        "ELSE {near} END",
+        s=source,
+        limit=_EXACT_LIMIT,
+        exact=exact,
+        near=sql("abs(CAST({t} AS DOUBLE) - CAST({s} AS DOUBLE))", s=source, t=target),
+    )
+
+
+def _exact_distance(source: Sql, target: Sql, kind: Sql) -> Sql:
+    """Write the distance of two numbers as such a type; null where one does not fit."""
+    wide = kind if kind.startswith("DECIMAL") else Sql("DECIMAL(19, 0)")
+    sides = [
+        sql("CAST(try_cast({x} AS {kind}) AS {wide})", x=x, kind=kind, wide=wide)
+        for x in (target, source)
+    ]
+    return sql("CAST(abs(TRY({t} - {s})) AS DOUBLE)", t=sides[0], s=sides[1])
 
 
 _EXACT_LIMIT: SqlValue = 2.0**53
