@@ -37,7 +37,7 @@ class BranchPlan:
         accounts: Where the rows of each load went, by table.
         checks: The checks that failed or could not run.
         reads: Tables that the run read and did not write.
-        marts: Published marts that the run would write.
+        publishers: Keys of the run's assets that published marts.
     """
 
     plan_id: str
@@ -51,7 +51,7 @@ class BranchPlan:
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
     checks: tuple[dict[str, Any], ...] = ()
     reads: tuple[str, ...] = ()
-    marts: tuple[str, ...] = ()
+    publishers: tuple[str, ...] = ()
 
     @property
     def branch(self) -> str:
@@ -62,6 +62,12 @@ class BranchPlan:
     def is_expired(self) -> bool:
         """Whether it can no longer be applied."""
         return datetime.fromisoformat(self.expires_at) < datetime.now(UTC)
+
+    @property
+    def moved_tables(self) -> list[TableName]:
+        """The tables that are there, in another state, once it is applied."""
+        changed = [one for one in self.tables if one["change"] != "dropped"]
+        return [TableName.parse(one["table"]) for one in changed]
 
     @property
     def read_tables(self) -> list[TableName]:
@@ -143,6 +149,6 @@ def _file(settings: Settings, plan_id: str) -> Path:
 
 def _read(file: Path) -> BranchPlan:
     values: dict[str, Any] = json.loads(file.read_text())
-    tuples = ("selection", "tables", "checks", "reads", "marts")
+    tuples = ("selection", "tables", "checks", "reads", "publishers")
     values |= {name: tuple(values[name]) for name in tuples}
     return BranchPlan(**values)

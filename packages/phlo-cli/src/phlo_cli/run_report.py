@@ -1,7 +1,9 @@
-"""The end of a run, as text."""
+"""Run a plan, and report on it as text."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,44 @@ from phlo.config import get_settings
 from rich.markup import escape
 
 from phlo_cli.output import counted
-from phlo_cli.progress import describe_error, indented
+from phlo_cli.progress import describe_error, indented, show_progress
 from phlo_cli.summary import seconds_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from phlo_cli.location import Location
     from phlo_cli.output import Output
+    from phlo_cli.plan import RunPlan
     from phlo_cli.summary import AssetOutcome, RunSummary
+
+
+def run_plan(
+    location: Location, plan: RunPlan, output: Output, *, tags: Mapping[str, str] | None = None
+) -> RunSummary:
+    """Run a plan; progress and summary go to the terminal where no JSON is asked for."""
+    from phlo_cli.run import materialize_assets
+
+    # What the project's code prints is no part of the answer for programs.
+    printed = contextlib.redirect_stdout(sys.stderr) if output.as_json else contextlib.nullcontext()
+    with printed, show_progress(output.console, verbose=output.verbose) as observer:
+        summary = materialize_assets(location, plan, observer, tags=tags)
+    if not output.as_json:
+        print_summary(summary, output)
+    send_alerts(location)
+    return summary
+
+
+def send_alerts(location: Location) -> None:
+    """Tell people of what failed, where alerts are configured; raises nothing."""
+    from phlo_cli.alerts.settings import has_alerts
+
+    if has_alerts():
+        from phlo_cli.alerts.send import check_alerts
+        from phlo_cli.project_index import load_index
+
+        settings = location.project.settings
+        check_alerts(settings, load_index(settings), location.instance)
 
 
 def print_summary(summary: RunSummary, output: Output) -> None:

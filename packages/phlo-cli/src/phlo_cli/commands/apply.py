@@ -8,6 +8,7 @@ import click
 
 from phlo_cli.commands.branch import open_branches
 from phlo_cli.commands.plan import forget
+from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
 @click.command(short_help="Publish exactly what a plan made.")
 @click.argument("name", metavar="PLAN")
 @output_options()
-def apply(name: str, output: Output) -> None:
+@click.pass_context
+def apply(ctx: click.Context, name: str, output: Output) -> None:
     """Publish exactly what PLAN made, all of its tables in one transaction.
 
     No source is asked again. Where a table that the plan read or wrote has moved since, nothing is
-    published, and the tables are named.
+    published, and the tables are named. Marts that are published from these tables follow.
     """
     from phlo.errors import PhloError
 
     from phlo_cli.branch_plans import find_plan, require_applicable
     from phlo_cli.differences import show_differences
     from phlo_cli.project_settings import require_project
+    from phlo_cli.published_marts import publish_moved_marts
 
     settings = require_project()
     made = find_plan(settings, name)
@@ -39,9 +42,10 @@ def apply(name: str, output: Output) -> None:
         output.warn(f"The plan is applied, but its branch stays. {error}")
     if output.as_json:
         output.json(made.as_dict() | {"applied": True})
-        return
-    show_differences(made.tables, output, empty="Nothing changed.")
-    output.line(f"\nApplied the plan {made.plan_id}: {counted(len(made.tables), 'table')}.")
-    if made.marts:
-        names = " ".join(sorted(mart.split(".")[-1] for mart in made.marts))
-        output.line(f"phlo publish {names}", style="dim")
+    else:
+        show_differences(made.tables, output, empty="Nothing changed.")
+        output.line(f"\nApplied the plan {made.plan_id}: {counted(len(made.tables), 'table')}.")
+    is_followed = publish_moved_marts(
+        ctx, made.moved_tables, output, branch=made.source, others=made.publishers
+    )
+    ctx.exit(DONE if is_followed else FAILED)

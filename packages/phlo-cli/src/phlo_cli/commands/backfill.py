@@ -83,8 +83,8 @@ def backfill(
     _check_use(names, start_date, end_date, partitions, resume, missing)
     with output.busy("Loading the project"):
         from phlo_cli.backfill import BackfillStore, run_backfill
-        from phlo_cli.commands.materialize import send_alerts
         from phlo_cli.location import open_location
+        from phlo_cli.run_report import send_alerts
 
         location = open_location()
     store = BackfillStore(location.project.settings)

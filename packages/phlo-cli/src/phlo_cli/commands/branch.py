@@ -6,7 +6,9 @@ import shutil
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from phlo.names import MAIN
 
+from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
@@ -81,21 +83,27 @@ def diff(name: str, samples: int, markdown: bool, output: Output) -> None:
 @click.argument("name")
 @click.option("--delete", is_flag=True, help="Delete the branch afterwards.")
 @output_options()
-def publish(name: str, delete: bool, output: Output) -> None:
+@click.pass_context
+def publish(ctx: click.Context, name: str, delete: bool, output: Output) -> None:
     """Let main, or the branch that NAME was made from, have every table as NAME has it.
 
     All tables move in one transaction, or none: a table that was changed on both sides is a
-    conflict, which is named.
+    conflict, which is named. Marts that were published from these tables are published anew.
     """
+    from phlo_cli.published_marts import publish_moved_marts
+
     store = open_branches()
+    sources = {one.name: one.source for one in store.branches()}
     changes = store.publish_branch(name)
     _notify(name, "published")
     show_changes(changes, output, empty=f"{name} changed nothing: there is nothing to publish.")
     if changes and not output.as_json:
         output.line(f"\nPublished {counted(len(changes), 'table')}.")
-        output.line("`phlo publish` brings published marts up to date.", style="dim")
+    moved = [change.table for change in changes if change.change != "dropped"]
+    is_followed = publish_moved_marts(ctx, moved, output, branch=sources[name] or MAIN)
     if delete:
         remove_branch(store, name)
+    ctx.exit(DONE if is_followed else FAILED)
 
 
 @branch.command()
@@ -148,7 +156,6 @@ def open_branches() -> KeepsBranches:
     from phlo.branches import KeepsBranches
     from phlo.errors import UnsupportedCatalogError
     from phlo.lake import open_branch
-    from phlo.names import MAIN
 
     store = open_branch(MAIN).store
     if not isinstance(store, KeepsBranches):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +11,8 @@ from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from phlo_cli.location import Location
     from phlo_cli.output import Output
     from phlo_cli.plan import RunPlan
-    from phlo_cli.summary import RunSummary
 
 
 @click.command(short_help="Make assets: load, check, model, publish.")
@@ -84,6 +78,8 @@ def materialize(
     if dry_run:
         show_plan(plan, output)
         return
+    from phlo_cli.run_report import run_plan
+
     summary = run_plan(location, plan, output, tags=tags)
     if output.as_json:
         output.json(summary.as_dict())
@@ -96,36 +92,6 @@ def _set_dbt_options(dbt_vars: str | None, *, full_refresh: bool) -> None:
         os.environ["PHLO_DBT_VARS"] = dbt_vars
     if full_refresh:
         os.environ["PHLO_DBT_FULL_REFRESH"] = "true"
-
-
-def run_plan(
-    location: Location, plan: RunPlan, output: Output, *, tags: Mapping[str, str] | None = None
-) -> RunSummary:
-    """Run a plan; progress and summary go to the terminal where no JSON is asked for."""
-    from phlo_cli.progress import show_progress
-    from phlo_cli.run import materialize_assets
-    from phlo_cli.run_report import print_summary
-
-    # What the project's code prints is no part of the answer for programs.
-    printed = contextlib.redirect_stdout(sys.stderr) if output.as_json else contextlib.nullcontext()
-    with printed, show_progress(output.console, verbose=output.verbose) as observer:
-        summary = materialize_assets(location, plan, observer, tags=tags)
-    if not output.as_json:
-        print_summary(summary, output)
-    send_alerts(location)
-    return summary
-
-
-def send_alerts(location: Location) -> None:
-    """Tell people of what failed, where alerts are configured; raises nothing."""
-    from phlo_cli.alerts.settings import has_alerts
-
-    if has_alerts():
-        from phlo_cli.alerts.send import check_alerts
-        from phlo_cli.project_index import load_index
-
-        settings = location.project.settings
-        check_alerts(settings, load_index(settings), location.instance)
 
 
 def show_plan(plan: RunPlan, output: Output) -> None:

@@ -192,11 +192,11 @@ def _run(
     output: Output,
 ) -> tuple[BranchPlan, RunSummary]:
     from phlo_cli.branch_plans import BRANCH_PREFIX, BranchPlan, times, write_plan
-    from phlo_cli.commands.materialize import run_plan
     from phlo_cli.differences import compare_branch
     from phlo_cli.location import open_location
     from phlo_cli.names import select as select_assets
     from phlo_cli.plan import build_plan
+    from phlo_cli.run_report import run_plan
 
     location = open_location()
     run = build_plan(location, select_assets(location, wanted), partition=partition)
@@ -215,11 +215,20 @@ def _run(
         {asset.table: asset.rows for asset in summary.assets if asset.table and asset.rows},
         tuple(_check_row(check) for check in summary.checks if check.word not in _GOOD),
         _reads(location, run),
-        tuple(sorted(str(event.source) for event in summary.published)),
+        _publishers(location, run, summary),
     )
     if summary.is_ok and made.tables:
         write_plan(location.project.settings, made)
     return made, summary
+
+
+def _publishers(location: Location, run: RunPlan, summary: RunSummary) -> tuple[str, ...]:
+    """Keys of the assets of a run that published marts."""
+    from phlo_cli.published_marts import publishers_of
+
+    sources = {event.source for event in summary.published}
+    keys = {key.to_user_string() for key in run.keys}
+    return tuple(sorted(keys & set(publishers_of(location.project.settings, sources))))
 
 
 _GOOD = ("passed", "skipped")

@@ -87,10 +87,10 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
         from phlo.lake import open_lake
         from phlo.names import FROM_QUARANTINE_TAG
 
-        from phlo_cli.commands.materialize import run_plan
         from phlo_cli.location import open_location
         from phlo_cli.names import select
         from phlo_cli.plan import build_plan
+        from phlo_cli.run_report import run_plan
 
         location, lake = open_location(), open_lake()
         name = find_table(lake.store, table)

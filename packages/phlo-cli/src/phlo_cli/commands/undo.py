@@ -27,16 +27,27 @@ def undo(ctx: click.Context, run: str, dry_run: bool, with_later: bool, output: 
 
     The first letters of the run's id are enough. All tables go back in one transaction, as new
     snapshots that their history shows; a table that the run made is dropped. Where later runs wrote
-    the same tables they are listed, and --with-later takes them back as well.
+    the same tables they are listed, and --with-later takes them back as well. Marts that were
+    published from these tables are published anew; that of a dropped table stays as it is.
     """
     store = _open_store()
     if not dry_run:
-        _show(store.undo(run, with_later=with_later), output, verb="undone")
-        return
+        undone = store.undo(run, with_later=with_later)
+        _show(undone, output, verb="undone")
+        ctx.exit(DONE if _publish_marts(ctx, undone, output) else FAILED)
     planned = store.plan_undo(run)
     _show(planned, output, verb="would be undone")
     blocked = planned.obstacles or (planned.later_runs and not with_later)
     ctx.exit(FAILED if blocked else DONE)
+
+
+def _publish_marts(ctx: click.Context, undone: Undo, output: Output) -> bool:
+    from phlo.config import get_settings
+
+    from phlo_cli.published_marts import publish_moved_marts
+
+    restored = [one.table for one in undone.tables if one.action == "restored"]
+    return publish_moved_marts(ctx, restored, output, branch=get_settings().branch)
 
 
 def _open_store() -> UndoesRuns:
@@ -73,7 +84,6 @@ def _show(undone: Undo, output: Output, *, verb: str) -> None:
         output.line(f"cannot be undone: {obstacle}", style="red")
     for later in undone.later_runs:
         output.line(f"later run on the same tables: {later}", style="yellow")
-    output.line("\n`phlo publish` brings published marts up to date.", style="dim")
 
 
 def _as_dict(undone: Undo) -> dict[str, Any]:
