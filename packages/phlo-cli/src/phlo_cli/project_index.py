@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phlo.folders import PROJECT_INDEX, make_folder
+from phlo.folders import PROJECT_INDEX, make_folder, walk_folders
 from phlo.locks import write_whole
 from phlo.plugins import ENTRY_POINT_GROUP
 
@@ -169,9 +169,9 @@ def fingerprint(settings: Settings, imported_files: tuple[str, ...] = ()) -> str
 
 def _project_files(settings: Settings) -> Iterator[Path]:
     """Yield the files under ``workflows/`` and those beside it, without what is generated."""
-    for folder, subfolders, names in os.walk(settings.workflows_dir):
+    for folder, subfolders, names in walk_folders(settings.workflows_dir):
         subfolders[:] = [n for n in subfolders if n not in _GENERATED and not n.startswith(".")]
-        yield from (Path(folder, name) for name in names)
+        yield from (folder / name for name in names)
     yield from (p for p in settings.project_dir.iterdir() if p.is_file())
 
 

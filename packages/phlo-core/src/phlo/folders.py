@@ -1,14 +1,15 @@
-"""The layout of ``.phlo``, the folder in which a project keeps its state."""
+"""The layout of ``.phlo``, where a project keeps its state, and a walk through folders."""
 
 from __future__ import annotations
 
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 STATE_DIR = ".phlo"
 ENV_FILE = ".env"
@@ -100,3 +101,15 @@ def find_exposed_paths(lake_dir: Path, project_dir: Path) -> list[Path]:
 def close_to_others(path: Path) -> None:
     """Take all rights on a file or folder from users other than its owner."""
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
+
+
+def walk_folders(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Walk a folder as ``os.walk`` does, and folders that are linked in it.
+
+    A link to a folder above would lead around for ever, and is left out.
+    """
+    for place, subfolders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        above = {one.resolve() for one in (here, *here.parents)}
+        subfolders[:] = [name for name in subfolders if (here / name).resolve() not in above]
+        yield here, subfolders, names

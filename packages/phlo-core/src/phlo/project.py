@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from phlo.config import Settings, get_settings
 from phlo.declarations import Project
 from phlo.errors import WorkflowImportError, nearest
+from phlo.folders import walk_folders
 from phlo.plugins import plugin_manager
 from phlo.specs import relative_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
 
 __all__ = ["Project", "load_project"]
@@ -96,13 +97,18 @@ def _bind_folder(folder: Path) -> None:
 
 def _module_names(folder: Path, excluded: Sequence[Path]) -> dict[str, Path]:
     modules: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(_python_files(folder)):
         parts = path.relative_to(folder.parent).with_suffix("").parts
         is_excluded = any(path.is_relative_to(one) for one in excluded)
         if is_excluded or any(p.startswith(".") for p in parts):
             continue
         modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return modules
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    for place, _, names in walk_folders(folder):
+        yield from (place / name for name in names if name.endswith(".py"))
 
 
 def _import(name: str, path: Path) -> ModuleType:

@@ -46,6 +46,29 @@ def test_collections_partitioned_schedules_and_io_managers_are_taken(phlo_projec
     assert {"json_io", "plain_io"} <= set(build_resources(phlo_project.load()))
 
 
+FUNCTION = """
+    import dagster as dg
+    from dagster import fs_io_manager, multiprocess_executor
+
+    @dg.definitions
+    def defs():
+        return dg.Definitions(assets=[dg.AssetSpec("of_function")])
+
+    @dg.definitions
+    def with_context(context: dg.ComponentLoadContext):
+        return dg.Definitions()
+"""
+
+
+def test_functions_of_definitions_are_called_unless_they_take_a_context(phlo_project, caplog):
+    phlo_project.write("workflows/own.py", FUNCTION)
+    graph = phlo_project.definitions().get_repository_def().asset_graph
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {"of_function"}
+    ignored = [r.getMessage() for r in caplog.records if "is ignored" in r.getMessage()]
+    (message,) = ignored  # imported executors and IO managers are not named
+    assert "workflows/own.py:9: 'with_context' is ignored: it is a function of" in message
+
+
 def test_what_is_not_taken_is_named_with_file_and_line(phlo_project, caplog):
     phlo_project.write("workflows/other.py", MANAGERS)
     phlo_project.definitions()

@@ -28,6 +28,7 @@ from dagster import (
     build_schedule_context,
     build_schedule_from_partitioned_job,
     define_asset_job,
+    definitions,
     in_process_executor,
     multi_asset,
     schedule,
@@ -144,6 +145,16 @@ def test_schedule_tag_and_tick_tag_tell_which_tick_asked_for_a_run():
 def test_partitioned_schedule_is_what_builds_one_from_a_job_of_assets():
     built = build_schedule_from_partitioned_job(define_asset_job("job", AssetSelection.all()))
     assert isinstance(built, dagster_private.PartitionedSchedule)
+
+
+def test_function_of_definitions_is_what_the_decorator_makes():
+    @definitions
+    def defs():
+        return Definitions()
+
+    assert isinstance(defs, dagster_private.FunctionOfDefinitions)
+    assert not defs.has_context_arg
+    assert isinstance(defs(), Definitions)
 
 
 @pytest.mark.parametrize(

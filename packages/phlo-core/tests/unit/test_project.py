@@ -47,6 +47,16 @@ def test_no_file_of_an_excluded_folder_is_imported(plugin):
     assert list(plugin.load().modules) == ["workflows.own"]
 
 
+def test_the_files_of_a_linked_folder_are_imported(phlo_project, tmp_path):
+    shared = tmp_path / "shared"
+    (shared / "deep").mkdir(parents=True)
+    (shared / "deep/one.py").write_text("x = 1\n")
+    phlo_project.write("workflows/own.py", "x = 1")
+    (phlo_project.root / "workflows/team").symlink_to(shared)
+    (shared / "around").symlink_to(phlo_project.root / "workflows")
+    assert list(phlo_project.load().modules) == ["workflows.own", "workflows.team.deep.one"]
+
+
 @pytest.mark.parametrize(
     ("message", "hint"),
     [("of the plugin", "Run it again."), ("of another", "Correct the file; `phlo doctor` ")],

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dagster
 from dagster import (
     AssetChecksDefinition,
     AssetKey,
@@ -34,6 +35,7 @@ from phlo.names import TableName
 from phlo.orchestration.dagster_private import (
     AssetJob,
     EndedPartitionsSchedule,
+    FunctionOfDefinitions,
     PartitionedSchedule,
     cancellable_executor,
     redact_recorded_errors,
@@ -147,10 +149,14 @@ def _log_ignored(project: Project) -> None:
     """Name the Dagster objects of the project that stand where nothing collects them."""
     for module, name, value in project.objects():
         what = None
+        if getattr(dagster, name, None) is value:
+            continue  # imported, to be used elsewhere in the file
         if isinstance(value, _RESOURCES) and not _is_resource_module(module):
             what = "a resource; move it to a file under workflows/resources/"
         elif isinstance(value, (ExecutorDefinition, LoggerDefinition)):
             what = "taken only from a Definitions object"
+        elif isinstance(value, FunctionOfDefinitions) and value.has_context_arg:
+            what = "a function of definitions that takes a context, which phlo does not have"
         elif any(isinstance(one, Definitions) for one in members(value)):
             what = "a collection of Definitions; give each a name of its own"
         if what is not None:
@@ -162,7 +168,8 @@ def _place(module: ModuleType, name: str) -> str:
     """File and line of a name in a module."""
     file = Path(module.__file__ or module.__name__)
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    numbers = (n for n, line in enumerate(lines, 1) if re.match(rf"{re.escape(name)}\b", line))
+    begins = re.compile(rf"(async def |def |class )?{re.escape(name)}\b")
+    numbers = (n for n, line in enumerate(lines, 1) if begins.match(line))
     return f"{relative_path(str(file))}:{next(numbers, 1)}"
 
 
@@ -185,11 +192,17 @@ def _own_definitions(project: Project, resources: Mapping[str, Any]) -> list[Def
 
 def _own_values(project: Project) -> list[Any]:
     """List the objects of the modules, with the members of their collections, each once."""
-    found = [value for _, _, value in project.objects()]
+    found = [_called(value) for _, _, value in project.objects()]
     alone = [value for value in found if isinstance(value, Definitions)]
     nested = [one for value in found for one in members(value)]
     kept = [one for one in nested if not isinstance(one, Definitions)]
     return list({id(one): one for one in [*found, *alone, *kept]}.values())
+
+
+def _called(value: Any) -> Any:
+    """Call a function of ``@dagster.definitions``; one that takes a context is left as it is."""
+    is_callable = isinstance(value, FunctionOfDefinitions) and not value.has_context_arg
+    return value() if is_callable else value
 
 
 def _partitioned_schedules(values: list[Any]) -> list[PartitionedSchedule]:

@@ -42,6 +42,7 @@ from dagster._core.storage.tags import (
     SCHEDULED_EXECUTION_TIME_TAG,
 )
 from dagster._utils.schedules import reverse_cron_string_iterator
+from dagster.components.definitions import LazyDefinitions
 from dagster_shared.error import SerializableErrorInfo
 from phlo.redaction import install_redaction, redact
 
@@ -70,6 +71,9 @@ AssetJob = UnresolvedAssetJobDefinition
 
 # What build_schedule_from_partitioned_job returns for such a job has none either. Since 1.5.
 PartitionedSchedule = UnresolvedPartitionedAssetScheduleDefinition
+
+# What the decorator `dagster.definitions` makes of a function has no public name. Since 1.10.
+FunctionOfDefinitions = LazyDefinitions
 
 PARTIAL_FAILURE = "phlo/partial_failure"
 """Metadata of a ``Failure`` whose step has made the other outputs; see below."""
