@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-values test-slow test-dbt test-trino test-sql test-chaos test-readers test-installed \
+.PHONY: setup demo test test-values test-slow test-dbt test-trino test-sql test-chaos test-readers test-browser test-installed \
 	mutants calendars soak lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
@@ -27,7 +27,7 @@ demo: $(READY)  ## Load, check, model and publish an example: EXAMPLE=flights or
 	@$(BIN)/python examples/$(or $(EXAMPLE),flights)/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values and not dbt_adapter"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values and not dbt_adapter and not browser"
 
 test-values: $(READY)  ## Run 100,000 generated values of every type through every lane
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
@@ -57,6 +57,11 @@ test-readers: $(READY)  ## Let Polars, Daft, DuckDB, Trino and Spark read what p
 	@command -v mvn >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m readers tests/readers
+
+test-browser: $(READY)  ## Look at the report in Chromium, both sizes and themes, by axe's rules
+	@command -v chromium >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pytest -m browser tests/browser
 
 test-installed: $(READY)  ## Install the wheels as users do and run what they run: ONLY="newest lowest 3.12 3.13"
 	$(BIN)/python scripts/test_installed.py $(ONLY)

@@ -117,7 +117,9 @@ def test_the_report_of_a_project(phlo_project, phlo, tmp_path):
     assert orders.size_bytes == sum(f.file.file_size_in_bytes for f in stored.scan().plan_files())
     assert orders.quarantined == kept.num_rows == 6
     assert [(reason.rows, len(reason.keys)) for reason in orders.reasons] == [(6, 3)]
-    assert [len(results) for results in orders.checks.values()] == [2]
+    assert [[one.partition for one in results] for results in orders.checks.values()] == [
+        ["2025-01-04", "2025-01-02"]
+    ]
     assert [run.status for run in report.runs] == ["failure", "success", "success"]
     assert [table.state.state for table in report.tables if table.label == "broken"] == ["failed"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,8 @@ def _failed_backfill(settings: Settings, now: datetime) -> Iterator[Alert]:
 
 
 def _stale_tables(index: ProjectIndex, instance: DagsterInstance, now: datetime) -> Iterator[Alert]:
-    for state in asset_states(index, instance):
+    watched = tuple(asset for asset in index.assets if asset.fail_seconds is not None)
+    for state in asset_states(replace(index, assets=watched), instance):
         if state.freshness == "stale":
             made = state.made_at.isoformat(timespec="seconds") if state.made_at else "never"
             newest = state.newest_partition

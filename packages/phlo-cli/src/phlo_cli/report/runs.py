@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterRunStatus
+from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterRunStatus, RunsFilter
 from phlo.orchestration.dagster_private import PARTITION_TAG
 
 from phlo_cli.report.values import CheckRun, RunRow
@@ -22,6 +23,8 @@ RUNS = 50
 
 CHECK_RUNS = 14
 """Results shown of each check."""
+
+_PAGE = 500
 
 
 def read_runs(instance: DagsterInstance, limit: int = RUNS) -> list[RunRow]:
@@ -59,22 +62,37 @@ def read_check_runs(
     index: ProjectIndex, instance: DagsterInstance, limit: int = CHECK_RUNS
 ) -> dict[str, dict[str, list[CheckRun]]]:
     """Read the newest results of each check: by asset key and name of the check, newest first."""
-    return {
+    results = {
         asset.key: {name: _results(instance, asset.key, name, limit) for name in asset.checks}
         for asset in index.assets
+    }
+    run_ids = {r.run_id for checks in results.values() for runs in checks.values() for r in runs}
+    partitions = _partitions_of_runs(instance, sorted(run_ids))
+    return {
+        key: {
+            name: [replace(one, partition=partitions.get(one.run_id)) for one in runs]
+            for name, runs in checks.items()
+        }
+        for key, checks in results.items()
+    }
+
+
+def _partitions_of_runs(instance: DagsterInstance, run_ids: list[str]) -> dict[str, str | None]:
+    pages = (run_ids[i : i + _PAGE] for i in range(0, len(run_ids), _PAGE))
+    return {
+        run.run_id: run.tags.get(PARTITION_TAG)
+        for page in pages
+        for run in instance.get_runs(RunsFilter(run_ids=page))
     }
 
 
 def _results(instance: DagsterInstance, asset: str, name: str, limit: int) -> list[CheckRun]:
     key = AssetCheckKey(AssetKey.from_user_string(asset), name)
-    records = instance.event_log_storage.get_asset_check_execution_history(key, limit)
     results: list[CheckRun] = []
-    for record in records:
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit):
         event = record.event.dagster_event if record.event else None
         if event is not None and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
             outcome = check_outcome(event.asset_check_evaluation_data, str)
             at = datetime.fromtimestamp(record.create_timestamp, UTC)
-            results.append(
-                CheckRun(at, record.run_id, outcome.word, outcome.message, event.partition)
-            )
+            results.append(CheckRun(at, record.run_id, outcome.word, outcome.message))
     return results

@@ -45,14 +45,14 @@ class CheckRun:
         run_id: The run that judged.
         word: How it ended, as ``phlo status`` says it.
         message: One sentence, possibly empty.
-        partition: The partition judged.
+        partition: The partition of that run.
     """
 
     at: datetime
     run_id: str
     word: str
     message: str
-    partition: str | None
+    partition: str | None = None
 
 
 @dataclass(frozen=True)
