@@ -70,7 +70,13 @@ def report_of_everything() -> Report:
         ],
         marts=[
             Mart(names[2], "marts.daily", 60, NOW, [Chart("line", "day", "n", points)]),
-            Mart(names[2], "marts.kinds", 2, NOW, [Chart("bars", "kind", None, [(LONG, 2.0)], 3)]),
+            Mart(
+                names[2],
+                "marts.kinds",
+                2,
+                NOW,
+                [Chart("bars", "kind", None, [(LONG, 2.0)], has_more=True)],
+            ),
         ],
         lineage=Lineage({node.name: node for node in nodes}),
         sensitive={},

@@ -219,6 +219,8 @@ def test_a_hundred_tables_of_a_thousand_partitions_stay_small_and_whole():
     assert len(text.encode()) < 2_000_000
     _assert_readable(text)
     assert text.count("<article") == 100
+    bars = re.findall(r'<path class="bar" d="([^"]*)"', text)
+    assert {path.count("M") for path in bars} == {path.count("z") for path in bars} == {59}
     assert len(re.findall(r"\d+ partitions a bar", text)) == 100
     assert "data-values" in draw_page(many_tables(1, 1))
 
@@ -317,6 +319,17 @@ def test_charts_follow_the_types_of_a_mart(phlo_project):
     (bars,) = choose_charts(lake, publish("marts.texts", texts), frozenset())
     assert (bars.shape, bars.of, bars.points) == ("bars", None, [("b", 2.0), ("a", 1.0)])
     assert choose_charts(lake, publish("marts.numbers", numbers), frozenset()) == []
+    hourly = pa.table({"hour": [1, 0], "level": [2.5, 3.5]})
+    (line,) = choose_charts(lake, publish("marts.hourly", hourly), frozenset())
+    assert (line.by, line.of, line.points) == ("hour", "level", [("0", 3.5), ("1", 2.5)])
+    began = datetime(2025, 1, 1, tzinfo=UTC)
+    moments = pa.table(
+        {"at": [began + timedelta(minutes=n) for n in range(1_000)], "n": range(1_000)}
+    )
+    (line,) = choose_charts(lake, publish("marts.moments", moments), frozenset())
+    assert (line.unit, len(line.points), line.has_more) == ("hour", 17, False)
+    assert line.points[0] == ("2025-01-01 00:00", 29.5)
+    assert line.points[-1] == ("2025-01-01 16:00", 979.5)
     masked = choose_charts(lake, TableName.parse("marts.daily"), frozenset({"day", "n"}))
     assert [(c.by, c.of) for c in masked] == [("t", None)]
     assert choose_charts(lake, TableName.parse("marts.daily"), None) == []

@@ -9,13 +9,13 @@ import pyarrow as pa
 from dagster import AssetKey
 from phlo.errors import PhloError
 from phlo.names import TableName
-from phlo.sql import Identifier, sql
+from phlo.sql import Identifier, Sql, sql
 
 from phlo_cli.lineage import published_records
 from phlo_cli.report.values import Chart, Mart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from dagster import DagsterInstance
@@ -71,8 +71,8 @@ def _mart(
 def choose_charts(lake: Lake, table: TableName, masked: frozenset[str] | None) -> list[Chart]:
     """Choose charts by the types of a table's columns.
 
-    Numbers over its date, where it has one; else numbers by its first text with few values; rows
-    are counted where there are no numbers. Several rows of one date or text are drawn as their
+    Numbers over its first date, else by its first text, else over its first whole number; where
+    there are no numbers, rows are counted. Several rows of one date or text are drawn as their
     average, since nothing tells whether a number may be added up.
 
     Args:
@@ -83,16 +83,17 @@ def choose_charts(lake: Lake, table: TableName, masked: frozenset[str] | None) -
     if masked is None:
         return []
     fields = [f for f in lake.store.load(table).schema if _is_shown(f.name, masked)]
-    dates = [f.name for f in fields if pa.types.is_date(f.type) or pa.types.is_timestamp(f.type)]
-    numbers = [f.name for f in fields if _is_number(f.type)][:CHARTS]
-    texts = [
-        f.name for f in fields if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
-    ]
+    whole = [f.name for f in fields if pa.types.is_integer(f.type)]
+    numbers = [f.name for f in fields if _is_fraction(f.type)] + whole
+    dates = [f for f in fields if pa.types.is_date(f.type) or pa.types.is_timestamp(f.type)]
+    texts = [f.name for f in fields if _is_text(f.type)]
     if dates:
-        return _charts(lake, table, dates[0], numbers, is_time=True)
+        units = ("", "hour", "day") if pa.types.is_timestamp(dates[0].type) else ("",)
+        return _charts(lake, table, dates[0].name, numbers, units)
     if texts:
-        return _charts(lake, table, texts[0], numbers, is_time=False)
-    return []
+        return _charts(lake, table, texts[0], numbers, ())
+    others = [name for name in numbers if name != whole[0]] if whole else []
+    return _charts(lake, table, whole[0], others, ("",)) if others else []
 
 
 def _is_shown(name: str, masked: frozenset[str]) -> bool:
@@ -103,39 +104,54 @@ def _is_text(type_: pa.DataType) -> bool:
     return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
-def _is_number(type_: pa.DataType) -> bool:
-    return pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+def _is_fraction(type_: pa.DataType) -> bool:
+    return pa.types.is_floating(type_) or pa.types.is_decimal(type_)
 
 
 def _charts(
-    lake: Lake, table: TableName, by: str, numbers: list[str], *, is_time: bool
+    lake: Lake, table: TableName, by: str, numbers: list[str], units: Sequence[str]
 ) -> list[Chart]:
-    measures: list[str | None] = [*numbers] or [None]
-    charts = [_chart(lake, table, by, of, is_time=is_time) for of in measures]
+    """Draw the first numbers; ``units`` are those of a line, finest first, and none of bars."""
+    measures: list[str | None] = [*numbers[:CHARTS]] or [None]
+    make = _line if units else _bars
+    charts = [make(lake, table, by, of, units) for of in measures]
     return [chart for chart in charts if chart.points]
 
 
-def _chart(lake: Lake, table: TableName, by: str, of: str | None, *, is_time: bool) -> Chart:
-    value = sql("avg(CAST({c} AS DOUBLE))", c=Identifier(of)) if of else sql("count(*)")
-    order = sql("1 DESC") if is_time else sql("2 DESC, 1")
-    rows = (
-        lake.engine.query(
-            sql(
-                "SELECT {by} AS label, {value} AS amount FROM {t} WHERE {by} IS NOT NULL "
-                "GROUP BY 1 ORDER BY {order}",
-                by=Identifier(by),
-                value=value,
-                t=table,
-                order=order,
-            )
+def _line(lake: Lake, table: TableName, by: str, of: str | None, units: Sequence[str]) -> Chart:
+    """Draw a line in the finest unit of time that leaves out no point, else its newest points."""
+    points, unit = [], ""
+    for unit in units:
+        moment = sql("date_trunc({u}, {by})", u=unit, by=Identifier(by)) if unit else None
+        points = _points(
+            lake, table, moment or sql("{by}", by=Identifier(by)), of, "1 DESC", POINTS
         )
-        .read_all()
-        .to_pylist()
+        if len(points) <= POINTS:
+            break
+    return Chart("line", by, of, points[:POINTS][::-1], len(points) > POINTS, unit)
+
+
+def _bars(lake: Lake, table: TableName, by: str, of: str | None, _units: Sequence[str]) -> Chart:
+    points = _points(lake, table, sql("{by}", by=Identifier(by)), of, "2 DESC, 1", BARS)
+    return Chart("bars", by, of, points[:BARS], len(points) > BARS)
+
+
+def _points(
+    lake: Lake, table: TableName, by: Sql, of: str | None, order: str, limit: int
+) -> list[tuple[str, float]]:
+    """Read a number by another column, and one point more than the limit where there are more."""
+    value = sql("avg(CAST({c} AS DOUBLE))", c=Identifier(of)) if of else sql("count(*)")
+    statement = sql(
+        "SELECT {by} AS label, {value} AS amount FROM {t} WHERE {by} IS NOT NULL "
+        "GROUP BY 1 ORDER BY {order} LIMIT {n}",
+        by=by,
+        value=value,
+        t=table,
+        order=Sql(order),
+        n=limit + 1,
     )
-    known = [(_label(r["label"]), float(r["amount"])) for r in rows if _is_finite(r["amount"])]
-    limit = POINTS if is_time else BARS
-    shown = known[:limit][::-1] if is_time else known[:limit]
-    return Chart("line" if is_time else "bars", by, of, shown, max(0, len(known) - limit))
+    rows = lake.engine.query(statement).read_all().to_pylist()
+    return [(_label(r["label"]), float(r["amount"])) for r in rows if _is_finite(r["amount"])]
 
 
 def _is_finite(value: Decimal | float | None) -> bool:

@@ -103,6 +103,7 @@ def _environment() -> Environment:
         "seconds": seconds_text,
         "columns": column_texts,
         "cut": _cut_name,
+        "numbers": path_numbers,
     }
     environment.globals |= {
         "bar_chart": bar_chart,
@@ -118,6 +119,15 @@ _MARKS = {"passed": "✓", "failed": "✗", "warned": "!", "skipped": "–", "co
 
 def _shown(value: Any) -> Any:
     return shown_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def path_numbers(path: str) -> Markup:
+    """Return the commands and numbers of an SVG path, which are written whole.
+
+    >>> path_numbers("M0 1h2"), path_numbers('M0"><script>')
+    (Markup('M0 1h2'), Markup('M0'))
+    """
+    return Markup(re.sub(r"[^MLChvz\d. -]", "", path))
 
 
 @lru_cache(maxsize=50_000)

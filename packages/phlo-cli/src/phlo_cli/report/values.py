@@ -155,18 +155,20 @@ class Chart:
     """A picture of a mart's rows.
 
     Attributes:
-        shape: ``line`` over time, ``bars`` by a column of texts, or ``count`` of rows by either.
+        shape: ``line`` over time or numbers, ``bars`` by a column of texts.
         by: The column on the horizontal axis.
         of: The column drawn; ``None`` for counts.
         points: Label and value, in order.
-        more: How many points were left out.
+        unit: ``hour`` or ``day`` where moments share a point; empty where each has its own.
+        has_more: Whether points were left out.
     """
 
     shape: Literal["line", "bars"]
     by: str
     of: str | None
     points: Sequence[tuple[str, float]]
-    more: int = 0
+    has_more: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True)
