@@ -36,6 +36,9 @@ VERSION = "476"
 CATALOG = "lake"
 """Name of the catalog for pyiceberg and for Trino, which must be the same."""
 
+BRANCH, BRANCH_CATALOG = "dev", "lake_dev"
+"""A branch of the lake, and Trino's name of its catalog; the branch is not made."""
+
 START_SECONDS = 180
 
 
@@ -231,9 +234,17 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
         },
     )
     (etc / "jvm.config").write_text("\n".join(_JVM) + "\n")
+    for trino_name, name in {CATALOG: CATALOG, BRANCH_CATALOG: f"{CATALOG}@{BRANCH}"}.items():
+        _write_catalog(etc / "catalog" / f"{trino_name}.properties", name, properties, database)
+    return etc
+
+
+def _write_catalog(
+    file: Path, name: str, properties: Mapping[str, str], database: PostgresAddress
+) -> None:
     jdbc = "iceberg.jdbc-catalog"
     _write(
-        etc / "catalog" / f"{CATALOG}.properties",
+        file,
         {
             "connector.name": "iceberg",
             "iceberg.catalog.type": "jdbc",
@@ -242,7 +253,7 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
             f"{database.database}",
             f"{jdbc}.connection-user": database.user,
             f"{jdbc}.connection-password": _password(database),
-            f"{jdbc}.catalog-name": CATALOG,
+            f"{jdbc}.catalog-name": name,
             f"{jdbc}.default-warehouse-dir": properties["warehouse"],
             "fs.native-s3.enabled": "true",
             "s3.endpoint": properties["s3.endpoint"],
@@ -252,7 +263,6 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
             "s3.aws-secret-key": properties["s3.secret-access-key"],
         },
     )
-    return etc
 
 
 _JVM = (

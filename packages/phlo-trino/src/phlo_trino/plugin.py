@@ -28,15 +28,17 @@ def phlo_provide_query_engine(
 ) -> Generator[None, QueryEngine | None, QueryEngine | None]:
     """Put Trino, where it is configured, before the engine of this process.
 
-    Trino's catalog is main; on another branch of the lake the engine of this process answers.
+    A branch of the lake for which Trino has no catalog is left to the engine of this process.
     """
     embedded = yield
     from phlo.config import load_settings
 
     from phlo_trino.settings import TrinoSettings
 
-    trino = load_settings(TrinoSettings)
-    if trino.host is None or embedded is None or settings.is_on_branch:
+    trino: TrinoSettings | None = load_settings(TrinoSettings)
+    if trino.host is None or embedded is None:
+        return embedded
+    if settings.is_on_branch and (trino := trino.on_branch(settings.branch)) is None:
         return embedded
     from phlo_trino.engine import TrinoEngine
     from phlo_trino.server import TrinoServer

@@ -51,8 +51,13 @@ class TrinoSettings(BaseSettings):
         default_factory=dict,
         description="Session properties of every query, as name=value, separated by commas.",
     )
+    branch_catalogs: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Trino's catalogs of other branches of the lake, as branch=catalog, separated "
+        "by commas; a branch without one is read by DuckDB.",
+    )
 
-    @field_validator("session_properties", mode="before")
+    @field_validator("session_properties", "branch_catalogs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -77,6 +82,11 @@ class TrinoSettings(BaseSettings):
         if named and not value:
             raise ValueError(f"PHLO_TRINO_{named.upper()} is sent by HTTPS alone; set it to true")
         return value
+
+    def on_branch(self, branch: str) -> TrinoSettings | None:
+        """Return these settings with a branch's catalog; ``None`` where Trino has none."""
+        catalog = self.branch_catalogs.get(branch)
+        return self.model_copy(update={"catalog": catalog}) if catalog else None
 
     @property
     def address(self) -> str:

@@ -52,8 +52,12 @@ def test_the_engine_is_chosen_by_the_host(monkeypatch):
     assert lake.embedded_engine.dialect == "duckdb"
 
 
-def test_a_branch_of_the_lake_is_read_in_this_process(monkeypatch):
+def test_a_branch_is_read_on_trino_where_it_has_a_catalog_there(monkeypatch):
     settings(monkeypatch, host="127.0.0.1")
     build_lake(get_settings()).store.create_branch("dev")
-    on_branch = get_settings().model_copy(update={"branch": "dev"})
-    assert build_lake(on_branch).engine.dialect == "duckdb"
+    on_branch = {"branch": "dev"}
+    branch = build_lake(get_settings().model_copy(update=on_branch))
+    assert branch.engine.dialect == "duckdb"
+    settings(monkeypatch, branch_catalogs="test=lake_test, dev=lake_dev")
+    branch = build_lake(get_settings().model_copy(update=on_branch))
+    assert isinstance(branch.engine, TrinoEngine)

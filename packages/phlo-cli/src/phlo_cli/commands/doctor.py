@@ -18,6 +18,7 @@ from phlo_cli.output import counted, output_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from phlo.lake import Lake
     from phlo.values import Damage, ProjectQuery, Repair, SqlFinding
 
     from phlo_cli.output import Output
@@ -226,15 +227,40 @@ def _displaced(repairs: Sequence[Repair]) -> Finding:
     )
 
 
-def _engine() -> str:
+def _engine() -> Finding | str:
     from phlo.lake import open_lake
+    from phlo.protocols import RemoteQueryEngine
 
     from phlo_cli.project_settings import require_project
 
     require_project()
-    engine = open_lake().engine
-    engine.query("SELECT 1 AS one").read_all()
-    return f"{engine.dialect} answers"
+    lake = open_lake()
+    lake.engine.query("SELECT 1 AS one").read_all()
+    if isinstance(lake.engine, RemoteQueryEngine) and (unseen := _unseen_table(lake)):
+        return unseen
+    return f"{lake.engine.dialect} answers"
+
+
+def _unseen_table(lake: Lake) -> Finding | None:
+    """Tell that an engine in other processes reads another catalog, by one table's snapshot."""
+    from phlo.errors import QueryError, TableNotFoundError
+    from phlo.sql import sql
+
+    heads = ((table, lake.store.load(table).snapshot_id) for table in lake.store.list_tables())
+    table, head = next(((t, s) for t, s in heads if s is not None), (None, None))
+    if table is None:
+        return None
+    query = sql("SELECT 1 AS one FROM {t} WHERE 1 = 0", t=table)
+    try:
+        lake.engine.query(query, at={table: str(head)}).read_all()
+    except (QueryError, TableNotFoundError) as error:
+        return Finding(
+            "engine",
+            "failed",
+            f"{lake.engine.dialect} does not see {table} as phlo's catalog has it. {error.message}",
+            "Let the engine's catalog be the one that phlo writes, under the same name.",
+        )
+    return None
 
 
 def _queries() -> Finding | str:
