@@ -5,6 +5,8 @@ Maven fetches the server once (540 MB) into a cache folder; its Java comes as a 
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import os
 import secrets
@@ -47,19 +49,30 @@ class TrinoLake:
     """One Iceberg catalog, as pyiceberg and Trino reach it.
 
     Attributes:
-        port: Where Trino listens on 127.0.0.1.
+        port: Where Trino listens on 127.0.0.1, without a login.
         catalog_properties: What ``pyiceberg.catalog.load_catalog("lake", ...)`` takes.
+        https_port: Where it listens on localhost by HTTPS, with a login.
+        ca_file: The certificate of that (PEM).
+        access_token: A JSON web token of the user ``phlo``.
     """
 
     port: int
     catalog_properties: Mapping[str, str]
+    https_port: int
+    ca_file: Path
+    access_token: str
 
     def connect(self) -> Connection:
         """Open a DB-API connection with catalog ``lake`` and time zone UTC."""
         from trino.dbapi import connect
 
         return connect(
-            host="127.0.0.1", port=self.port, user="phlo", catalog=CATALOG, timezone="UTC"
+            host="127.0.0.1",
+            port=self.port,
+            user="phlo",
+            catalog=CATALOG,
+            timezone="UTC",
+            encoding=None,
         )
 
     @property
@@ -100,10 +113,13 @@ def run_trino(
         object_store: Keeps the tables' files, in its bucket ``phlo``.
     """
     server = fetch_trino(cache_folder())
-    (port,) = free_ports(1)
-    lake = TrinoLake(port, _catalog_properties(database, object_store))
+    port, https_port = free_ports(2)
+    key = secrets.token_bytes(32)
+    properties = _catalog_properties(database, object_store)
+    lake = TrinoLake(port, properties, https_port, folder / "ca.pem", _token(key))
     _make_catalog(lake)
     etc = _write_settings(folder, lake, database)
+    _write_login(etc, lake, key)
     log_file = folder / "trino.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -221,6 +237,18 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
             "discovery.uri": f"http://127.0.0.1:{lake.port}",
             "query.max-memory": "1GB",
             "query.max-memory-per-node": "512MB",
+            "http-server.https.enabled": "true",
+            "http-server.https.port": lake.https_port,
+            "http-server.https.keystore.path": etc / "server.p12",
+            "http-server.https.keystore.key": _KEYSTORE_PASSWORD,
+            "http-server.authentication.type": "JWT",
+            "http-server.authentication.jwt.key-file": etc / "jwt.key",
+            "http-server.authentication.allow-insecure-over-http": "true",
+            "internal-communication.shared-secret": secrets.token_hex(32),
+            "protocol.spooling.enabled": "true",
+            "protocol.spooling.shared-secret-key": base64.b64encode(
+                secrets.token_bytes(32)
+            ).decode(),
         },
     )
     _write(
@@ -234,6 +262,15 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
         },
     )
     (etc / "jvm.config").write_text("\n".join(_JVM) + "\n")
+    _write(
+        etc / "spooling-manager.properties",
+        {
+            "spooling-manager.name": "filesystem",
+            "fs.s3.enabled": "true",
+            "fs.location": "s3://phlo/spooled/",
+            **_s3(properties),
+        },
+    )
     for trino_name, name in {CATALOG: CATALOG, BRANCH_CATALOG: f"{CATALOG}@{BRANCH}"}.items():
         _write_catalog(etc / "catalog" / f"{trino_name}.properties", name, properties, database)
     return etc
@@ -256,13 +293,50 @@ def _write_catalog(
             f"{jdbc}.catalog-name": name,
             f"{jdbc}.default-warehouse-dir": properties["warehouse"],
             "fs.native-s3.enabled": "true",
-            "s3.endpoint": properties["s3.endpoint"],
-            "s3.region": properties["s3.region"],
-            "s3.path-style-access": "true",
-            "s3.aws-access-key": properties["s3.access-key-id"],
-            "s3.aws-secret-key": properties["s3.secret-access-key"],
+            **_s3(properties),
         },
     )
+
+
+def _s3(properties: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "s3.endpoint": properties["s3.endpoint"],
+        "s3.region": properties["s3.region"],
+        "s3.path-style-access": "true",
+        "s3.aws-access-key": properties["s3.access-key-id"],
+        "s3.aws-secret-key": properties["s3.secret-access-key"],
+    }
+
+
+def _write_login(etc: Path, lake: TrinoLake, key: bytes) -> None:
+    """Write a certificate of ``localhost``, and the key that tokens are signed with."""
+    (etc / "jwt.key").write_text(_base64(key))
+    keytool = Path(_java_home()) / "bin" / "keytool"
+    store = ("-keystore", etc / "server.p12", "-storepass", _KEYSTORE_PASSWORD, "-alias", "trino")
+    names = ("-dname", "CN=localhost", "-ext", "SAN=dns:localhost,ip:127.0.0.1")
+    for arguments in (
+        ("-genkeypair", "-storetype", "PKCS12", "-keyalg", "EC", "-validity", "30", *names),
+        ("-exportcert", "-rfc", "-file", lake.ca_file),
+    ):
+        subprocess.run([keytool, *arguments, *store], check=True, capture_output=True)
+
+
+def _token(key: bytes) -> str:
+    """Sign a JSON web token of the user ``phlo`` (RFC 7519, HS256)."""
+    parts = {"alg": "HS256", "typ": "JWT"}, {"sub": "phlo"}
+    text = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
+    return f"{text}.{_base64url(hmac.digest(key, text.encode(), 'sha256'))}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+_KEYSTORE_PASSWORD = "phlo-test"
 
 
 _JVM = (

@@ -10,7 +10,7 @@ import requests
 from phlo.interrupts import interrupt_with_work
 from phlo.limits import TimeLimit
 from trino.auth import BasicAuthentication, CertificateAuthentication, JWTAuthentication
-from trino.client import ClientSession, TrinoQuery, TrinoRequest
+from trino.client import CODECS_UNAVAILABLE, ENCODINGS, ClientSession, TrinoQuery, TrinoRequest
 from trino.constants import HEADER_CLIENT_INFO
 from trino.exceptions import DatabaseError, HttpError
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from phlo_trino.statement import Statement
 
 SOURCE = "phlo"
+
+_ENCODINGS = [e for e in ENCODINGS if e.partition("+")[2] not in CODECS_UNAVAILABLE]
+"""Of rows that the server spools to storage, where it is set up so."""
 
 
 class TrinoServer:
@@ -44,7 +47,7 @@ class TrinoServer:
         Raises:
             PhloError: Trino refuses it, or cannot be reached.
         """
-        session = requests.Session()
+        session = _Session()
         session.verify = str(self._settings.ca_file) if self._settings.ca_file else True
         query = RunningQuery(self._request(session), session, statement, self._settings.address)
         return query.start(self._seconds)
@@ -64,11 +67,20 @@ class TrinoServer:
                 client_tags=[SOURCE, *(f"{name}={value}" for name, value in labels.items())],
                 headers={HEADER_CLIENT_INFO: " ".join(labels.values())} if labels else None,
                 timezone="UTC",
+                encoding=_ENCODINGS,
             ),
             session,
             "https" if settings.tls else "http",
             _authentication(settings),
         )
+
+
+class _Session(requests.Session):
+    """Trusts its own certificates, also where ``REQUESTS_CA_BUNDLE`` names others."""
+
+    def merge_environment_settings(self, *arguments: Any, **options: Any) -> Any:
+        settings = super().merge_environment_settings(*arguments, **options)
+        return settings if self.verify is True else {**settings, "verify": self.verify}
 
 
 def _authentication(settings: TrinoSettings) -> Authentication | None:
