@@ -140,3 +140,14 @@ def test_a_run_is_undone_with_its_later_ones(project, phlo):
     assert phlo("undo", first).code == 2
     phlo("materialize", "events", "--partition", "2025-01-16")
     assert rows() == [("a", 10), ("b", 2)]
+
+
+def test_the_history_of_a_table_tells_what_was_taken_back(project, phlo):
+    phlo("materialize", "events", "--partition", "2025-01-15")
+    project.write("workflows/values.py", "VALUE = 10")
+    second = phlo("materialize", "events", "--partition", "2025-01-16", "--json").json["run_id"]
+    assert phlo("undo", second).code == 0
+    newest, *others = phlo("catalog", "history", "bronze.events", "--json").json
+    assert (newest["operation"], newest["undone_runs"]) == ("undo", [second[:8]])
+    assert newest["account"] == [f"took back run {second[:8]}"]
+    assert [row["undone_runs"] for row in others] == [[], []]

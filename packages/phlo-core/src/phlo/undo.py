@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phlo.names import TableName
+
+UNDONE_RUNS_ENTRY = "phlo.undone-runs"
+"""Entry of the summary of a snapshot that takes runs back: their ids, separated by commas."""
+
+
+def undone_runs(summary: Mapping[str, str]) -> list[str]:
+    """Return the ids of the runs that a snapshot took back; none for other snapshots.
+
+    >>> undone_runs({"phlo.undone-runs": "a,b"})
+    ['a', 'b']
+    """
+    return [run for run in summary.get(UNDONE_RUNS_ENTRY, "").split(",") if run]
 
 
 @dataclass(frozen=True, slots=True)

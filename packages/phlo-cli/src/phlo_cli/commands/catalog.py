@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from phlo.undo import undone_runs
 from phlo.values import LoadAccount
 
 from phlo_cli.output import output_options
@@ -132,12 +133,15 @@ def _columns(stored: StoredTable) -> list[dict[str, Any]]:
 def _snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
     account = LoadAccount.of_summary(snapshot.summary)
     counts = account.as_dict() if account else {}
+    undone = [run[:8] for run in undone_runs(snapshot.summary)]
+    moved = [f"{n:,} {name}" for name, n in counts.items() if n and name != "extracted"]
     return {
         "snapshot_id": str(snapshot.snapshot_id),
         "committed_at": snapshot.committed_at,
-        "operation": snapshot.operation,
+        "operation": "undo" if undone else snapshot.operation,
         "partition": snapshot.summary.get("phlo.partition"),
-        "account": [f"{n:,} {name}" for name, n in counts.items() if n and name != "extracted"],
+        "account": moved + [f"took back run {run}" for run in undone],
         "run": snapshot.summary.get("phlo.run-id", "")[:8] or None,
+        "undone_runs": undone,
         "summary": snapshot.summary,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from phlo.errors import MovedHeadError, RunNotFoundError, UndoError
-from phlo.undo import Undo, UndoneTable
+from phlo.undo import UNDONE_RUNS_ENTRY, Undo, UndoneTable
 from pyiceberg.catalog.sql import IcebergTables
 from pyiceberg.manifest import write_manifest_list
 from pyiceberg.table.locations import load_location_provider
@@ -59,10 +59,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 RUN_ENTRY = "phlo.run-id"
-UNDONE_ENTRY = "phlo.undone-runs"
-"""Entry of the summary of a snapshot that takes runs back: their ids."""
 RESTORED_ENTRY = "phlo.restored-snapshot"
-"""Entry of such a snapshot: whose state it has; empty for a table without rows."""
+"""Entry of the summary of such a snapshot: whose state it has; empty for a table without rows."""
 ATTEMPTS = 25
 
 
@@ -188,7 +186,7 @@ def _logical_parent(snapshot: Snapshot) -> int | None:
 
 def _writer(snapshot: Snapshot) -> str | None:
     is_replace = snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE
-    if is_replace or UNDONE_ENTRY in _summary(snapshot):
+    if is_replace or UNDONE_RUNS_ENTRY in _summary(snapshot):
         return None
     return _summary(snapshot).get(RUN_ENTRY) or f"snapshot {snapshot.snapshot_id}"
 
@@ -382,7 +380,7 @@ def _restoring_summary(plan: _TablePlan, restored: Snapshot | None, undo: Undo) 
     known = _summary(restored) if restored else {}
     totals = {name: value for name, value in known.items() if name.startswith("total-")}
     entries = {
-        UNDONE_ENTRY: ",".join((undo.run_id, *undo.later_runs)),
+        UNDONE_RUNS_ENTRY: ",".join((undo.run_id, *undo.later_runs)),
         RESTORED_ENTRY: str(plan.restored_id or ""),
         ROW_COUNT_ENTRY: str(_count(plan.line, plan.restored_id)),
     }
