@@ -64,6 +64,7 @@ _COMMANDS = {
     "catalog": "See the project's tables.",
     "config": "See the settings in force, and whether they are right.",
     "dev": "Serve Dagster's pages and run the schedules of this project.",
+    "diff": "Compare the tables of two branches, runs, snapshots or times.",
     "doctor": "Find out whether this project can work, and what to do where it cannot.",
     "init": "Write a new project.",
     "lineage": "See what tables and columns are made of, and what a change touches.",

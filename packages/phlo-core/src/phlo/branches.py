@@ -87,6 +87,19 @@ class TableChange:
 
 
 @dataclass(frozen=True, slots=True)
+class TableVersion:
+    """A committed state of a table.
+
+    Attributes:
+        branch: The branch of the lake that has it.
+        snapshot_id: Its snapshot; ``None`` before the first.
+    """
+
+    branch: str
+    snapshot_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnChange:
     """A column by which two states of a table differ.
 
@@ -134,6 +147,11 @@ class TableDifference:
     changed: int = 0
     changed_columns: Mapping[str, int] = field(default_factory=dict, hash=False)
     samples: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_any(self) -> bool:
+        """Whether the states differ at all."""
+        return bool(self.columns or self.added or self.removed or self.changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,26 @@ class KeepsBranches(Protocol):
         Args:
             branch: The branch.
             change: What :meth:`diff` said of the table.
+            key: Columns that are unique; without them rows are compared as multisets.
+            samples: Number of example rows of each kind.
+        """
+        ...
+
+    def compare_versions(
+        self,
+        table: TableName,
+        old: TableVersion | None,
+        new: TableVersion | None,
+        *,
+        key: Sequence[str] = (),
+        samples: int = 0,
+    ) -> TableDifference:
+        """Compare two committed states of a table; only files that differ are read.
+
+        Args:
+            table: The table.
+            old: The earlier state; ``None`` where there was no table.
+            new: The later state; ``None`` where there is none any more.
             key: Columns that are unique; without them rows are compared as multisets.
             samples: Number of example rows of each kind.
         """

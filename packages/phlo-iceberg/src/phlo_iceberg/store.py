@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.dataset as ds
-    from phlo.branches import Branch, BranchUpdate, TableChange, TableDifference
+    from phlo.branches import Branch, BranchUpdate, TableChange, TableDifference, TableVersion
     from phlo.protocols import Staged
     from phlo.undo import Undo
     from phlo.values import How, MaintenanceReport, Repair, TableStatistics
@@ -164,6 +164,28 @@ class IcebergStore:
         elif not change.is_conflict and on_source.exists(change.table):
             old = on_source.state(change.table)
         return compare_states(change.table, old, new, key=key, samples=samples)
+
+    def compare_versions(
+        self,
+        table: TableName,
+        old: TableVersion | None,
+        new: TableVersion | None,
+        *,
+        key: Sequence[str] = (),
+        samples: int = 0,
+    ) -> TableDifference:
+        """Compare two committed states of a table."""
+        before, after = (self._at_version(table, version) for version in (old, new))
+        return compare_states(table, before, after, key=key, samples=samples)
+
+    def _at_version(self, table: TableName, version: TableVersion | None) -> TableState | None:
+        if version is None:
+            return None
+        store = self.on_branch(version.branch)
+        if version.snapshot_id is not None:
+            return store.state(table, str(version.snapshot_id))
+        newest = store.state(table)
+        return TableState(table, newest.metadata, newest.io, None)
 
     def publish_branch(self, name: str, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
         """Let the source have every table as the branch has it: all or none."""
