@@ -227,15 +227,19 @@ def _run(arguments: Sequence[str] | None) -> None:
     try:
         _invoke(arguments, as_json)
     except PhloError as error:
-        if is_verbose:
-            raise
+        _show_traceback(is_verbose)
         _fail(redact(str(error)), type(error).__name__, exit_code(error), as_json)
-    except Exception as error:
-        if is_verbose:
-            raise
+    except Exception as error:  # noqa: BLE001 - told as every error is
+        _show_traceback(is_verbose)
         message = redact(f"{type(error).__name__}: {error}")
-        hint = "\n\nHint: --verbose shows where."
+        hint = "" if is_verbose else "\n\nHint: --verbose shows where."
         _fail(message + hint, type(error).__name__, FAILED, as_json)
+
+
+def _show_traceback(is_verbose: bool) -> None:
+    """Print where the error that is being handled comes from, without secrets."""
+    if is_verbose:
+        sys.excepthook(*sys.exc_info())  # pyright: ignore[reportArgumentType] - there is an error
 
 
 def _invoke(arguments: Sequence[str] | None, as_json: bool) -> None:

@@ -49,3 +49,10 @@ def test_an_output_that_lacks_a_sign_is_no_failure(phlo_project, encoding):
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_verbose_error_shows_where_and_has_the_same_json_and_exit_code(plain_project, phlo):
+    answer = phlo("--verbose", "materialize", "nope", "--json")
+    assert answer.code == 2
+    assert json.loads(answer.out)["error"]["type"] == "AssetNotFoundError"
+    assert "Traceback" in answer.err
