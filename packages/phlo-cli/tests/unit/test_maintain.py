@@ -55,7 +55,15 @@ def test_a_table_that_fails_does_not_keep_the_others_from_maintenance(store, phl
     assert found["id"].to_pylist() == list(range(12))
 
 
+def test_json_tells_of_what_was_maintained_though_a_table_failed(store, phlo):
+    answer = phlo("maintain", "--json")
+    assert answer.code == 1
+    assert [row["table"] for row in answer.json] == ["bronze.own"]
+    assert "bronze.foreign cannot be read" in answer.err
+
+
 def test_an_unknown_table_is_a_usage_error(store, phlo):
+    assert "bronze.owm" in phlo("maintain", "bronze.owm", "--json").json["error"]["message"]
     answer = phlo("maintain", "bronze.owm")
     assert answer.code == 2
     assert "Did you mean 'bronze.own'?" in answer.err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 from phlo.redaction import redact
 
+from phlo_cli.main import FAILED
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     store = open_store()
     names = [find_table(store, table)] if table else store.list_tables()
     reports, errors = _maintain(store, names, dry_run=dry_run)
+    if errors and not reports:
+        _tell(errors[:-1])
+        raise errors[-1]
     output.rows(
         [_row(report) for report in reports if output.as_json or report.has_work],
         columns=("table", "snapshots_dropped", "files_joined", "files_removed", "megabytes"),
@@ -45,10 +50,14 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     if dry_run and not output.as_json:
         for path in (path for report in reports for path in report.removed_files):
             output.line(f"would remove {path}")
-    for error in errors[:-1]:
+    _tell(errors)
+    if errors:
+        sys.exit(FAILED)
+
+
+def _tell(errors: Iterable[Exception]) -> None:
+    for error in errors:
         click.echo(redact(f"Error: {error}"), err=True)
-    if errors:  # told, and made an exit code, as any other command's
-        raise errors[-1]
 
 
 def _maintain(
