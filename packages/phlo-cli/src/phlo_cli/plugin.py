@@ -53,7 +53,7 @@ def phlo_register_definitions(project: Project) -> Definitions:
         return Definitions()
     from phlo_cli.alerts.sensor import build_sensor
 
-    return Definitions(sensors=[build_sensor(project.settings)])
+    return Definitions(sensors=[build_sensor(project)])
 
 
 _COMMANDS = {

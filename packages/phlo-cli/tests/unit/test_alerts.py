@@ -210,11 +210,16 @@ def test_without_a_channel_there_is_no_sensor_and_a_hint(phlo_project, phlo, rec
     assert not phlo_project.definitions().sensors
     answer = phlo("alerts", "check")
     assert (answer.code, "PHLO_ALERTS_WEBHOOK_URL" in answer.err) == (1, True)
+    phlo_project.write("workflows/watched.py", WATCHED)
     phlo_project.set(PHLO_ALERTS_WEBHOOK_URL=receiver.url)
-    (sensor,) = phlo_project.definitions().sensors
+    definitions = phlo_project.definitions()
+    (sensor,) = definitions.sensors
     with dg.DagsterInstance.ephemeral() as instance:
-        ticked = sensor.evaluate_tick(dg.build_sensor_context(instance))
-    assert (ticked.run_requests, ticked.skip_message) == ([], "Sent 0 alerts.")
+        context = dg.build_sensor_context(instance, definitions=definitions)
+        ticked = [sensor.evaluate_tick(context) for _ in range(2)]
+    told = ["Sent 1 alerts.", "Sent 0 alerts."]
+    assert [(t.run_requests, t.skip_message) for t in ticked] == [([], text) for text in told]
+    assert [a["title"] for a in receiver.alerts] == ["watched is stale"]
     assert (get_settings().state_dir / "alerts.json").exists()
 
 
