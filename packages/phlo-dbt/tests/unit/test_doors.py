@@ -85,6 +85,8 @@ def test_commands_about_files_need_no_project_that_can_be_parsed(dbt_project, ca
     dbt_project.write("packages.yml", "packages: [{local: ../../../own_macros}]")
     dbt_project.project.write("own_macros/dbt_project.yml", "name: own_macros\nversion: '1.0'\n")
     dbt_project.project.write("own_macros/macros/one.sql", "{% macro one() %}1{% endmacro %}")
+    packed = "select n + 1 as n from {{ ref('m') }}"
+    dbt_project.project.write("own_macros/models/gold/packed.sql", packed)
     dbt_project.write("models/silver/m.sql", "select {{ own_macros.one() }} as n")
 
     assert run_command(["deps"]) == 0
@@ -93,6 +95,7 @@ def test_commands_about_files_need_no_project_that_can_be_parsed(dbt_project, ca
     assert "installed:" in capfd.readouterr().out
     assert run_command(["run"]) == 0
     assert dbt_project.rows("silver.m") == [(1,)]
+    assert dbt_project.rows("gold.packed") == [(2,)]
     assert run_command(["clean"]) == 0
     assert run_command(["runn"]) == 2
     assert "runn" in capfd.readouterr().err
