@@ -7,7 +7,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test test-values test-slow test-dbt test-trino test-sql test-chaos test-readers test-browser test-installed \
+.PHONY: setup demo test test-values test-slow test-dbt test-trino test-scale test-sql test-chaos test-readers test-browser test-installed \
 	mutants calendars soak lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
@@ -27,13 +27,13 @@ demo: $(READY)  ## Load, check, model and publish an example: EXAMPLE=flights or
 	@$(BIN)/python examples/$(or $(EXAMPLE),flights)/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not readers and not values and not dbt_adapter and not browser"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not scale and not readers and not values and not dbt_adapter and not browser"
 
 test-values: $(READY)  ## Run 100,000 generated values of every type through every lane
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
-	$(BIN)/pytest -m "slow and not trino and not readers and not values" --timeout 3000 $(PYTEST)
+	$(BIN)/pytest -m "slow and not trino and not scale and not readers and not values" --timeout 3000 $(PYTEST)
 
 test-dbt: $(READY)  ## Hold the materializations to dbt's own conformance suite
 	$(BIN)/pytest -n 2 --dist loadgroup -m dbt_adapter packages/phlo-dbt/tests/adapter
@@ -43,6 +43,11 @@ test-trino: $(READY)  ## Run the tests on a real Trino, which Maven downloads on
 		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m "trino and not readers" --timeout 900 \
 		--ignore packages/phlo-iceberg/tests/integration/test_trino_answers.py
+
+test-scale: $(READY)  ## Run the examples on Trino, S3 and PostgreSQL, and compare every table
+	@command -v mvn >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends maven; }
+	$(BIN)/pytest -m scale tests/scale
 
 test-sql: $(READY)  ## Ask a real Trino and DuckDB the recorded queries and 2,000 random ones
 	$(BIN)/pytest packages/phlo-iceberg/tests/integration/test_trino_answers.py --timeout 1800
