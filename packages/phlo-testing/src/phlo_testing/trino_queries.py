@@ -304,8 +304,17 @@ def _tables(draw: st.DrawFn) -> str:
 
 
 def queries() -> SearchStrategy[str]:
-    """Queries over one table or two: projections, groups, windows and joins."""
-    return st.one_of(_projections(), _groups(), _windows(), _joins())
+    """Queries over one table or two, as users of every clause write them."""
+    return st.one_of(
+        _projections(),
+        _groups(),
+        _grouping_sets(),
+        _windows(),
+        _joins(),
+        _set_operations(),
+        _subqueries(),
+        _unnested(),
+    )
 
 
 @st.composite
@@ -337,4 +346,55 @@ def _joins(draw: st.DrawFn) -> str:
     return (
         f"select l.{key}, r.{key}, {item} from (select * from {left}) l "
         f"{word} (select * from {right}) r on l.{key} = r.{key}"
+    )
+
+
+@st.composite
+def _grouping_sets(draw: st.DrawFn) -> str:
+    words = ["rollup (ok, i)", "cube (ok, s)", "grouping sets ((ok), (s, i), ())"]
+    aggregate = draw(_filled(draw(st.sampled_from(_AGGREGATES)), 1))
+    word = draw(st.sampled_from(words))
+    keys = [key for key in ("ok", "i", "s") if f"{key}," in word or f"{key})" in word]
+    return (
+        f"select {', '.join(keys)}, grouping({', '.join(keys)}) as g, {aggregate} as a "
+        f"from {draw(_tables())} group by {word}"
+    )
+
+
+@st.composite
+def _set_operations(draw: st.DrawFn) -> str:
+    word = draw(st.sampled_from(["union", "union all", "intersect", "except", "except all"]))
+    kinds = [k for k in COLUMNS if k != "x"]  # either zero, and NaN, are one value or two
+    kind = draw(st.sampled_from(kinds))
+    sides = [f"select {draw(expressions(kind))} from {draw(_tables())}" for _ in range(2)]
+    return f"{sides[0]} {word} {sides[1]}"
+
+
+@st.composite
+def _subqueries(draw: st.DrawFn) -> str:
+    key = draw(st.sampled_from(["i", "d", "n", "s", "day"]))
+    inner = f"(select {key} as k, {draw(expressions('i', 1))} as v from {draw(_tables())})"
+    condition = draw(
+        st.sampled_from(
+            [
+                "t.{key} in (select k from {inner} u)",
+                "t.{key} not in (select k from {inner} u)",
+                "exists (select 1 from {inner} u where u.k = t.{key})",
+                "not exists (select 1 from {inner} u where u.k < t.{key})",
+                "(select count(v) from {inner} u where u.k = t.{key}) > 0",
+            ]
+        )
+    )
+    return f"select t.i, t.s from {draw(_tables())} where {condition.format(key=key, inner=inner)}"
+
+
+@st.composite
+def _unnested(draw: st.DrawFn) -> str:
+    kind = draw(st.sampled_from(["i", "d", "s", "day"]))
+    items = ", ".join(draw(expressions(kind, 1)) for _ in range(draw(st.integers(1, 3))))
+    order = draw(st.sampled_from(["", " with ordinality"]))
+    names = "e, o" if order else "e"
+    return (
+        f"select i, {names} from {draw(_tables())} "
+        f"cross join unnest(array[{items}]){order} as u({names})"
     )
