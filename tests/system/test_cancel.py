@@ -11,6 +11,7 @@ from contextlib import closing
 import psutil
 import pytest
 from phlo.locks import locked
+from pyiceberg.catalog.sql import SqlCatalog
 
 FLOWS = """
 import time
@@ -152,3 +153,60 @@ def test_a_signal_ends_it_and_publishes_nothing(project, name):
     assert tables <= {("numbers",)}
     runs = rows_of(project / ".phlo/dagster/history/runs.db", "SELECT status FROM runs")
     assert runs == {("CANCELED",)}
+
+
+LATE = """
+import os
+import signal
+
+import pandera.pandas as pa
+from phlo_dlt import phlo_ingestion
+from phlo_iceberg.store import IcebergStore
+
+publish = IcebergStore.publish
+
+
+def publish_under_fire(self, stages, **more):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return publish(self, stages, **more)
+
+
+IcebergStore.publish = publish_under_fire
+
+
+class Rows(pa.DataFrameModel):
+    id: str
+
+
+@phlo_ingestion(table_name="late", unique_key="id", validation_schema=Rows, group="g")
+def late(partition_date: str):
+    return [{"id": str(number)} for number in range(3)]
+"""
+
+
+@pytest.fixture(scope="module")
+def late_project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("late")
+    dbt = folder / "workflows/transforms/dbt"
+    (dbt / "models/gold").mkdir(parents=True)
+    (folder / "workflows/flows.py").write_text(LATE)
+    (dbt / "dbt_project.yml").write_text("name: shop\nversion: '1.0'\nconfig-version: 2\n")
+    (dbt / "models/gold/model.sql").write_text("SELECT CAST(x AS VARCHAR) AS id FROM range(3) t(x)")
+    return folder
+
+
+@pytest.mark.parametrize(("asset", "table"), [("late", "bronze.late"), ("model", "gold.model")])
+def test_a_signal_during_the_publish_waits_for_the_commit_and_says_so(late_project, asset, table):
+    process = start(late_project, "materialize", asset)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 143, out
+    with closing(SqlCatalog("lake", uri=f"sqlite:///{late_project / '.phlo/catalog.db'}")) as lake:
+        rows = lake.load_table(table).scan(selected_fields=("id",)).to_arrow()
+    assert sorted(rows["id"].to_pylist()) == ["0", "1", "2"]
+    process = start(late_project, "logs", "--json")
+    said, _ = process.communicate(timeout=200)
+    assert "Canceled while" in said
+    assert table in said
+    assert rows_of(late_project / ".phlo/dagster/history/runs.db", "SELECT status FROM runs") == {
+        ("CANCELED",)
+    }
