@@ -248,6 +248,9 @@ class Soak:
         if others := [p for p in self.processes() if self.server and p.pid != self.server.pid]:
             with suppress(psutil.Error):
                 self.chance.choice(others).kill()
+            time.sleep(self.chance.uniform(5, 60))
+            # Dagster starts no code server again, so its user has to.
+            self.stop(signal.SIGTERM)
 
     def pause(self) -> None:
         """Stop all processes for a while, as a laptop does that is closed."""
