@@ -90,8 +90,8 @@ fmt: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## Run every code block of the documentation
-	$(BIN)/pytest tests/docs
+docs: $(READY)  ## Build the documentation in site/, every link checked; SERVE=1 shows it
+	$(BIN)/zensical $(if $(SERVE),serve,build) --strict
 
 bench: $(READY)  ## Measure against the named peers; tables and pictures go to benchmarks/results
 	$(BIN)/python -m benchmarks
@@ -103,4 +103,4 @@ pins: | $(UV)  ## Refresh the pinned versions in pyproject.toml
 	$(PYTHON) scripts/refresh_pins.py $(UV)
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv dist .pytest_cache .ruff_cache examples/*/.phlo
+	rm -rf .venv dist site .pytest_cache .ruff_cache examples/*/.phlo
