@@ -283,7 +283,8 @@ class Soak:
                 self.problems.append(f"left after {after}: {' '.join(process.cmdline())[:200]}")
                 process.kill()
         for lock in (self.folder / ".phlo").rglob("*lock"):
-            with suppress(BlockingIOError), locked(lock, timeout_seconds=0):
+            # A killed process loses its environment a little before its locks.
+            with suppress(BlockingIOError), locked(lock, timeout_seconds=10):
                 continue
             self.problems.append(f"held after {after}: {lock.relative_to(self.folder)}")
 
