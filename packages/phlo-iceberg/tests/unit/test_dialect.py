@@ -168,6 +168,15 @@ def test_a_query_that_may_differ_is_warned_of_once(caplog):
     ]
 
 
+def test_a_look_at_some_rows_is_not_warned_of(caplog):
+    translated("SELECT id AS looked FROM bronze.events LIMIT 3")
+    assert caplog.records == []
+    translated("SELECT id AS looked FROM (SELECT id FROM bronze.events LIMIT 3)")
+    assert [r.message.partition(":")[0] for r in caplog.records] == [
+        "LIMIT without ORDER BY may differ on Trino"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "constructs"),
     [

@@ -128,7 +128,8 @@ def _translated(query: _ById, schemas: Schemas, parameters: tuple[t.Type, ...]) 
             quote_table(held) if isinstance(held, TableName) else quote_identifier(held)
         ), columns
 
-    for construct, reason in differing_constructs(query.query).items():
+    outermost = query.query.statement  # its LIMIT is a look at some rows: nobody is warned
+    for construct, reason in differing_constructs(query.query, unless=outermost).items():
         logger.warning("%s may differ on Trino: %s", construct, reason)
     context = Context(table, parameters, set())
     text, columns = translate_query(query.query.statement, context)
@@ -170,19 +171,28 @@ def type_of_value(value: Any) -> t.Type:
     )
 
 
-def differing_constructs(query: Parsed) -> dict[str, str]:
-    """Name what the engines may answer differently in a query, each with why."""
+def differing_constructs(query: Parsed, *, unless: exp.Expr | None = None) -> dict[str, str]:
+    """Name what the engines may answer differently in a query, each with why.
+
+    Args:
+        query: The query.
+        unless: A part whose own LIMIT and OFFSET are not named.
+    """
     constructs: dict[str, str] = {}
     for node in query.statement.walk():
         match node:
             case exp.Anonymous() if node.name.startswith(MARK):
                 constructs |= _differing_call(node, node.name.removeprefix(MARK).lower())
-            case exp.Query() if not node.args.get("order") and not node.find_ancestor(exp.Exists):
+            case exp.Query() if _takes_any_rows(node) and node is not unless:
                 words = [word for word in ("LIMIT", "OFFSET") if node.args.get(word.lower())]
                 constructs |= {f"{word} without ORDER BY": WITHOUT_ORDER[word] for word in words}
             case exp.TableSample():
                 constructs["TABLESAMPLE"] = TABLESAMPLE
     return constructs
+
+
+def _takes_any_rows(query: exp.Query) -> bool:
+    return not query.args.get("order") and not query.find_ancestor(exp.Exists)
 
 
 _SORTING = ("array_sort", "cardinality")
