@@ -16,6 +16,7 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.base import AssetEntry
+from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._utils.interrupts import check_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
@@ -38,6 +39,7 @@ __all__ = [
     "execute_run",
     "freshness_seconds",
     "has_lost_its_server",
+    "keeps_runs_in_files",
     "step_assets",
 ]
 
@@ -100,3 +102,12 @@ def has_lost_its_server(run: DagsterRun) -> bool:
         except OSError:  # a server that is busy, or on a machine that does not answer
             return False
     return False
+
+
+def keeps_runs_in_files(instance: DagsterInstance) -> bool:
+    """Return whether an instance keeps its runs in files of this machine.
+
+    In a database they may be those of another machine, whose code servers are not seen from here.
+    The storage of an instance, and its classes, have no public name. Since 1.0.
+    """
+    return isinstance(instance.run_storage, SqliteRunStorage)

@@ -1,7 +1,8 @@
 """Detect runs whose process was killed.
 
 A run of `phlo` holds a file lock while its process lives; a free lock means that the run is dead.
-A run of Dagster's daemon is carried out by a code server; one that is gone has ended its runs.
+A run of Dagster's daemon is carried out by a code server; one that is gone has ended its runs. In
+a database they may be runs of another machine, whose servers are not seen from here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from phlo.folders import RUNS
 from phlo.locks import locked
 
-from phlo_cli.dagster_private import has_lost_its_server
+from phlo_cli.dagster_private import has_lost_its_server, keeps_runs_in_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +57,7 @@ def end_abandoned_runs(
         Ids of the runs.
     """
     marks = sorted(_folder(settings).glob("*"))
-    launched = instance.get_runs(RunsFilter(statuses=list(_LAUNCHED)))
-    lost = [run for run in launched if has_lost_its_server(run)]
+    lost = _runs_without_server(instance)
     for run in lost:
         if was_stopped:
             instance.report_run_canceled(run, "phlo dev was stopped.")
@@ -66,6 +66,13 @@ def end_abandoned_runs(
     return [run.run_id for run in lost] + [
         path.name for path in marks if _end_if_abandoned(path, instance)
     ]
+
+
+def _runs_without_server(instance: DagsterInstance) -> list[DagsterRun]:
+    if not keeps_runs_in_files(instance):
+        return []
+    launched = instance.get_runs(RunsFilter(statuses=list(_LAUNCHED)))
+    return [run for run in launched if has_lost_its_server(run)]
 
 
 def _end_if_abandoned(path: Path, instance: DagsterInstance) -> bool:

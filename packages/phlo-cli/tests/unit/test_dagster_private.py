@@ -124,3 +124,9 @@ def test_has_lost_its_server_tells_of_a_code_server_that_is_gone(tmp_path):
     assert is_lost(socket=path)
     assert is_lost(port=port)
     assert not dagster_private.has_lost_its_server(DagsterRun("job"))
+
+
+def test_keeps_runs_in_files_is_true_of_sqlite_alone(tmp_path):
+    with DagsterInstance.local_temp(str(tmp_path)) as local, DagsterInstance.ephemeral() as other:
+        assert dagster_private.keeps_runs_in_files(local)
+        assert not dagster_private.keeps_runs_in_files(other)

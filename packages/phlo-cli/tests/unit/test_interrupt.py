@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from dagster import DagsterRun, DagsterRunStatus
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from phlo.config import get_settings
 from phlo.orchestration.instance import open_instance
 from phlo_cli.liveness import end_abandoned_runs
@@ -102,3 +102,11 @@ def test_runs_of_a_code_server_that_is_gone_have_ended(plain_project, was_stoppe
         assert ended == [started]
         states = [instance.get_run_by_id(run).status.value for run in (started, waiting, other)]
     assert states == ["CANCELED" if was_stopped else "FAILURE", "NOT_STARTED", "STARTED"]
+
+
+def test_runs_of_another_machines_code_server_are_left_alone(plain_project):
+    server = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/gone"})}
+    with DagsterInstance.ephemeral() as shared:  # as a database is: no file of this machine
+        run = shared.add_run(DagsterRun("job", status=DagsterRunStatus.STARTED, tags=server))
+        assert end_abandoned_runs(get_settings(), shared) == []
+        assert shared.get_run_by_id(run.run_id).status is DagsterRunStatus.STARTED
