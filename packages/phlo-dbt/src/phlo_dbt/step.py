@@ -117,8 +117,11 @@ class DbtStep:
             raise
         except BaseException:
             names = ", ".join(str(one.table) for one in outcome.published.values())
-            what = f"while models were published: {names} are new" if names else "no model is new"
-            self.context.log.warning(f"Canceled: {what}.")
+            self.context.log.warning(
+                f"Canceled while models were published; now new: {names}."
+                if names
+                else "Canceled: no model is new."
+            )
             yield from self._results(outcome)
             raise
 
