@@ -115,6 +115,8 @@ def test_an_interrupted_command_ends_its_query(trino_lake, lake, phlo_environmen
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=phlo_environment,
+        # Where these tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     wait_for(trino_lake, name, "RUNNING")
     process.send_signal(number)
