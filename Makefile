@@ -49,8 +49,12 @@ test-scale: $(READY)  ## Run the examples on Trino, S3 and PostgreSQL, and compa
 		apt-get install -y -qq --no-install-recommends maven; }
 	$(BIN)/pytest -m scale tests/scale
 
-test-sql: $(READY)  ## Ask a real Trino and DuckDB the recorded queries and 2,000 random ones
-	$(BIN)/pytest packages/phlo-iceberg/tests/integration/test_trino_answers.py --timeout 1800
+test-sql: $(READY)  ## Ask a real Trino and DuckDB the recorded queries and 2,000 random ones: PHLO_SQL_SEED repeats a run
+	@command -v mvn >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends maven; }
+	@seed=$${PHLO_SQL_SEED:-$$($(BIN)/python -c "import random; print(random.randrange(2**32))")}; \
+		echo "PHLO_SQL_SEED=$$seed"; PHLO_SQL_SEED=$$seed $(BIN)/pytest --timeout 1800 \
+		packages/phlo-iceberg/tests/integration/test_trino_answers.py
 
 test-chaos: $(READY)  ## Attack a project for MINUTES: kill and stop its writers, judge every read
 	$(BIN)/python scripts/chaos.py --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
