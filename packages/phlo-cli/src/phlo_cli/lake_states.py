@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 from phlo.branches import TableChange, TableVersion
-from phlo.errors import nearest
+from phlo.errors import TableNotFoundError, nearest
 
 from phlo_cli.differences import ChangedTable
 
@@ -99,7 +99,7 @@ class LakeHistory:
             run
             for history in self.histories(self.branch).values()
             for run in map(_run_of, history)
-            if run.startswith(name)
+            if name and run.startswith(name)
         }
         if len(runs) > 1:
             raise click.UsageError(f"Several runs begin with {name!r}: {', '.join(sorted(runs))}.")
@@ -125,18 +125,35 @@ class LakeHistory:
         return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.timezone))
 
     def version(self, state: LakeState, table: TableName) -> TableVersion | None:
-        """Find a table's snapshot in a state; ``None`` where there was no table."""
+        """Find a table's snapshot in a state; ``None`` where there was no table.
+
+        Raises:
+            TableNotFoundError: The table was there, and that state of it is no longer kept.
+        """
         if table in state.snapshots:
-            known = state.snapshots[table]
-            return None if known is None else TableVersion(state.branch, known)
+            return self._kept(state.branch, table, state.snapshots[table])
         if table not in self.histories(state.branch):
             return None
         history = self.histories(state.branch)[table]
         if state.at is None:
             return TableVersion(state.branch, history[0].snapshot_id if history else None)
         earlier = (s.snapshot_id for s in history if s.committed_at <= state.at)
-        newest = next(earlier, None)
-        return None if newest is None else TableVersion(state.branch, newest)
+        return self._kept(state.branch, table, next(earlier, None))
+
+    def _kept(self, branch: str, table: TableName, snapshot_id: int | None) -> TableVersion | None:
+        """Refuse a state that maintenance dropped: its table would seem new."""
+        history = self.histories(branch)[table]
+        if any(snapshot.snapshot_id == snapshot_id for snapshot in history):
+            return TableVersion(branch, snapshot_id)
+        if snapshot_id is None and not (history and _had_rows_before(history[-1])):
+            return None
+        raise TableNotFoundError(
+            f"That state of {table} is no longer kept: maintenance dropped it.",
+            got="a state before the oldest one",
+            expected=f"one since {history[-1].committed_at.isoformat(timespec='seconds')}",
+            hint="PHLO_ICEBERG_KEEP_SNAPSHOT_DAYS says how long states are kept.",
+            table=table,
+        )
 
     def tables(self, *states: LakeState) -> list[TableName]:
         """List the tables that states are about: those of all runs named, else every table."""
@@ -174,6 +191,16 @@ def _change(
         base_snapshot_id=before.snapshot_id if before else None,
         snapshot_id=after.snapshot_id if after else None,
     )
+
+
+def _had_rows_before(snapshot: Snapshot) -> bool:
+    """Return whether a snapshot followed one with rows, which its own counts still tell.
+
+    Dropping a snapshot takes its id from the one that followed it.
+    """
+    names = ("total-records", "added-records", "deleted-records")
+    total, added, deleted = (int(snapshot.summary.get(name, 0)) for name in names)
+    return total - added + deleted > 0
 
 
 def _run_of(snapshot: Snapshot) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dagster import AssetKey
@@ -58,6 +59,24 @@ class Node:
     key: str
     parents: tuple[str, ...] = ()
     columns: Mapping[str, tuple[Column, ...]] | None = None
+
+
+class PublishedTable(NamedTuple):
+    """A mart as it was published last.
+
+    Attributes:
+        key: The asset that published it, as text.
+        source: The table that was read.
+        target: The published table, with its schema.
+        rows: Its rows.
+        at: When, in UTC.
+    """
+
+    key: str
+    source: str
+    target: str
+    rows: int
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -163,7 +182,7 @@ def read_lineage(index: ProjectIndex, instance: DagsterInstance) -> Lineage:
 def _nodes_of(
     asset: IndexedAsset, made: AssetMaterialization | None, labels: Mapping[str, str]
 ) -> list[Node]:
-    metadata: dict[str, Any] = {n: v.value for n, v in made.metadata.items()} if made else {}
+    metadata = _values(made)
     parents = tuple(labels.get(key, key) for key in asset.parents)
     published = published_records(metadata)
     if asset.table is None and published:
@@ -209,6 +228,28 @@ def published_records(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Read which tables a materialization published, and as what: one mapping per table."""
     records = getattr(metadata.get("published"), "records", ())
     return [record.data for record in records if {"table", "source"} <= record.data.keys()]
+
+
+def last_published(index: ProjectIndex, instance: DagsterInstance) -> list[PublishedTable]:
+    """Read what the publishing assets published last."""
+    keys = [AssetKey.from_user_string(asset.key) for asset in index.assets]
+    entries = [record.asset_entry for record in instance.get_asset_records(keys)]
+    return [
+        PublishedTable(
+            entry.asset_key.to_user_string(),
+            str(record["source"]),
+            str(record["table"]),
+            int(record.get("rows") or 0),
+            datetime.fromtimestamp(made.timestamp, UTC),
+        )
+        for entry in entries
+        if (made := entry.last_materialization) is not None
+        for record in published_records(_values(made.asset_materialization))
+    ]
+
+
+def _values(made: AssetMaterialization | None) -> dict[str, Any]:
+    return {name: value.value for name, value in made.metadata.items()} if made else {}
 
 
 def _published_node(asset: IndexedAsset, record: Mapping[str, Any]) -> Node:

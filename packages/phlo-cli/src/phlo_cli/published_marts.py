@@ -40,12 +40,14 @@ def publish_moved_marts(
         Whether the marts are as the tables are.
     """
     from phlo.errors import PhloError
+    from phlo.redaction import redact
 
     try:
         use_branch(ctx, branch)
         summary = _publish(tables, others, output)
-    except PhloError as error:
-        return _warn(output, str(error))
+    except Exception as error:  # noqa: BLE001 - the tables have moved, whatever fails now
+        is_own = isinstance(error, PhloError)
+        return _warn(output, redact(str(error) if is_own else f"{type(error).__name__}: {error}"))
     if summary is None or summary.is_ok:
         return True
     return _warn(output, "Hint: `phlo publish` brings them up to date.")
@@ -80,22 +82,11 @@ def publishers_of(settings: Settings, tables: Collection[TableName]) -> list[str
     index = load_index(settings)
     if index is None or not tables:
         return []
-    from dagster import AssetKey
     from phlo.orchestration.instance import open_instance
 
-    from phlo_cli.lineage import published_records
+    from phlo_cli.lineage import last_published
 
-    keys = [AssetKey.from_user_string(asset.key) for asset in index.assets]
     moved = {str(table) for table in tables}
-    return [
-        record.asset_entry.asset_key.to_user_string()
-        for record in open_instance(settings).get_asset_records(keys)
-        if (made := record.asset_entry.last_materialization) is not None
-        and made.asset_materialization is not None
-        and any(
-            str(one["source"]) in moved
-            for one in published_records(
-                {n: value.value for n, value in made.asset_materialization.metadata.items()}
-            )
-        )
-    ]
+    with open_instance(settings) as instance:
+        published = last_published(index, instance)
+    return sorted({one.key for one in published if one.source in moved})

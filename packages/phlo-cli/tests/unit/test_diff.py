@@ -1,6 +1,7 @@
 """`phlo diff`: what differs between branches, runs, snapshots and times."""
 
 import pytest
+from phlo.lake import open_lake, reset_lake
 
 EVENTS = """
     import pandera.pandas as pa
@@ -87,7 +88,22 @@ def test_states_are_named_by_run_snapshot_time_and_branch(load, diff, phlo):
     assert "value after=9" in shown.out
 
 
-@pytest.mark.parametrize("name", ["nothing", "main^", "2025-01-15^", "deadbeef", "9999"])
+def test_a_state_that_is_no_longer_kept_is_no_new_table(load, diff, phlo):
+    first, second = load("events", a=1), load("events", a=2)
+    third = load("events", a=3)
+    table = open_lake().store.catalog.load_table("bronze.events")
+    table.maintenance.expire_snapshots().by_id(table.history()[0].snapshot_id).commit()
+    reset_lake()
+    assert diff(f"{third}^", third) == {"bronze.events": ("changed", 0, 0, 1)}
+    assert diff(second) == {"bronze.events": ("changed", 0, 0, 1)}
+    for old in (f"{second}^", "2000-01-01"):
+        answer = phlo("diff", old)
+        assert answer.code != 0
+        assert "no longer kept" in answer.err
+    assert phlo("diff", first).code == 2
+
+
+@pytest.mark.parametrize("name", ["", "^", "nothing", "main^", "2025-01-15^", "deadbeef", "9999"])
 def test_a_state_that_is_none_is_a_wrong_use(load, phlo, name):
     load("events", a=1)
     answer = phlo("diff", name)

@@ -8,7 +8,12 @@ from dagster import AssetCheckSpec, AssetsDefinition, AssetSpec, RetryPolicy, mu
 from phlo.orchestration.checks import check_specs
 
 from phlo_dbt.dagster_dbt_private import UNIQUE_ID_KEY
-from phlo_dbt.manifest import DbtProject, table_nodes, table_of
+from phlo_dbt.manifest import (
+    DbtProject,
+    give_tests_names_of_their_own,
+    table_nodes,
+    table_of,
+)
 from phlo_dbt.step import TRANSLATOR, DbtStep, Models
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ def build_dbt_assets(project: Project) -> AssetsDefinition | None:
     dbt = DbtProject.load(project)
     if dbt is None or not table_nodes(dbt.manifest):
         return None
+    give_tests_names_of_their_own(dbt.manifest, _names_of_checks(dbt.manifest, project))
     specs = _asset_specs(dbt.manifest)
     suites = _blocking_suites(dbt.manifest, project)
     keys = {spec.metadata[UNIQUE_ID_KEY]: spec.key for spec in specs}
@@ -71,6 +77,16 @@ def _test_specs(manifest: Mapping[str, Any], specs: Sequence[AssetSpec]) -> list
     ]
     found = [TRANSLATOR.get_asset_check_spec(spec, manifest, test, None) for spec, test in pairs]
     return [spec for spec in found if spec is not None]
+
+
+def _names_of_checks(manifest: Mapping[str, Any], project: Project) -> list[tuple[str, str]]:
+    """Name the checks of the models' suites, each with its model's unique id."""
+    return [
+        (check.name, node["unique_id"])
+        for node in table_nodes(manifest)
+        for suite in project.suites_for(table_of(node))
+        for check in suite.checks
+    ]
 
 
 def _blocking_suites(

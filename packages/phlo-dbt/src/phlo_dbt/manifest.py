@@ -67,7 +67,6 @@ class DbtProject:
             return None
         sources = resolve_sources(manifest, lambda: project.tables)
         point_sources_json(manifest, sources)
-        give_tests_names_of_their_own(manifest)
         return cls(workspace, manifest, sources)
 
     @property
@@ -333,14 +332,21 @@ def point_sources_json(manifest: Mapping[str, Any], sources: Mapping[str, TableN
         )
 
 
-def give_tests_names_of_their_own(manifest: Mapping[str, Any]) -> None:
+def give_tests_names_of_their_own(
+    manifest: Mapping[str, Any], taken: Iterable[tuple[str, str]] = ()
+) -> None:
     """Add the column, else the end of dbt's id, to the name of tests of one name and one parent.
 
     dbt tells such tests apart by their ids. Dagster knows a check by its asset and name alone.
+
+    Args:
+        manifest: The manifest; its tests are renamed in place.
+        taken: Names of other checks, each with the unique id of its model.
     """
     tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
+    others = Counter[tuple[str, ...]](taken)
     for to_name in (_by_column, _by_id):
-        shared = Counter(_name_on_parents(test) for test in tests)
+        shared = others + Counter(_name_on_parents(test) for test in tests)
         for test in [t for t in tests if shared[_name_on_parents(t)] > 1]:
             test["name"] = to_name(test)
 

@@ -142,6 +142,33 @@ def test_tests_of_one_name_on_one_model_are_checks_of_their_own(dbt_project):
     ]
 
 
+NAMESAKE = """
+from phlo_quality import NullCheck, phlo_quality
+
+
+@phlo_quality(table="silver.events_cleaned", checks=[NullCheck(["id"], name="filled")], blocking={})
+def cleaned(): ...
+"""
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_test_may_have_the_name_of_a_check_of_a_suite(dbt_project, blocking):
+    dbt_project.write_guide()
+    tests = "data_tests: [not_null: {name: filled}]"
+    dbt_project.write(
+        "models/silver/silver.yml",
+        f"models: [{{name: events_cleaned, columns: [{{name: value, {tests}}}]}}]",
+    )
+    dbt_project.project.write("workflows/quality/cleaned.py", NAMESAKE.format(blocking))
+    dbt_project.load_events(("a", 1, 10.0, "x"))
+    graph = dbt_project.project.definitions().resolve_asset_graph()
+    names = {key.name for key in graph.asset_check_keys}
+    assert {"filled", "filled_value"} <= names
+    result = dbt_project.materialize()
+    passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert passed["filled_value"]
+
+
 def test_a_withheld_model_is_kept_as_a_branch_to_look_into(dbt_project):
     dbt_project.write_guide()
     dbt_project.project.write("workflows/quality/cleaned.py", SUITE)

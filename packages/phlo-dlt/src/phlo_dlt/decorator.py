@@ -92,10 +92,7 @@ def phlo_ingestion(
     _check_names(table_name, group, namespace)
     _check_columns("unique_key", keys, contract)
     _refuse(not keys, "unique_key", unique_key, "a column or a list of columns")
-    if cron is not None:
-        _refuse(
-            not _has_ticks(cron), "cron", cron, "a cron expression of five fields that has a tick"
-        )
+    _check_cron(cron)
     _check_freshness(freshness_hours)
     _check_choice("merge_strategy", merge_strategy, get_args(MergeStrategy))
     config = _merge_config(merge_config or {}, contract)
@@ -108,13 +105,8 @@ def phlo_ingestion(
     _check_choice("on_schema_change", on_schema_change, ("add_columns", "fail"))
     if invalid_rows is not None:
         _check_choice("invalid_rows", invalid_rows, get_args(InvalidRows))
-    _refuse(
-        merge_strategy == "append" and not add_metadata_columns and config.on_rerun != "append",
-        "add_metadata_columns",
-        False,
-        'True, or merge_config={"on_rerun": "append"}: without metadata columns phlo cannot tell '
-        "what a partition wrote before",
-    )
+    if merge_strategy == "append":
+        _check_rerun(config, add_metadata_columns)
     _check_partition_spec(partition_spec, contract, add_metadata_columns)
 
     def decorate(function: F) -> F:
@@ -248,6 +240,21 @@ def _check_numbers(**values: Any) -> None:
         lowest = 1 if name == "max_runtime_seconds" else 0
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         _refuse(not is_number or value < lowest, name, value, f"a number of at least {lowest}")
+
+
+def _check_rerun(config: MergeConfig, add_metadata_columns: bool) -> None:
+    _refuse(
+        not add_metadata_columns and config.on_rerun != "append",
+        "add_metadata_columns",
+        False,
+        'True, or merge_config={"on_rerun": "append"}: without metadata columns phlo cannot tell '
+        "what a partition wrote before",
+    )
+
+
+def _check_cron(cron: str | None) -> None:
+    is_wrong = cron is not None and not _has_ticks(cron)
+    _refuse(is_wrong, "cron", cron, "a cron expression of five fields that has a tick")
 
 
 def _has_ticks(cron: Any) -> bool:

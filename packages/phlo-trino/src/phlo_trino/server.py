@@ -94,12 +94,24 @@ def _authentication(settings: TrinoSettings) -> Authentication | None:
 
 
 def _labels() -> Mapping[str, str]:
-    """Return the run and the step that this query is part of, if it is of one."""
+    """Return the run and the step that this query is part of, if it is of one.
+
+    They are sent as headers, which hold ASCII alone; a comma separates tags.
+    """
     if "dagster" not in sys.modules:
         return {}
     from phlo.orchestration.current import current_step
 
-    return {name: value.replace(",", " ") for name, value in current_step().items()}
+    return {name: _header(value) for name, value in current_step().items()}
+
+
+def _header(text: str) -> str:
+    """Write a text for a header.
+
+    >>> _header("größe, neu").isascii()
+    True
+    """
+    return text.replace(",", " ").encode("ascii", "backslashreplace").decode()
 
 
 class _Stop:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from dagster import AssetKey
 from phlo.errors import PhloError
 from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
 
-from phlo_cli.lineage import published_records
+from phlo_cli.lineage import last_published
 from phlo_cli.report.values import Chart, Mart
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
     from phlo.lake import Lake
 
+    from phlo_cli.lineage import PublishedTable
     from phlo_cli.project_index import ProjectIndex
 
 CHARTS = 3
@@ -40,32 +40,19 @@ def read_marts(
     sensitive: Mapping[str, frozenset[str] | None],
 ) -> list[Mart]:
     """Read what the publishing assets published last, sorted by name."""
-    keys = [AssetKey.from_user_string(asset.key) for asset in index.assets]
-    made = [r.asset_entry.last_materialization for r in instance.get_asset_records(keys)]
-    marts = [
-        _mart(record, datetime.fromtimestamp(entry.timestamp, UTC), lake, sensitive)
-        for entry in made
-        if entry is not None and entry.asset_materialization is not None
-        for record in published_records(
-            {n: value.value for n, value in entry.asset_materialization.metadata.items()}
-        )
-    ]
+    marts = [_mart(one, lake, sensitive) for one in last_published(index, instance)]
     return sorted(marts, key=lambda mart: mart.target)
 
 
 def _mart(
-    record: Mapping[str, Any],
-    at: datetime,
-    lake: Lake,
-    sensitive: Mapping[str, frozenset[str] | None],
+    published: PublishedTable, lake: Lake, sensitive: Mapping[str, frozenset[str] | None]
 ) -> Mart:
-    source = str(record["source"])
-    rows = int(record.get("rows") or 0)
+    masked = sensitive.get(published.source, frozenset())
     try:
-        charts = choose_charts(lake, TableName.parse(source), sensitive.get(source, frozenset()))
+        charts = choose_charts(lake, TableName.parse(published.source), masked)
     except PhloError:
         charts = []  # it was published, and its table is gone or cannot be read now
-    return Mart(source, str(record["table"]), rows, at, charts)
+    return Mart(published.source, published.target, published.rows, published.at, charts)
 
 
 def choose_charts(lake: Lake, table: TableName, masked: frozenset[str] | None) -> list[Chart]:

@@ -102,9 +102,11 @@ def _unequal(source: Sql, target: Sql, *, is_number: bool) -> Sql:
 
 def _distance(source: Sql, target: Sql, scale: int) -> Sql:
     """Write how far two numbers are apart: with all their digits where a double loses some."""
-    exact = [_exact_distance(source, target, Sql(f"DECIMAL(38, {scale})"))]
+    decimal = sql("DECIMAL(38, {n})", n=scale)
+    exact = [_exact_distance(source, target, decimal, wide=decimal)]
     if not scale:  # a bigint holds the digits that the cast of a double to decimal rounds
-        exact.insert(0, _exact_distance(source, target, Sql("BIGINT")))
+        whole = _exact_distance(source, target, Sql("BIGINT"), wide=Sql("DECIMAL(19, 0)"))
+        exact.insert(0, whole)
     return sql(
         "CASE WHEN abs(CAST({s} AS DOUBLE)) >= {limit} THEN coalesce({exact}, {near}) "
         "ELSE {near} END",
@@ -115,11 +117,10 @@ def _distance(source: Sql, target: Sql, scale: int) -> Sql:
     )
 
 
-def _exact_distance(source: Sql, target: Sql, kind: Sql) -> Sql:
-    """Write the distance of two numbers as such a type; null where one does not fit."""
-    wide = kind if kind.startswith("DECIMAL") else Sql("DECIMAL(19, 0)")
+def _exact_distance(source: Sql, target: Sql, type_: Sql, *, wide: Sql) -> Sql:
+    """Write the distance of two numbers of a type, taken in a wider one; null where one is none."""
     sides = [
-        sql("CAST(try_cast({x} AS {kind}) AS {wide})", x=x, kind=kind, wide=wide)
+        sql("CAST(try_cast({x} AS {type_}) AS {wide})", x=x, type_=type_, wide=wide)
         for x in (target, source)
     ]
     return sql("CAST(abs(TRY({t} - {s})) AS DOUBLE)", t=sides[0], s=sides[1])
