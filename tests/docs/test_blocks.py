@@ -3,7 +3,8 @@
 A Python or YAML block whose first line names a file (``# workflows/...``) is written there; the
 page's project is then loaded as Dagster would. Other Python blocks run one after the other, page by
 page, in that project. Shell blocks: every `phlo` line must be a command with these options, every
-`make` line a target. SQL blocks must parse in Trino's dialect, unless they are dbt's.
+`make` line a target; `phlo` commands within sentences must exist too. SQL blocks must parse in
+Trino's dialect, unless they are dbt's.
 """
 
 import re
@@ -105,6 +106,19 @@ def test_commands_exist(block):
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
 
 
+TEMPLATES = ROOT / "packages/phlo-cli/src/phlo_cli/templates"
+INLINE = re.compile(r"(?<!`)`(phlo [^`]+)`(?!`)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(TEMPLATES.rglob("*.md"))], ids=lambda p: p.name)
+def test_commands_within_sentences_exist(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for command in INLINE.findall(text.replace("\n", " ")):
+        words = shlex.split(command.replace("|", " ").replace("...", ""))
+        if len(words) > 1 and not words[1].isupper():  # `phlo COMMAND --help` is any command
+            check_phlo(words[1:])
+
+
 def check_phlo(words: list[str]) -> None:
     from phlo_cli.main import build_cli
 
@@ -114,6 +128,8 @@ def check_phlo(words: list[str]) -> None:
         name, found, words = command.resolve_command(context, words)
         assert found is not None, name
         command, context = found, click.Context(found, info_name=name, parent=context)
+    if command.context_settings.get("ignore_unknown_options"):  # they are another program's
+        return
     options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     given = {w.split("=")[0] for w in words if w.startswith("--")}
     assert given <= options, f"{command.name} has no {given - options}"
