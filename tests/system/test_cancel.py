@@ -58,6 +58,7 @@ HEAVY = (
 def heavy(): ...
 """
 MODEL = """
+{{ config(pre_hook="COPY (SELECT 1) TO 'started.csv'") }}
 SELECT count(*) AS n
 FROM range(10000000) a(x), range(10000000) b(y)
 WHERE md5(x::VARCHAR || y::VARCHAR) = ''
@@ -134,6 +135,8 @@ def test_a_signal_ends_it_and_publishes_nothing(project, name):
     arguments, text, number = CASES[name]
     process = start(project, *arguments)
     wait_for(process, text)
+    while name == "dbt" and process.poll() is None and not (project / "started.csv").exists():
+        time.sleep(0.1)
     time.sleep(1)  # so that what is canceled waits inside a library
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
@@ -152,6 +155,25 @@ def test_a_signal_ends_it_and_publishes_nothing(project, name):
             pass
     tables = rows_of(project / ".phlo/catalog.db", "SELECT table_name FROM iceberg_tables")
     assert tables <= {("numbers",)}
+    runs = rows_of(project / ".phlo/dagster/history/runs.db", "SELECT status FROM runs")
+    assert runs == {("CANCELED",)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0])
+def test_a_signal_while_dbt_is_imported_or_parses_ends_it(project, seconds):
+    process = start(project, "materialize", "endless")
+    wait_for(process, "1 asset")
+    time.sleep(seconds)  # whatever dbt does then: some of it swallows interrupts
+    process.send_signal(signal.SIGINT)
+    try:
+        out, _ = process.communicate(timeout=200)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, out
+    tables = rows_of(project / ".phlo/catalog.db", "SELECT table_name FROM iceberg_tables")
+    assert ("endless",) not in tables
     runs = rows_of(project / ".phlo/dagster/history/runs.db", "SELECT status FROM runs")
     assert runs == {("CANCELED",)}
 

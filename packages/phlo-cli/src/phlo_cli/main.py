@@ -20,7 +20,7 @@ from phlo.plugins import plugin_manager
 from phlo.redaction import install_redaction, redact
 
 from phlo_cli.branch_option import add_branch_option
-from phlo_cli.signals import watch_signals
+from phlo_cli.signals import watch_ending_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     atexit.register(gc.freeze)
     install_redaction()
-    with watch_signals() as first_signal:
+    with watch_ending_signals() as first_signal:
         try:
             _run(arguments)
         except SystemExit as ended:

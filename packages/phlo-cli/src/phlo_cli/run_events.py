@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey, DagsterEventType
 from phlo.checks import CheckStatus
-from phlo.orchestration.dagster_private import was_interrupted
 from phlo.plugins import hookimpl
+from phlo.signal_watch import did_signal_come
 
 from phlo_cli.dagster_private import check_captured_interrupt
 from phlo_cli.step_errors import step_error
@@ -138,7 +138,7 @@ class EventCollector:
         self._observer.check_ended(outcome)
 
     def _retried(self, event: DagsterEvent, at: float) -> None:
-        if was_interrupted(event):
+        if did_signal_come():
             return  # the run is about to end
         error = step_error(event, self._labels(event.step_key or ""))
         self._observer.step_retried(event.step_key or "", error.message)

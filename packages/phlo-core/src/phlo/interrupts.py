@@ -15,6 +15,8 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
+from phlo.signal_watch import heed_signals, insist_on_signals, is_signal_lost
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -25,7 +27,6 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_CLEAN_UP = 1.0
 _SECONDS_BETWEEN_INTERRUPTS = 0.1
 _SECONDS_TO_LEAVE = 2.0
-_SECONDS_TO_INSIST = 1.5
 
 
 class StoppedError(KeyboardInterrupt):
@@ -106,6 +107,7 @@ def run_interruptible(
     try:
         state.ended.wait(timeout_seconds)
     except BaseException:
+        heed_signals()
         _give_up(thread, state, stop)
         _leave_no_process_behind()
         raise
@@ -151,41 +153,47 @@ def uninterrupted() -> Iterator[None]:
 def interrupts_as_keyboard_interrupt(stop: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Raise ``KeyboardInterrupt`` on a signal, for libraries that clean up on that alone.
 
-    A library that swallows it is interrupted again, until the block ends.
+    A library that swallows it is interrupted again, until the block ends; a block that ends
+    without it raises it at its end.
 
     Args:
         stop: Called before, to free threads that the library waits for.
     """
-    insisting, is_over = threading.Event(), threading.Event()
-
-    def insist(number: int) -> None:
-        while not is_over.wait(_SECONDS_TO_INSIST):
-            os.kill(os.getpid(), number)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         stop()
-        if not insisting.is_set():
-            insisting.set()
-            threading.Thread(target=insist, args=(number,), daemon=True).start()
         signal.default_int_handler(number, frame)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    try:
-        with _handlers(interrupt):
-            yield
-    finally:
-        is_over.set()
+    with insist_on_signals(), _handlers(interrupt):
+        yield
+        _raise_lost_signal()
+
+
+def _raise_lost_signal() -> None:
+    if is_signal_lost():
+        heed_signals()
+        raise StoppedError
+
+
+_sections = 0
 
 
 @contextmanager
 def _deferred_signals() -> Iterator[None]:
+    """Keep signals until the outermost block ends; none begins after a signal that was lost."""
+    global _sections
+    if not _sections:
+        _raise_lost_signal()
     received: list[int] = []
+    _sections += 1
     try:
         with _handlers(lambda number, _frame: received.append(number)):
             yield
     finally:
+        _sections -= 1
         if received:
             signal.raise_signal(received[0])
 

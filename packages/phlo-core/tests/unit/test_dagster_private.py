@@ -1,5 +1,6 @@
 """What phlo-core needs of Dagster's private parts, one test by the name of each."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,7 +14,6 @@ from dagster import (
     AssetCheckSpec,
     AssetSelection,
     AssetSpec,
-    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -29,12 +29,10 @@ from dagster import (
     build_schedule_from_partitioned_job,
     define_asset_job,
     definitions,
-    in_process_executor,
     multi_asset,
     schedule,
 )
 from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run_iterator
 from phlo.orchestration import dagster_private
 
@@ -157,32 +155,52 @@ def test_function_of_definitions_is_what_the_decorator_makes():
     assert isinstance(defs(), Definitions)
 
 
-@pytest.mark.parametrize(
-    ("raised", "was_interrupted"),
-    [
-        (KeyboardInterrupt(), True),
-        (DagsterExecutionInterruptedError(), True),
-        (ValueError("a value"), False),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
-)
-def test_was_interrupted_tells_a_signal_from_an_error(instance, raised, was_interrupted):
-    @asset(retry_policy=RetryPolicy(max_retries=1))
-    def failing():
-        if instance.get_runs() and not attempts:
-            attempts.append(1)
-            raise raised
+def lose_in_a_finalizer():
+    class Finalized:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)  # the handler raises here, and Python drops it
 
+    Finalized()
+    time.sleep(60)
+
+
+def lose_in_another_error():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except BaseException:  # noqa: BLE001 - as some libraries do
+        raise ValueError("a value") from None
+
+
+def lose_and_end():
+    with contextlib.suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+
+@pytest.mark.parametrize("lose", [lose_in_a_finalizer, lose_in_another_error, lose_and_end])
+def test_the_executor_cancels_a_run_whose_signal_a_step_lost(instance, lose):
     attempts = []
+
+    @asset(retry_policy=RetryPolicy(max_retries=1))
+    def lossy():
+        attempts.append("lossy")
+        lose()
+
+    @asset(deps=[lossy])
+    def below():
+        attempts.append("below")
+        time.sleep(60)
+        attempts.append("to its end")
+
     job = Definitions(
-        assets=[failing], executor=in_process_executor
+        assets=[lossy, below], executor=dagster_private.cancellable_executor()
     ).resolve_implicit_global_asset_job_def()
     created = instance.create_run_for_job(job)
-    events = list(execute_run_iterator(InMemoryJob(job), created, instance))
-    (retry,) = [e for e in events if e.event_type is DagsterEventType.STEP_UP_FOR_RETRY]
-    assert dagster_private.was_interrupted(retry) is was_interrupted
-    others = [e for e in events if e is not retry]
-    assert not any(dagster_private.was_interrupted(e) for e in others)
+    list(execute_run_iterator(InMemoryJob(job), created, instance))
+    assert instance.get_run_by_id(created.run_id).status is DagsterRunStatus.CANCELED
+    assert attempts == (["lossy", "below"] if lose is lose_and_end else ["lossy"])
 
 
 def test_instance_reference_replaces_settings_of_the_file(tmp_path):

@@ -12,7 +12,6 @@ import pytest
 from phlo.interrupts import (
     OutOfTimeError,
     StoppedError,
-    interrupts_as_keyboard_interrupt,
     run_interruptible,
     uninterrupted,
 )
@@ -25,8 +24,11 @@ def interrupt_after(seconds, number=signal.SIGINT):
 
 @pytest.fixture(autouse=True)
 def _interrupts_raise():
-    with interrupts_as_keyboard_interrupt():  # a run in the background ignores Ctrl-C
-        yield
+    numbers = (signal.SIGINT, signal.SIGTERM)  # a run in the background ignores Ctrl-C
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    for number, previous in before.items():
+        signal.signal(number, previous)
 
 
 def test_work_gives_its_result_or_its_error():

@@ -21,6 +21,7 @@ from phlo.orchestration.checks import to_asset_check_result
 from phlo.orchestration.dagster_private import PARTIAL_FAILURE, PARTITION_TAG
 from phlo.orchestration.partitions import is_date, partition_range
 from phlo.plugins import notify
+from phlo.signal_watch import heed_signals
 
 from phlo_dbt.dagster_dbt_private import UNIQUE_ID_KEY, translate_test_result
 from phlo_dbt.lineage import LineageBudget
@@ -116,6 +117,7 @@ class DbtStep:
         except Exception:
             raise
         except BaseException:
+            heed_signals()
             names = ", ".join(str(one.table) for one in outcome.published.values())
             self.context.log.warning(
                 f"Canceled while models were published; now new: {names}."

@@ -28,6 +28,7 @@ from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN
 from phlo.orchestration.checks import to_asset_check_result
 from phlo.orchestration.partitions import partition_of_asset, require_partition
 from phlo.plugins import notify
+from phlo.signal_watch import heed_signals
 from phlo.transient import is_transient
 
 from phlo_dlt.attempt import Attempt, LoadReport
@@ -95,6 +96,7 @@ class LoadStep:
         except Exception as exc:  # noqa: BLE001 - reported below, then raised
             error = exc
         except BaseException:
+            heed_signals()
             yield from self._report_cancel(time.perf_counter() - began)
             raise
         seconds = time.perf_counter() - began

@@ -45,6 +45,7 @@ from dagster._utils.schedules import reverse_cron_string_iterator
 from dagster.components.definitions import LazyDefinitions
 from dagster_shared.error import SerializableErrorInfo
 from phlo.redaction import install_redaction, redact
+from phlo.signal_watch import did_signal_come, heed_signals, insist_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,7 +122,7 @@ class EndedPartitionsSchedule(UnresolvedPartitionedAssetScheduleDefinition):
         )
 
 
-_INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+_FAILED = (DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY)
 
 
 class CancellableExecutor(InProcessExecutor):
@@ -135,25 +136,15 @@ class CancellableExecutor(InProcessExecutor):
     def execute(self, plan_context, execution_plan) -> Iterator[DagsterEvent]:  # noqa: ANN001 - Dagster's signature
         """Run the steps of a plan, and yield their events."""
         try:
-            for event in super().execute(plan_context, execution_plan):
-                yield event
-                if was_interrupted(event):
-                    raise DagsterExecutionInterruptedError  # noqa: TRY301 - ends as a signal does
+            with insist_on_signals():
+                for event in super().execute(plan_context, execution_plan):
+                    yield event
+                    if event.event_type in _FAILED and did_signal_come():
+                        raise DagsterExecutionInterruptedError  # noqa: TRY301 - ends as a signal does
         except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+            heed_signals()
             _record_cancel(plan_context.instance, plan_context.run_id)
             raise
-
-
-def was_interrupted(event: DagsterEvent) -> bool:
-    """Return whether an event says that a step, ended by a signal alone, is to be tried again.
-
-    The class of an error is told by the error's private record. Since 1.0.
-    """
-    if event.event_type is not DagsterEventType.STEP_UP_FOR_RETRY:
-        return False
-    error = event.step_retry_data.error
-    cause = error.cause if error is not None else None
-    return cause is not None and cause.cls_name in _INTERRUPTS
 
 
 def _record_cancel(instance: DagsterInstance, run_id: str) -> None:
