@@ -21,7 +21,7 @@ from phlo.errors import ConfigurationError
 from phlo.folders import DBT, make_folder
 from phlo.locks import locked
 
-from phlo_dbt.settings import DbtSettings
+from phlo_dbt.settings import DbtSettings, vars_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,7 +101,7 @@ class DbtWorkspace:
         """The options of every command by phlo's settings; they change what a parse gives."""
         settings = load_settings(DbtSettings)
         target = ["--target", settings.target] if settings.target else []
-        return [*target, *(["--vars", json.dumps(settings.vars)] if settings.vars else [])]
+        return [*target, *(vars_option(settings.vars) if settings.vars else [])]
 
     def record_variables(self, names: Iterable[str]) -> None:
         """Note which environment variables the project reads; one that changes costs a parse."""

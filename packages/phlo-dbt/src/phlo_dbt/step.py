@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +25,7 @@ from phlo.signal_watch import heed_signals
 from phlo_dbt.dagster_dbt_private import UNIQUE_ID_KEY, translate_test_result
 from phlo_dbt.lineage import LineageBudget
 from phlo_dbt.metadata import published_metadata
-from phlo_dbt.settings import DbtSettings
+from phlo_dbt.settings import DbtSettings, vars_option
 from phlo_dbt.translator import CustomDbtTranslator
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ class DbtStep:
         settings = load_settings(DbtSettings)
         target = ["--target", settings.target] if settings.target else []
         full_refresh = ["--full-refresh"] if settings.full_refresh else []
-        return [*target, *full_refresh, "--vars", json.dumps({**settings.vars, **variables})]
+        return [*target, *full_refresh, *vars_option({**settings.vars, **variables})]
 
     @property
     def _attempt(self) -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Load what this failed run extracted, instead of asking the sources again.",
 )
-@click.option("--vars", "dbt_vars", metavar="JSON", help="Variables of dbt, as dbt's --vars.")
+@click.option("--vars", "dbt_vars", metavar="YAML", help="Variables of dbt, as dbt's --vars.")
 @click.option("--full-refresh", is_flag=True, help="Build incremental dbt models from scratch.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @output_options()
