@@ -182,12 +182,15 @@ class Planner:
         return [n for n in columns if how.compares_metadata or not is_metadata_column(n)]
 
     def _same_contents(self, condition: Sql, how: Replace) -> bool:
-        difference = sql(
-            "SELECT {c} FROM {l} EXCEPT ALL SELECT {c} FROM stored WHERE {w} LIMIT 1",
-            c=identifiers(self._compared(how)) or Sql("1"),
-            l=INCOMING,
-            w=condition,
+        """Return whether the load has the stored rows, of which there are as many."""
+        names = self._compared(how)
+        load = sql("SELECT {c} FROM {l}", c=identifiers(names) or Sql("1"), l=INCOMING)
+        stored = sql(
+            "SELECT {c} FROM stored WHERE {w}", c=identifiers(names) or Sql("1"), w=condition
         )
+        if names and not self._db.execute(_differs_in_order(load, stored, names)).fetchall():
+            return True
+        difference = sql("{l} EXCEPT ALL {s} LIMIT 1", l=load, s=stored)
         return not self._db.execute(difference).fetchall()
 
     # -- merge
@@ -454,6 +457,20 @@ class Planner:
     def _row(self, statement: Sql) -> tuple[Any, ...]:
         (row,) = self._db.execute(statement).fetchall()
         return row
+
+
+def _differs_in_order(left: Sql, right: Sql, names: Sequence[str]) -> Sql:
+    """Build a query for one row that differs from that in its place: a third of EXCEPT's cost.
+
+    Rows of a table that was written from the same query are most often in the same order.
+    """
+    same = same_values("l", "r", names)
+    return sql(
+        "SELECT 1 FROM ({l}) AS l POSITIONAL JOIN ({r}) AS r WHERE NOT ({same}) LIMIT 1",
+        l=left,
+        r=right,
+        same=same,
+    )
 
 
 def _is_delete(how: Merge) -> Sql:
