@@ -12,6 +12,7 @@ import errno
 import inspect
 import multiprocessing
 import os
+import random
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -102,6 +103,8 @@ def kill_points(
     preload: Sequence[str] = (),
     prepare: Callable[[], None],
     is_wanted: Callable[[str, str], bool] = lambda name, before: True,
+    sample: int | None = None,
+    seed: int | str = 0,
 ) -> Iterator[str]:
     """Run a function in a child process once per point, killed there by SIGKILL.
 
@@ -111,12 +114,22 @@ def kill_points(
         preload: Modules that the children find imported.
         prepare: Called before every run, to lay out the same start.
         is_wanted: Whether to kill at a point, by its name and that of the point before.
+        sample: Kill at so many of these points only, drawn at random; ``None``: at all of them.
+        seed: Decides which points are drawn.
 
     Yields:
         What the child was about to do when it was killed; the caller then looks at what is left.
         The run that counts the points comes first and is not yielded.
     """
-    for name, outcome in _blows(function, arguments, preload, prepare, _KILL, is_wanted):
+
+    def choose(names: list[str]) -> list[int]:
+        pairs = enumerate(pairwise(["", *names]), start=1)
+        numbers = [number for number, (before, name) in pairs if is_wanted(name, before)]
+        if sample is None or sample >= len(numbers):
+            return numbers
+        return sorted(random.Random(seed).sample(numbers, sample))
+
+    for name, outcome in _blows(function, arguments, preload, prepare, _KILL, choose):
         assert outcome is None, f"a killed child answered at {name}"
         yield name
 
@@ -154,7 +167,7 @@ def _blows(
     preload: Sequence[str],
     prepare: Callable[[], None],
     blow: _Blow,
-    is_wanted: Callable[[str, str], bool] = lambda name, before: True,
+    choose: Callable[[list[str]], Sequence[int]] = lambda names: range(1, len(names) + 1),
 ) -> Iterator[tuple[str, tuple[list[str], str] | None]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload, __name__])
@@ -163,12 +176,10 @@ def _blows(
     names, error = counted or ([], "it was killed")
     assert not error, f"the first run failed: {error}"
     assert names, "the function touches neither disk nor catalog"
-    for number, (before, name) in enumerate(pairwise(["", *names]), start=1):
-        if not is_wanted(name, before):
-            continue
+    for number in choose(names):
         prepare()
         outcome = _run(context, function, arguments, number, blow)
-        yield f"{number}/{len(names)}: {name}", outcome
+        yield f"{number}/{len(names)}: {names[number - 1]}", outcome
 
 
 def _run(
