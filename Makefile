@@ -6,6 +6,8 @@ READY := .venv/.ready
 export DAGSTER_DISABLE_TELEMETRY := yes
 # Many short processes import large libraries: their bytecode is kept.
 export PYTHONDONTWRITEBYTECODE :=
+# A slow or busy machine takes longer than uv waits by default.
+export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
 .PHONY: setup demo test test-values test-slow test-dbt test-trino test-scale test-sql test-chaos test-readers test-browser test-installed \
 	mutants calendars soak lint types fmt docs bench build pins clean help
