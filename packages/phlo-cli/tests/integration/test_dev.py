@@ -109,7 +109,9 @@ def test_a_project_is_served_once_and_the_refusal_names_the_address(plain_projec
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGHUP, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_a_closed_terminal_or_a_kill_leaves_no_process(plain_project, number):
     port = free_port()
     dev = subprocess.Popen(

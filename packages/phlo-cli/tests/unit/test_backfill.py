@@ -94,7 +94,14 @@ def test_a_failing_partition_stops_no_other_and_is_run_again_by_resume(phlo_proj
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
+)
 def test_after_a_stop_resume_runs_only_what_did_not_finish(phlo_project, phlo, number):
     phlo_project.write("workflows/slow.py", SLOW)
     process = subprocess.Popen(

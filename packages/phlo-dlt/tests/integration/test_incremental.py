@@ -162,7 +162,7 @@ def test_no_row_of_an_incremental_source_is_lost_or_doubled(root, tmp_path):
 
 @pytest.mark.integration
 @pytest.mark.parametrize("workflow", [WINDOW, CURSOR], ids=["window", "cursor"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_shuffled_parallel_backfill_loads_every_row_once(root, workflow, seed):
     """Whether each partition reads its own window, or all go on from one cursor."""
     (root / "workflows" / "ingestion" / "events.py").write_text(workflow)

@@ -30,7 +30,7 @@ LOADS = {
 }
 
 DEFAULTS = (stage.REWRITE_ROWS, stage.MIN_TOUCHED_SHARE)
-QUICK = ("first", "merge on read")
+QUICK = ("merge on read",)
 KINDS = [k if k in QUICK else pytest.param(k, marks=SLOW) for k in LOADS]
 
 
@@ -138,6 +138,7 @@ def test_a_stage_that_failed_took_its_files_away_and_changed_nothing(kind, folde
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_a_maintenance_that_failed_changed_no_row_and_can_be_run_again(folder):
     work = str(folder)
     run_load(work, "merge", OLD, DAY_1, 0)

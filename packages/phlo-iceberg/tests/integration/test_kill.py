@@ -71,7 +71,9 @@ class Poller(threading.Thread):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", LOADS)
+@pytest.mark.parametrize(
+    "kind", [k if k == "merge" else pytest.param(k, marks=pytest.mark.slow) for k in LOADS]
+)
 def test_a_killed_load_leaves_the_old_table_or_the_new_and_can_be_run_again(kind, tmp_path):
     start, work = str(tmp_path / "start"), str(tmp_path / "work")
     Path(work).mkdir()
