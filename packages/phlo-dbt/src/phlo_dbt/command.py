@@ -57,7 +57,21 @@ def run_command(arguments: Sequence[str]) -> int:
             f"There is no dbt project in {workspace.source_dir}.",
             hint="`phlo dbt init` writes one.",
         )
-    return _invoke([*arguments, *_folders(workspace, arguments)])
+    return _invoke([*arguments, *_without(_folders(workspace, arguments), arguments)])
+
+
+def _without(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Leave out options that the user names too: of two, dbt takes the last.
+
+    >>> _without(["--profile", "phlo", "--log-path", "logs", "--quiet"], ["ls", "--log-path=x"])
+    ['--profile', 'phlo', '--quiet']
+    """
+    named = {word.split("=", 1)[0] for word in arguments if word.startswith("--")}
+    if "--profiles-dir" in named:
+        named.add("--profile")  # the profile that dbt_project.yml names
+    starts = [n for n, word in enumerate(options) if word.startswith("--")]
+    parts = [options[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    return [word for part in parts if part[0] not in named for word in part]
 
 
 def _folders(workspace: DbtWorkspace, arguments: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import AssetNotFoundError, ConfigurationError, nearest
@@ -69,7 +69,7 @@ class DbtProject:
         point_sources_json(manifest, sources)
         return cls(workspace, manifest, sources)
 
-    @property
+    @cached_property
     def tables(self) -> dict[str, TableName]:
         """The table of every model, seed, snapshot and source, by unique id."""
         made = {node["unique_id"]: table_of(node) for node in table_nodes(self.manifest)}
@@ -100,7 +100,15 @@ def known_manifest(workspace: DbtWorkspace) -> dict[str, Any] | None:
     """
     running = current_session()
     if running is not None and running.manifest is not None:
-        return running.manifest_json  # dbt cannot parse while it runs
+        manifest = running.manifest_json  # dbt cannot parse while it runs
+    else:
+        manifest = _last_manifest(workspace)
+    if manifest is not None:
+        give_models_keys_of_their_own(manifest)
+    return manifest
+
+
+def _last_manifest(workspace: DbtWorkspace) -> dict[str, Any] | None:
     try:
         return manifest_json(workspace)
     except ConfigurationError as exc:
@@ -277,7 +285,8 @@ def resolve_sources(
         ``schema:`` of its own, that very table. Sources that nothing reads are left out.
 
     Raises:
-        AssetNotFoundError: A source without ``schema:`` maps to an asset that makes no table.
+        AssetNotFoundError: A source without ``schema:`` maps to an asset that makes no table, and
+            no asset makes the table of the source's name.
     """
     used = {u for n in manifest["nodes"].values() for u in n["depends_on"].get("nodes", [])}
     return {
@@ -293,8 +302,11 @@ def _has_schema(source: Mapping[str, Any]) -> bool:
 
 
 def _mapped_table(source: Mapping[str, Any], assets: Mapping[TableName, TableAsset]) -> TableName:
+    """Return the table of the asset that a source maps to, else the one that dbt would read."""
     key = tuple(CustomDbtTranslator().get_asset_key(source).path)
     made = {asset.table for asset in assets.values() if asset.asset_key == key}
+    if not made and table_of(source) in assets:
+        return table_of(source)
     if not made:
         raise _unmapped(source, key, assets.values())
     return min({table for table in made if table.name == source["identifier"]} or made)
@@ -330,6 +342,25 @@ def point_sources_json(manifest: Mapping[str, Any], sources: Mapping[str, TableN
         manifest["sources"][unique_id].update(
             schema=table.namespace, identifier=table.name, relation_name=relation_name(table)
         )
+
+
+def give_models_keys_of_their_own(manifest: Mapping[str, Any]) -> None:
+    """Put the package before the asset key of a package's model, where another model has its key.
+
+    dbt tells models of one name by their packages. The project's own model keeps its name.
+
+    Args:
+        manifest: The manifest; the key is written into the meta of its models.
+    """
+    root, get_key = manifest["metadata"]["project_name"], CustomDbtTranslator().get_asset_key
+    keys = {node["unique_id"]: get_key(node) for node in table_nodes(manifest)}
+    times = Counter(keys.values())
+    for node in table_nodes(manifest):
+        key, package = keys[node["unique_id"]], node["package_name"]
+        if times[key] > 1 and package != root:
+            meta = node["config"].get("meta") or {}
+            dagster = {**(meta.get("dagster") or {}), "asset_key": [package, *key.path]}
+            node["config"]["meta"] = {**meta, "dagster": dagster}
 
 
 def give_tests_names_of_their_own(

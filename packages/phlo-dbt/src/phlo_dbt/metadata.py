@@ -74,6 +74,8 @@ def _lineage(
     query: str,
     budget: LineageBudget,
 ) -> TableColumnLineage | None:
+    if dbt.manifest["nodes"][unique_id].get("language") == "python":
+        return None
     owners = {dbt.tables[uid]: uid for uid in _ancestors(dbt, unique_id) if uid in dbt.tables}
 
     def asset_of(table: TableName) -> AssetKey:

@@ -115,7 +115,8 @@ class DbtSession:
     def manifest_json(self) -> dict[str, Any]:
         """Nodes and sources of the run's manifest, as JSON."""
         sources = {uid: s.to_dict(omit_none=False) for uid, s in self.manifest.sources.items()}
-        return {"nodes": self.nodes, "sources": sources}
+        metadata = {"project_name": self.manifest.metadata.project_name}
+        return {"metadata": metadata, "nodes": self.nodes, "sources": sources}
 
     @cached_property
     def tables(self) -> dict[str, TableName]:

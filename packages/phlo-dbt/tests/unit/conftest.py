@@ -152,7 +152,7 @@ class DbtSandbox:
         definitions = self.project.definitions()
         models = next(a for a in definitions.assets if a.node_def.name == "dbt_models")
         job = definitions.resolve_implicit_global_asset_job_def()
-        keys = [AssetKey(n) for n in names] or list(models.keys)
+        keys = [AssetKey.from_user_string(n) for n in names] or list(models.keys)
         return job.execute_in_process(
             instance=self.instance, asset_selection=keys, raise_on_error=False, tags=tags
         )

@@ -101,6 +101,19 @@ def test_commands_about_files_need_no_project_that_can_be_parsed(dbt_project, ca
     assert "runn" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--target-path", "{}"], ["--target-path={}"]])
+def test_options_of_the_user_win(dbt_project, tmp_path, option):
+    dbt_project.write("models/silver/m.sql", "select 1 as n")
+    folder = tmp_path / "earlier"
+    words = [word.format(folder) for word in option]
+    assert phlo_dbt(dbt_project, "compile", *words).success
+    assert (folder / "manifest.json").exists()
+    dbt_project.write("models/silver/m.sql", "select 2 as n")
+    dbt_project.write("models/silver/other.sql", "select 2 as n")
+    assert phlo_dbt(dbt_project, "run", "-s", "state:modified.body", "--state", str(folder)).success
+    assert dbt_project.rows("silver.m") == [(2,)]
+
+
 def test_a_table_that_is_not_loaded_names_the_command_that_loads_it(dbt_project, capfd):
     dbt_project.write_guide()
     assert run_command(["run", "--select", "stg_events"]) == 1

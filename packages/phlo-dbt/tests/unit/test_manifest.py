@@ -135,6 +135,16 @@ def test_a_source_with_a_schema_reads_that_table(dbt_project):
     assert list(project.sources.values()) == [TableName("old", "t2")]
 
 
+def test_a_source_named_as_its_schema_reads_the_table_that_dbt_would(dbt_project):
+    dbt_project.write("models/sources.yml", "sources: [{name: silver, tables: [{name: a}]}]")
+    dbt_project.write("models/silver/a.sql", "select 1 as n")
+    dbt_project.write("models/gold/b.sql", "select * from {{ source('silver', 'a') }}")
+    from phlo_dbt.manifest import DbtProject
+
+    project = DbtProject.load(dbt_project.project.load())
+    assert list(project.sources.values()) == [TableName("silver", "a")]
+
+
 def test_a_source_that_maps_to_nothing_suggests_assets(dbt_project):
     dbt_project.write("models/sources.yml", "sources: [{name: raw, tables: [{name: event}]}]")
     dbt_project.write("models/gold/a.sql", "select * from {{ source('raw', 'event') }}")

@@ -14,6 +14,7 @@ from phlo.locks import locked
 from phlo.names import TableName
 from phlo.orchestration.dagster_private import PARTIAL_FAILURE
 from phlo.values import Append
+from phlo_dbt.command import run_command
 
 
 def at(hour: int) -> datetime:
@@ -404,6 +405,7 @@ import pyarrow.dataset as ds
 from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo.values import Append
+from phlo_dbt.command import run_command
 from phlo_quality import QualityCheck, QualityCheckResult, phlo_quality
 
 TABLE = TableName("silver", "days")
@@ -629,3 +631,28 @@ def test_disabled_nodes_and_versions_of_a_model_run(dbt_project):
     keys = {m.asset_key.to_user_string() for m in _materializations(result)}
     assert keys == {"m_v1", "m_v2", "both"}
     assert dbt_project.rows("gold.both") == [(1,), (2,)]
+
+
+def test_a_package_may_have_a_model_of_the_same_name(dbt_project):
+    dbt_project.write("packages.yml", "packages: [{local: pack}]")
+    dbt_project.write("pack/dbt_project.yml", "name: pack\nversion: '1.0'\n")
+    for folder, n in (("", 1), ("pack/", 2)):
+        dbt_project.write(
+            f"{folder}models/{'gold' if folder else 'silver'}/m.sql", f"select {n} as n"
+        )
+    dbt_project.write(
+        "pack/models/s.yml", "models: [{name: m, columns: [{name: n, data_type: integer}]}]"
+    )
+    dbt_project.write(
+        "models/gold/both.sql", "select a.n from {{ ref('m') }} a, {{ ref('pack', 'm') }} b"
+    )
+    assert run_command(["--log-level", "none", "deps"]) == 0
+
+    result = dbt_project.materialize()
+
+    assert result.success
+    keys = {m.asset_key.to_user_string() for m in _materializations(result)}
+    assert keys == {"m", "pack/m", "both"}
+    assert (dbt_project.rows("silver.m"), dbt_project.rows("gold.m")) == ([(1,)], [(2,)])
+    [alone] = _materializations(dbt_project.materialize("pack/m"))
+    assert alone.asset_key.path == ["pack", "m"]
