@@ -16,6 +16,7 @@ import click
 from phlo import errors
 from phlo.errors import PhloError, PluginError, nearest
 from phlo.interrupts import leave_now
+from phlo.machine_errors import explain
 from phlo.plugins import plugin_manager
 from phlo.redaction import install_redaction, redact
 
@@ -231,9 +232,17 @@ def _run(arguments: Sequence[str] | None) -> None:
         _fail(redact(str(error)), type(error).__name__, exit_code(error), as_json)
     except Exception as error:  # noqa: BLE001 - told as every error is
         _show_traceback(is_verbose)
-        message = redact(f"{type(error).__name__}: {error}")
-        hint = "" if is_verbose else "\n\nHint: --verbose shows where."
-        _fail(message + hint, type(error).__name__, FAILED, as_json)
+        _fail_unexpectedly(error, is_verbose=is_verbose, as_json=as_json)
+
+
+def _fail_unexpectedly(error: Exception, *, is_verbose: bool, as_json: bool) -> NoReturn:
+    """Tell an error that phlo did not raise: one of the machine has a remedy."""
+    explained = explain(error)
+    if isinstance(explained, PhloError):
+        _fail(redact(str(explained)), type(explained).__name__, exit_code(explained), as_json)
+    message = redact(f"{type(error).__name__}: {error}")
+    hint = "" if is_verbose else "\n\nHint: --verbose shows where."
+    _fail(message + hint, type(error).__name__, FAILED, as_json)
 
 
 def _show_traceback(is_verbose: bool) -> None:

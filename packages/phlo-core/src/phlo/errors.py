@@ -218,6 +218,10 @@ class FatalRunError(PhloError):
     """Stop: trying again would fail the same way."""
 
 
+class ResourceError(FatalRunError):
+    """The machine lacks disk space or memory."""
+
+
 class BrokenSourceError(FatalRunError):
     """The source of an asset failed in a way that only an edit cures, such as a 404 or a typo."""
 

@@ -195,7 +195,7 @@ class TableStore(Protocol):
         """
         ...
 
-    def repair(self, *, dry_run: bool = False) -> list[Repair]:
+    def repair(self, *, dry_run: bool = False, deep: bool = False) -> list[Repair]:
         """Find tables again whose folder was moved, or whose catalog was lost.
 
         Nothing may be loading meanwhile. A table that was dropped while its files are still there
@@ -203,6 +203,7 @@ class TableStore(Protocol):
 
         Args:
             dry_run: Only say what would be repaired.
+            deep: Whether every data file is opened to find out whether a table is whole.
 
         Returns:
             One value per table repaired, sorted; none where all tables can be opened.
@@ -214,7 +215,8 @@ class TableStore(Protocol):
 
         Args:
             table: The table.
-            deep: Whether every data file is opened, rather than looking whether it is there.
+            deep: Whether every data file is opened, rather than looking whether it is there and
+                as long as it was written.
 
         Raises:
             TableNotFoundError: The catalog does not have the table.

@@ -6,7 +6,8 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from dagster import Failure, RetryRequested
-from phlo.errors import BrokenSourceError, PhloError, SourceError
+from phlo.errors import BrokenSourceError, PhloError, ResourceError, SourceError
+from phlo.machine_errors import explain
 from phlo.redaction import redact
 from phlo.specs import relative_path
 from phlo.transient import error_chain, is_transient
@@ -21,7 +22,7 @@ def raise_source_error(error: Exception, name: str) -> NoReturn:
     """Raise what a source failed with as a SourceError or a BrokenSourceError.
 
     An error that phlo raised, or a ``Failure`` or ``RetryRequested`` of Dagster, is raised as it
-    is.
+    is. A full disk or too little memory is no fault of the source: it is a ResourceError.
 
     Args:
         error: What was raised.
@@ -31,6 +32,9 @@ def raise_source_error(error: Exception, name: str) -> NoReturn:
     purposeful = next((e for e in errors if isinstance(e, _RAISED_ON_PURPOSE)), None)
     if purposeful is not None:
         raise purposeful
+    explained = explain(error)
+    if isinstance(explained, ResourceError):
+        raise explained from error
     told = next((e for e in errors if not type(e).__module__.startswith("dlt.")), errors[-1])
     text = f"{type(told).__name__}: {told}"
     message = redact(f"The source of {name!r} failed: {text}{_place(errors)}")

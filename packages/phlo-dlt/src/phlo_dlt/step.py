@@ -24,6 +24,7 @@ from phlo.config import get_settings
 from phlo.errors import PhloError
 from phlo.events import LoadEvent
 from phlo.lake import open_lake
+from phlo.machine_errors import explain
 from phlo.names import FROM_QUARANTINE_TAG, FROM_STAGED_TAG, MAIN
 from phlo.orchestration.checks import to_asset_check_result
 from phlo.orchestration.partitions import partition_of_asset, require_partition
@@ -94,7 +95,7 @@ class LoadStep:
             require_partition(self.context, self.key)
             has_data = self._load()
         except Exception as exc:  # noqa: BLE001 - reported below, then raised
-            error = exc
+            error = explain(exc)
         except BaseException:
             heed_signals()
             yield from self._report_cancel(time.perf_counter() - began)

@@ -14,6 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from phlo_iceberg.branches.names import open_branch, require_sql
 from phlo_iceberg.branches.records import require_branch
+from phlo_iceberg.service_errors import check_database_uri, explained_errors
 from phlo_iceberg.write.data_files import SYNC_PROPERTY
 
 if TYPE_CHECKING:
@@ -57,11 +58,18 @@ def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
 
     Raises:
         BranchNotFoundError: There is no such branch.
+        ConfigurationError: The settings name no catalog, or it refuses them.
+        ServiceError: The catalog does not answer.
         UnsupportedCatalogError: The catalog cannot have branches, and one is asked for.
     """
     make_folder(settings.lake_dir)
     properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
-    with locked(settings.lake_dir / "catalog.lock", timeout_seconds=_LOCK_SECONDS):
+    if iceberg.catalog_type == "sql":
+        check_database_uri(properties["uri"])
+    with (
+        explained_errors(),
+        locked(settings.lake_dir / "catalog.lock", timeout_seconds=_LOCK_SECONDS),
+    ):
         catalog = load_catalog(iceberg.catalog_name, **properties)
         if isinstance(catalog, SqlCatalog):
             _ensure_tables(catalog)

@@ -45,6 +45,7 @@ from phlo_iceberg.read.differences import compare_states
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
+from phlo_iceberg.service_errors import explain_errors
 from phlo_iceberg.upkeep.examine import find_damage
 from phlo_iceberg.upkeep.maintenance import Policy, maintain_table
 from phlo_iceberg.upkeep.repair import repair
@@ -78,6 +79,7 @@ TABLE_PROPERTIES = {
 """Properties of every table phlo makes; other writers honour them too."""
 
 
+@explain_errors
 @dataclass(frozen=True)
 class LoadedTable:
     """A published table as it stood when it was loaded."""
@@ -115,6 +117,7 @@ class LoadedTable:
         return self.state.metadata.properties
 
 
+@explain_errors
 class IcebergStore:
     """Keeps tables in an Iceberg catalog.
 
@@ -453,9 +456,9 @@ class IcebergStore:
         _refuse_newer_format(table, self._load(table))
         return maintain_table(self.catalog, table, self._policy, dry_run=dry_run)
 
-    def repair(self, *, dry_run: bool = False) -> list[Repair]:
+    def repair(self, *, dry_run: bool = False, deep: bool = False) -> list[Repair]:
         """Find tables again (see the protocol)."""
-        return repair(self.catalog, dry_run=dry_run)
+        return repair(self.catalog, dry_run=dry_run, deep=deep)
 
     def examine(self, table: TableName, *, deep: bool = False) -> list[Damage]:
         """List files that are missing or cut short (see the protocol)."""

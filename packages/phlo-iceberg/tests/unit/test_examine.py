@@ -5,13 +5,24 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from phlo.errors import UnreadableTableError
+from phlo.errors import ConfigurationError, ServiceError, UnreadableTableError
 from phlo.values import Damage
 from phlo_iceberg.commit import sql
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_testing.stores import DAY_1, DAY_2, EVENTS, events, merge, publish_rows
+from phlo_iceberg.upkeep import examine
+from phlo_testing.stores import (
+    DAY_1,
+    DAY_2,
+    DAY_3,
+    EVENTS,
+    events,
+    merge,
+    publish_rows,
+    stage_rows,
+)
 from pyiceberg.catalog import load_catalog
+from sqlalchemy import create_engine
 
 ROWS = 'SELECT id, value FROM "bronze"."events" ORDER BY id'
 
@@ -172,3 +183,58 @@ def test_files_are_flushed_to_disk_before_the_catalog_names_them(store, monkeypa
     publish_rows(store, events([("a", 1)]), merge(DAY_1))
 
     assert rows(store) == [("a", 1)]
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "half"])
+def test_a_query_over_a_spoilt_data_file_tells_the_file_and_the_remedy(store, loads, how):
+    spoil(newest_files(store)["data file"], how)
+    with pytest.raises(UnreadableTableError, match="missing or cut short") as told:
+        rows(store)
+    assert "phlo doctor --deep" in told.value.hint
+
+
+@pytest.mark.parametrize("how", ["empty", "half"])
+def test_a_cut_data_file_is_found_by_its_size_and_left_behind(store, loads, how):
+    path = newest_files(store)["data file"]
+    spoil(path, how)
+    assert store.examine(EVENTS) == [Damage(EVENTS, path, "cut")]
+    (repair,) = store.repair()
+    assert (repair.problem, len(repair.lost_snapshots)) == ("damaged", 1)
+    assert rows(store) == [("a", 1)]
+
+
+def test_a_garbled_data_file_is_left_behind_by_a_deep_repair(store, loads):
+    path = newest_files(store)["data file"]
+    local(path).write_bytes(b"x" * local(path).stat().st_size)
+    assert store.examine(EVENTS) == []
+    assert store.examine(EVENTS, deep=True) == [Damage(EVENTS, path, "cut")]
+    assert store.repair() == []
+    (repair,) = store.repair(deep=True)
+    assert len(repair.lost_snapshots) == 1
+    assert rows(store) == [("a", 1)]
+
+
+def test_a_store_that_does_not_answer_spoils_no_verdict(store, loads, monkeypatch):
+    """An unknown state of a file is no reason to step back from a snapshot."""
+
+    def unanswered(_stream):
+        raise OSError("When reading: AWS Error SLOW_DOWN during GetObject operation")
+
+    monkeypatch.setattr(examine.pq, "read_metadata", unanswered)
+    for look in (lambda: store.examine(EVENTS, deep=True), lambda: store.repair(deep=True)):
+        with pytest.raises(ServiceError):
+            look()
+
+
+def test_a_commit_to_a_read_only_catalog_is_told_at_once_and_leaves_no_metadata(store, loads):
+    with store.catalog.engine.connect() as connection:
+        path = connection.exec_driver_sql("PRAGMA database_list").fetchone()[2]
+    staged = stage_rows(store, events([("c", 3)]), merge(DAY_3))
+    store.catalog.engine.dispose()
+    store.catalog.engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    folder = local(newest_files(store)["metadata"]).parent
+    before = set(folder.glob("*.metadata.json"))
+    with pytest.raises(ConfigurationError, match="readonly database"):
+        store.publish([staged])
+    assert set(folder.glob("*.metadata.json")) == before
+    assert rows(store) == [("a", 1), ("b", 2)]

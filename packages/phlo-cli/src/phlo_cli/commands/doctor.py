@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 from phlo.errors import PhloError
+from phlo.machine_errors import explain
 from phlo.redaction import redact
 
 from phlo_cli.main import DONE, FAILED
@@ -63,7 +64,7 @@ def doctor(ctx: click.Context, fix: bool, deep: bool, output: Output) -> None:
     meanwhile. The folder .phlo and the file .env are closed to other users.
     """
     with output.busy("Examining"):
-        repaired = [*_close_to_others(), *_repair()] if fix else []
+        repaired = [*_close_to_others(), *_repair(deep=deep)] if fix else []
         looks = {**_EXAMINATIONS, "tables": partial(_store, deep=deep)}
         findings = [_examine(subject, look) for subject, look in looks.items()]
     findings = [*repaired, *findings]
@@ -81,6 +82,9 @@ def _examine(subject: str, look: Callable[[], Finding | str]) -> Finding:
     except PhloError as error:
         return Finding(subject, "failed", redact(error.message), error.hint or "")
     except Exception as error:  # noqa: BLE001 - whatever hinders a project is to be reported
+        explained = explain(error)
+        if isinstance(explained, PhloError):
+            return Finding(subject, "failed", redact(explained.message), explained.hint or "")
         return Finding(subject, "failed", redact(f"{type(error).__name__}: {error}"))
     return found if isinstance(found, Finding) else Finding(subject, "ok", found)
 
@@ -119,13 +123,14 @@ def _close_to_others() -> list[Finding]:
     return [Finding("closed", "ok", f"{path} to other users") for path in exposed]
 
 
-def _repair() -> list[Finding]:
+def _repair(*, deep: bool) -> list[Finding]:
     from phlo.lake import open_lake
 
     from phlo_cli.project_settings import require_project
 
     require_project()
-    return [Finding("repaired", "ok", _describe(repair)) for repair in open_lake().store.repair()]
+    repairs = open_lake().store.repair(deep=deep)
+    return [Finding("repaired", "ok", _describe(repair)) for repair in repairs]
 
 
 def _describe(repair: Repair) -> str:
@@ -196,19 +201,19 @@ def _store(*, deep: bool = False) -> Finding | str:
         return _displaced(repairs)
     tables = store.list_tables()
     if damages := [d for table in tables for d in store.examine(table, deep=deep)]:
-        return _damaged(damages)
+        return _damaged(damages, deep=deep)
     return f"{counted(len(tables), 'table')} can be opened, all of their files are there"
 
 
-def _damaged(damages: Sequence[Damage]) -> Finding:
+def _damaged(damages: Sequence[Damage], *, deep: bool) -> Finding:
     named = "; ".join(f"{d.table}: {d.path} is {_PROBLEMS[d.problem]}" for d in damages[:5])
     more = f"; and {len(damages) - 5} more files" if len(damages) > 5 else ""
     return Finding(
         "tables",
         "failed",
         f"{named}{more}",
-        "Restore the file from a backup, or stop whatever is running and let `phlo doctor --fix` "
-        "go back to the newest state that is whole.",
+        "Restore the file from a backup, or stop whatever is running and let `phlo doctor --fix"
+        f"{' --deep' if deep else ''}` go back to the newest state that is whole.",
     )
 
 

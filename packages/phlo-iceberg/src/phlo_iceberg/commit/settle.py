@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from phlo.errors import MovedHeadError, UnknownCommitError
+from phlo.errors import MovedHeadError, PhloError, RetriableError, UnknownCommitError
 from pydantic import ValidationError
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -17,9 +17,10 @@ from pyiceberg.exceptions import (
 )
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.commit.plan import outcome_of
+from phlo_iceberg.service_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +51,13 @@ WAIT = wait_random_exponential(multiplier=0.2, max=5)
 class NotSentError(Exception):
     """The database failed before it was told to commit: nothing can have landed."""
 
+    def explained(self) -> PhloError | None:
+        """Return why trying again is of no use, as with a read-only file; ``None``: it may be."""
+        explained = explain(self)
+        if isinstance(explained, PhloError) and not isinstance(explained, RetriableError):
+            return explained
+        return None
+
 
 def settle(catalog: Catalog, commits: Sequence[Commit], send: Callable[[], None]) -> None:
     """Send commits of one transaction; send them again while their outcome is unknown.
@@ -65,12 +73,14 @@ def settle(catalog: Catalog, commits: Sequence[Commit], send: Callable[[], None]
 
     Raises:
         MovedHeadError: Nothing landed, and nothing can land any more.
+        ConfigurationError: Nothing landed: the catalog may not be written.
+        ResourceError: Nothing landed: the catalog's disk is full.
         UnknownCommitError: The catalog did not answer. No file of the commits may be deleted.
     """
     state = _Settling(catalog, commits)
     try:
         Retrying(
-            retry=retry_if_exception_type((*UNKNOWN, NotSentError)),
+            retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(ATTEMPTS),
             wait=WAIT,
             reraise=True,
@@ -79,11 +89,19 @@ def settle(catalog: Catalog, commits: Sequence[Commit], send: Callable[[], None]
         if state.may_have_landed:
             raise _unknown_error(commits, exc) from exc
         cause = exc.__cause__ or exc
+        if (explained := exc.explained()) is not None:
+            raise explained from cause
         raise MovedHeadError(
             f"The catalog did not take the commit to {_names(commits)}: {type(cause).__name__}."
         ) from cause
     except UNKNOWN as exc:
         raise _unknown_error(commits, exc) from exc
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, NotSentError):
+        return error.explained() is None
+    return isinstance(error, UNKNOWN)
 
 
 class _Settling:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phlo.errors import MovedHeadError
+from phlo.errors import ConfigurationError, MovedHeadError, ResourceError
 from pyiceberg.catalog.sql import IcebergTables
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table import StagedTable
@@ -51,6 +51,8 @@ def commit_in_database(
 
     Raises:
         MovedHeadError: Nothing landed; the metadata that was written is deleted.
+        ConfigurationError: The same; the catalog may not be written.
+        ResourceError: The same; the catalog's disk is full.
         UnknownCommitError: The database did not answer; every file stays.
     """
     swaps: list[_Swap] = []
@@ -66,7 +68,7 @@ def commit_in_database(
         raise
     try:
         settle(catalog, commits, lambda: _swap_all(catalog, swaps, reads))
-    except MovedHeadError:
+    except (MovedHeadError, ConfigurationError, ResourceError):
         _delete_unused(swaps)
         raise
     for swap in swaps:

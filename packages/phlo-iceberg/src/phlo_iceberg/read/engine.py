@@ -16,6 +16,7 @@ from phlo_iceberg.read.dialect.connection import prepare
 from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
 from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_iceberg.read.state import TableState, allow_only_files_of
+from phlo_iceberg.service_errors import explain, explain_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ class States(Protocol):
         ...
 
 
+@explain_errors
 class DuckDBEngine:
     """Answers Trino's SQL over the tables of a store.
 
@@ -151,5 +153,9 @@ def _with_query(reader: pa.RecordBatchReader, text: str) -> pa.RecordBatchReader
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
-def _query_error(exc: Exception, text: str) -> QueryError:
+def _query_error(exc: Exception, text: str) -> Exception:
+    """Return why a query failed: a file, a service, the machine, or the query itself."""
+    explained = explain(exc)
+    if explained is not exc:
+        return explained
     return QueryError(f"The query failed: {exc}", got=text, expected="valid SQL")

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from phlo.errors import UnreadableTableError
 from phlo.values import Damage
 from pyiceberg.exceptions import ValidationError
 from pyiceberg.serializers import FromInputFile
 
+from phlo_iceberg.service_errors import explain
 from phlo_iceberg.write.data_files import list_files
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from phlo.names import TableName
     from pyiceberg.io import FileIO
-    from pyiceberg.manifest import ManifestFile
+    from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
@@ -44,7 +46,8 @@ def find_damage(
         table: The table.
         io: Reads its files.
         metadata: Its metadata.
-        deep: Whether every data file's footer is opened, rather than looking whether it is there.
+        deep: Whether every data file's footer is opened, rather than looking whether it is there
+            and as long as it was written.
     """
     snapshot = metadata.current_snapshot()
     if snapshot is None:
@@ -63,33 +66,34 @@ def _damage_of(
     except UNREADABLE:
         yield Damage(table, snapshot.manifest_list, "cut")
         return
-    present = {path for path, _ in list_files(io, metadata.location)}
+    sizes = {path: info.size for path, info in list_files(io, metadata.location)}
     for manifest in manifests:
         try:
-            paths = _live_files(io, manifest)
+            files = _live_files(io, manifest)
         except FileNotFoundError:
             yield Damage(table, manifest.manifest_path, "missing")
         except UNREADABLE:
             yield Damage(table, manifest.manifest_path, "cut")
         else:
-            yield from _damaged_files(table, io, paths, present, deep=deep)
+            yield from _damaged_files(table, io, files, sizes, deep=deep)
 
 
-def _live_files(io: FileIO, manifest: ManifestFile) -> list[str]:
+def _live_files(io: FileIO, manifest: ManifestFile) -> list[DataFile]:
     entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
     added, existing = manifest.added_files_count, manifest.existing_files_count
     if added is not None and existing is not None and len(entries) != added + existing:
         raise ValueError(f"{manifest.manifest_path} does not list all of its files")
-    return [entry.data_file.file_path for entry in entries]
+    return [entry.data_file for entry in entries]
 
 
 def _damaged_files(
-    table: TableName, io: FileIO, paths: list[str], present: set[str], *, deep: bool
+    table: TableName, io: FileIO, files: list[DataFile], sizes: dict[str, int], *, deep: bool
 ) -> Iterator[Damage]:
-    for path in paths:
-        if path not in present and not io.new_input(path).exists():
+    for file in files:
+        path, size = file.file_path, sizes.get(file.file_path)
+        if size is None and not io.new_input(path).exists():
             yield Damage(table, path, "missing")
-        elif deep and not _has_footer(io, path):
+        elif size not in (None, file.file_size_in_bytes) or (deep and not _has_footer(io, path)):
             yield Damage(table, path, "cut")
 
 
@@ -97,6 +101,9 @@ def _has_footer(io: FileIO, path: str) -> bool:
     try:
         with io.new_input(path).open() as stream:
             pq.read_metadata(stream)
-    except (pa.ArrowInvalid, OSError):
-        return False
+    except (pa.ArrowInvalid, OSError) as error:
+        explained = explain(error)
+        if explained is error or isinstance(explained, UnreadableTableError):
+            return False
+        raise  # a store that does not answer says nothing of the file
     return True

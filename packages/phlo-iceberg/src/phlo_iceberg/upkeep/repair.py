@@ -54,7 +54,7 @@ class _Found:
     version: int
 
 
-def repair(catalog: Catalog, *, dry_run: bool) -> list[Repair]:
+def repair(catalog: Catalog, *, dry_run: bool, deep: bool = False) -> list[Repair]:
     """Point the catalog at the tables of its warehouse (see ``TableStore.repair``)."""
     if not isinstance(catalog, SqlCatalog):
         return []
@@ -69,7 +69,7 @@ def repair(catalog: Catalog, *, dry_run: bool) -> list[Repair]:
         return _rebuild(catalog, io, warehouse, dry_run=dry_run)
     moved = _repair_moved(catalog, io, warehouse, listed, dry_run=dry_run)
     others = set(listed) - {repair.table for repair in moved}
-    return moved + _repair_damaged(catalog, io, others, dry_run=dry_run)
+    return moved + _repair_damaged(catalog, io, others, dry_run=dry_run, deep=deep)
 
 
 # -- moved folders
@@ -94,14 +94,15 @@ def _repair_moved(
 
 
 def _repair_damaged(
-    catalog: SqlCatalog, io: FileIO, tables: Iterable[TableName], *, dry_run: bool
+    catalog: SqlCatalog, io: FileIO, tables: Iterable[TableName], *, dry_run: bool, deep: bool
 ) -> list[Repair]:
     repairs: list[Repair] = []
     for table in sorted(tables):
         current = metadata_location(catalog, table)
-        if _is_whole(table, io, current):
+        if _is_whole(table, io, current, deep=deep):
             continue
-        path = next((p for p in _older(catalog, io, table) if _is_whole(table, io, p)), None)
+        older = _older(catalog, io, table)
+        path = next((p for p in older if _is_whole(table, io, p, deep=deep)), None)
         if path is None:
             continue  # nothing of it is whole: `phlo doctor` goes on telling what is wrong
         repairs.append(Repair(table, "damaged", path, _lost_snapshots(io, current, path)))
@@ -110,10 +111,10 @@ def _repair_damaged(
     return repairs
 
 
-def _is_whole(table: TableName, io: FileIO, path: str) -> bool:
+def _is_whole(table: TableName, io: FileIO, path: str, *, deep: bool) -> bool:
     """Return whether metadata, and all files of its head snapshot, can be read."""
     try:
-        return not find_damage(table, io, read_metadata(io, path))
+        return not find_damage(table, io, read_metadata(io, path), deep=deep)
     except (FileNotFoundError, *UNREADABLE):
         return False
 
