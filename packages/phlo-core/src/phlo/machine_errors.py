@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from phlo.errors import ConfigurationError, PhloError, ResourceError, ServiceError
 from phlo.transient import error_chain
@@ -13,8 +13,10 @@ from phlo.transient import error_chain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_E = TypeVar("_E", bound=BaseException)
 
-def explain(error: Exception) -> Exception:
+
+def explain(error: _E) -> _E | PhloError:
     """Return phlo's own error for one of the machine; any other error as it is.
 
     Of a chain of errors the outermost that tells decides. An error that phlo raised is left alone.
@@ -92,8 +94,8 @@ def _not_permitted(reason: str) -> ConfigurationError:
 
 def _no_folder(reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"A folder of the project is a file: {reason}.",
-        hint="Move that file away, or correct the setting that names the folder.",
+        f"A folder of the project cannot be made or opened: {reason}.",
+        hint="Move a file of that name away, or correct the setting that names the folder.",
     )
 
 
@@ -109,7 +111,7 @@ _FILE_ERRORS: tuple[tuple[set[int], re.Pattern[str], Callable[[str], PhloError]]
         re.compile("Permission denied|Operation not permitted|Read-only file system"),
         _not_permitted,
     ),
-    ({errno.ENOTDIR}, re.compile("Not a directory"), _no_folder),
+    ({errno.ENOTDIR}, re.compile("Not a directory|Cannot create directory"), _no_folder),
 )
 
 

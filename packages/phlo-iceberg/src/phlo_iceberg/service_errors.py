@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import duckdb
 from phlo.errors import (
     ConfigurationError,
     MissingProviderError,
@@ -250,12 +251,16 @@ _SPOILT_FILE = re.compile(
 )
 """What DuckDB and Arrow say of a Parquet file that is missing, empty, cut short or garbled."""
 
+_DECODING = (duckdb.Error, duckdb.IOException, duckdb.SerializationException)
+"""What DuckDB raises, whatever it says, for bytes that are no Parquet; never for a query."""
+
 _READERS = ("duckdb", "_duckdb", "pyarrow.lib")
 
 
 def _explain_spoilt_file(error: BaseException) -> UnreadableTableError | None:
     is_of_reader = type(error).__module__ in _READERS or type(error) is OSError
-    if not (is_of_reader and _SPOILT_FILE.search(str(error))):
+    is_spoilt = type(error) in _DECODING or _SPOILT_FILE.search(str(error))
+    if not (is_of_reader and is_spoilt) or isinstance(explain_machine_error(error), PhloError):
         return None
     return UnreadableTableError(
         f"A file of a table is missing or cut short: {_one_line(error)}.",
@@ -267,4 +272,4 @@ def _explain_spoilt_file(error: BaseException) -> UnreadableTableError | None:
 
 def _one_line(error: BaseException) -> str:
     """Return an error's message as one line without secrets and without its final full stop."""
-    return redact(" ".join(str(error).split()))[:500].rstrip(".")
+    return redact(" ".join(str(error).split()))[:500].rstrip(".: ")

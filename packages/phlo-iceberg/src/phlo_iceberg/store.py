@@ -22,7 +22,7 @@ from phlo.errors import (
 from phlo.names import MAIN, TableName
 from phlo.values import Damage, LoadAccount, Published, Snapshot
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError, ValidationError
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 
@@ -42,6 +42,7 @@ from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates, tab
 from phlo_iceberg.read.changes import SnapshotChanges
 from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.differences import compare_states
+from phlo_iceberg.read.metadata import readable_metadata
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
@@ -257,27 +258,8 @@ class IcebergStore:
         return SnapshotChanges(old, new)
 
     def _open(self, table: TableName) -> Table:
-        try:
+        with readable_metadata(table, lambda: self._metadata_path(table)):
             return self.catalog.load_table(_identifier(table))
-        except FileNotFoundError as exc:
-            raise UnreadableTableError(
-                f"The metadata of {table} is not where the catalog says. {exc}",
-                hint="If the project's folder was moved, `phlo doctor --fix` finds its tables "
-                "again.",
-                table=table,
-                path=self._metadata_path(table),
-                problem="missing",
-            ) from exc
-        except ValidationError as exc:
-            path = self._metadata_path(table)
-            raise UnreadableTableError(
-                f"The newest metadata of {table} is empty or cut short: {path}.",
-                hint="`phlo doctor --fix` goes back to the newest metadata that is whole, and says "
-                "which snapshots are lost.",
-                table=table,
-                path=path,
-                problem="cut",
-            ) from exc
 
     def _metadata_path(self, table: TableName) -> str:
         if isinstance(self.catalog, SqlCatalog):

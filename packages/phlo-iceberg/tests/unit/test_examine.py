@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from random import Random
 from urllib.parse import urlparse
 
 import pytest
@@ -238,3 +239,25 @@ def test_a_commit_to_a_read_only_catalog_is_told_at_once_and_leaves_no_metadata(
         store.publish([staged])
     assert set(folder.glob("*.metadata.json")) == before
     assert rows(store) == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"null", b"\xff" * 400, b'{"format-version": 2}'])
+def test_metadata_that_is_none_is_told_to_readers_and_branches(store, loads, content):
+    local(newest_files(store)["metadata"]).write_bytes(content)
+    for use in (lambda: store.load(EVENTS), lambda: store.create_branch("dev")):
+        with pytest.raises(UnreadableTableError, match="is empty or cut short"):
+            use()
+    (repair,) = store.repair()
+    assert repair.problem == "damaged"
+    assert rows(store) == [("a", 1)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_footer_of_random_bytes_is_no_fault_of_the_query(store, loads, seed):
+    path = local(newest_files(store)["data file"])
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle:-8] = Random(seed).randbytes(len(content) - 8 - middle)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableTableError, match="missing or cut short"):
+        rows(store)

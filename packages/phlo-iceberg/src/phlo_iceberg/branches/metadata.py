@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation
@@ -22,6 +21,7 @@ from phlo_iceberg.pyiceberg_private import (
     open_file_io,
     write_metadata,
 )
+from phlo_iceberg.read.metadata import read_table_metadata
 from phlo_iceberg.write.data_files import SYNC_PROPERTY, delete_files, sync_files
 
 if TYPE_CHECKING:
@@ -60,9 +60,13 @@ def read_all(
 
 
 def read_stored(catalog: SqlCatalog, location: str) -> StoredMetadata:
-    """Read one metadata file."""
+    """Read one metadata file.
+
+    Raises:
+        UnreadableTableError: It is missing, empty or cut short.
+    """
     io = open_file_io(catalog, location)
-    metadata = FromInputFile.table_metadata(io.new_input(location))
+    metadata = read_table_metadata(io, location)
     return StoredMetadata(location, metadata, open_file_io(catalog, location, metadata.properties))
 
 
