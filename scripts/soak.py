@@ -184,6 +184,7 @@ class Soak:
         if self.server is not None and self.server.poll() is None:
             return
         if self.server is not None:
+            self.counts["ended by itself"] += self.server.returncode == 1
             self.check_nothing_is_left("it ended")
         command = [sys.executable, "-m", "phlo_cli", "dev", "--port", str(free_ports(1)[0])]
         with (self.folder / "dev.log").open("a") as log:
@@ -243,14 +244,11 @@ class Soak:
         self._wait()
 
     def kill_one(self) -> None:
-        """Kill one of the processes, as a machine short of memory does."""
+        """Kill one of the processes, as a machine short of memory does; `phlo dev` recovers."""
         self.counts["one killed"] += 1
         if others := [p for p in self.processes() if self.server and p.pid != self.server.pid]:
             with suppress(psutil.Error):
                 self.chance.choice(others).kill()
-            time.sleep(self.chance.uniform(5, 60))
-            # Dagster starts no code server again, so its user has to.
-            self.stop(signal.SIGTERM)
 
     def pause(self) -> None:
         """Stop all processes for a while, as a laptop does that is closed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
@@ -22,13 +23,25 @@ from dagster._utils.interrupts import check_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dagster import DagsterEvent, DagsterInstance, DagsterRun, JobDefinition
 
 _SECONDS_TO_ANSWER = 2.0
 
+WEB_SERVER, DAEMON = "web server", "daemon"
+SERVICES = {
+    WEB_SERVER: ("-m", "dagster_webserver"),
+    DAEMON: ("-m", "dagster._daemon"),
+    "code server's proxy": ("code-server", "start"),
+    "code server": ("api", "grpc"),
+}
+"""What `dagster dev` starts, by arguments of their command lines; see ``name_service``."""
+
 __all__ = [
+    "SERVICES",
+    "WEB_SERVER",
+    "DAEMON",
     "AssetCheckExecutionRecordStatus",  # of the records that the event log returns. Since 1.5.
     "AssetEntry",  # what the event log keeps of an asset has no public name. Since 1.0.
     "AssetGraph",  # what RepositoryDefinition.asset_graph returns has no public name. Since 1.0.
@@ -40,6 +53,8 @@ __all__ = [
     "freshness_seconds",
     "has_lost_its_server",
     "keeps_runs_in_files",
+    "last_heartbeat",
+    "name_service",
     "step_assets",
 ]
 
@@ -111,3 +126,22 @@ def keeps_runs_in_files(instance: DagsterInstance) -> bool:
     The storage of an instance, and its classes, have no public name. Since 1.0.
     """
     return isinstance(instance.run_storage, SqliteRunStorage)
+
+
+def last_heartbeat(instance: DagsterInstance) -> float | None:
+    """Return when a daemon last said that it lives, in seconds since 1970; ``None`` for never.
+
+    The public `dagster-daemon liveness-check` is a command of seconds of work. Since 0.10.
+    """
+    beats = instance.get_daemon_heartbeats().values()
+    return max((beat.timestamp for beat in beats), default=None)
+
+
+def name_service(command_line: Sequence[str]) -> str | None:
+    """Return which of Dagster's services a command line starts; ``None`` for none of them.
+
+    `dagster dev` tells nobody which processes it starts, and its code server has no public health
+    check behind the proxy. The proxy, and so these four, since 1.13.
+    """
+    pairs = set(pairwise(command_line))
+    return next((name for name, pair in SERVICES.items() if pair in pairs), None)

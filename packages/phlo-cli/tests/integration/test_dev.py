@@ -6,16 +6,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
+from phlo_cli.dagster_private import SERVICES, name_service
+from phlo_testing.ports import free_ports
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def service_of(process):
+    with suppress(psutil.Error):
+        return name_service(process.cmdline())
+    return None
 
 
 def wait_for_page(url, seconds=100):
@@ -30,56 +32,135 @@ def wait_for_page(url, seconds=100):
     raise AssertionError(f"{url} does not answer")
 
 
-@pytest.mark.integration
-def test_dev_serves_the_project_and_leaves_no_process_behind(plain_project):
-    port = free_port()
-    dev = subprocess.Popen(
-        [sys.executable, "-m", "phlo_cli", "dev", "--port", str(port)],
-        cwd=plain_project.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+@contextmanager
+def serving(project, port, **options):
+    """Run `phlo dev`, which answers; kill it if the test has left it."""
+    command = [sys.executable, "-m", "phlo_cli", "dev", "--port", str(port)]
+    dev = subprocess.Popen(command, cwd=project.root, stderr=subprocess.PIPE, text=True, **options)
     try:
-        assert "dagster_webserver_version" in wait_for_page(f"http://127.0.0.1:{port}/server_info")
-        children = psutil.Process(dev.pid).children(recursive=True)
-        assert len(children) >= 3
-        dev.send_signal(signal.SIGTERM)
-        assert dev.wait(timeout=60) == 0
-        assert [child for child in children if child.is_running()] == []
+        require_page(port)
+        yield dev
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(dev.pid, signal.SIGKILL)
-        dev.stdout.close()
+        dev.kill()
+        dev.communicate()
 
 
-def test_stopping_ends_grandchildren_that_ignore_it(plain_project):
+def require_page(port):
+    page = wait_for_page(f"http://127.0.0.1:{port}/server_info")
+    assert "dagster_webserver_version" in page
+
+
+def wait_for_services(dev, but_not=frozenset(), seconds=100):
+    """Return Dagster's services by name, when all of them have a process that is not excluded."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        children = set(psutil.Process(dev.pid).children(recursive=True)) - but_not
+        services = {service_of(child): child for child in children}
+        if set(SERVICES) <= set(services):
+            return services
+        time.sleep(0.5)
+    raise AssertionError(f"Only {sorted(map(str, services))} of {sorted(SERVICES)} live.")
+
+
+@pytest.mark.integration
+def test_dev_outlives_a_lost_code_server_and_leaves_no_process_behind(plain_project):
+    (port,) = free_ports(1)
+    with serving(plain_project, port) as dev:
+        first = wait_for_services(dev)
+        first["code server"].kill()
+        second = wait_for_services(dev, but_not=set(first.values()))
+        assert [process for process in first.values() if process.is_running()] == []
+        dev.send_signal(signal.SIGTERM)
+        _, said = dev.communicate(timeout=60)
+        assert dev.returncode == 0
+        assert "! Dagster's code server has ended: phlo dev starts all of its processes" in said
+        assert [process for process in second.values() if process.is_running()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_dev_gives_up_when_its_processes_end_again_and_again(plain_project, number):
+    (port,) = free_ports(1)
+    with serving(plain_project, port) as dev:
+        processes = set()
+        for name in SERVICES:
+            services = wait_for_services(dev, but_not=processes)
+            require_page(port)
+            time.sleep(2)  # phlo dev looks at its processes twice a second
+            processes |= set(services.values())
+            services[name].send_signal(number)
+        _, said = dev.communicate(timeout=100)
+        assert dev.returncode == 1
+        assert [process for process in processes if process.is_running()] == []
+    for name in list(SERVICES)[:-1]:
+        assert f"Dagster's {name} has ended: phlo dev starts" in said
+    assert "ended 4 times within 10 minutes, at last Dagster's code server." in said
+    assert "Hint: Find out what ends it" in said
+
+
+SERVE = """
+import os, signal, subprocess, sys, threading
+from phlo_cli import services
+
+services._STOP_SECONDS, services._LOOK_SECONDS = 1, 0.1
+
+def daemon(seconds):
+    # A process that looks like the daemon for so many seconds.
+    command = [sys.executable, "-c", f"import time; time.sleep({seconds})", "-m", "dagster._daemon"]
+    return f"import subprocess, sys, time; daemon = subprocess.Popen({command}); time.sleep(99)"
+
+def serve(code):
+    services.serve_until_stopped(
+        [sys.executable, "-c", code],
+        dict(os.environ),
+        ".",
+        last_heartbeat=lambda: 1.0,
+        on_loss=print,
+    )
+"""
+
+
+def run_services(code):
+    """Serve with a command of a test's own, in a process whose signals the test may use."""
+    return subprocess.run(
+        [sys.executable, "-c", SERVE + code], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_stopping_ends_grandchildren_that_ignore_it():
     """What a child leaves in its process group is ended by force."""
-    code = (
-        "import os, signal, subprocess, sys, threading\n"
-        "from phlo_cli.commands import dev\n"
-        "dev._STOP_SECONDS = 1\n"
+    done = run_services(
         "inner = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True);'"
         " 'time.sleep(99)'\n"
         'outer = f\'import subprocess, sys; subprocess.Popen([sys.executable, "-c", {inner!r}])'
         ".wait()'\n"
         "threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
-        "print(dev.run_until_stopped([sys.executable, '-c', outer], dict(os.environ), '.'))\n"
+        "serve(outer)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["1", "0"], done.stderr
+    assert (done.stdout.split(), done.returncode) == (["1"], 0), done.stderr
 
 
 def test_a_closed_terminal_does_not_stop_it_under_nohup():
-    code = (
-        "import os, signal, sys, threading\n"
-        "from phlo_cli.commands import dev\n"
+    done = run_services(
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGHUP)).start()\n"
-        "inner = 'import sys, time; time.sleep(1.5); sys.exit(7)'\n"
-        "print(dev.run_until_stopped([sys.executable, '-c', inner], dict(os.environ), '.'))\n"
+        "serve('import sys, time; time.sleep(1.5); sys.exit(7)')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["7"], done.stderr
+    assert "Dagster ended while it started, with exit code 7." in done.stderr
+
+
+def test_a_daemon_that_falls_silent_is_started_again():
+    done = run_services(
+        "services._LOOKS_BETWEEN_BEATS, services._LOOKS_WITHOUT_BEAT = 1, 2\nserve(daemon(99))"
+    )
+    assert done.stdout.split() == ["daemon"] * 3, done.stderr
+
+
+def test_services_that_end_are_started_again_a_few_times():
+    done = run_services("serve(daemon(0.5))")
+    assert done.stdout.split() == ["daemon"] * 3, done.stderr
+    assert "ended 4 times within 10 minutes, at last Dagster's daemon." in done.stderr
 
 
 def run_dev(*arguments):
@@ -103,7 +184,7 @@ def test_a_project_is_served_once_and_the_refusal_names_the_address(plain_projec
     from phlo_cli.commands.dev import serving_alone
 
     with serving_alone(get_settings(), "http://127.0.0.1:4000"):
-        second = run_dev("--port", str(free_port()))
+        second = run_dev("--port", str(free_ports(1)[0]))
     assert second.returncode == 1
     assert f"http://127.0.0.1:4000 (process {os.getpid()})" in second.stderr
 
@@ -113,17 +194,14 @@ def test_a_project_is_served_once_and_the_refusal_names_the_address(plain_projec
     "number", [signal.SIGHUP, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
 )
 def test_a_closed_terminal_or_a_kill_leaves_no_process(plain_project, number):
-    port = free_port()
-    dev = subprocess.Popen(
-        [sys.executable, "-m", "phlo_cli", "dev", "--port", str(port)],
-        cwd=plain_project.root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    )
-    wait_for_page(f"http://127.0.0.1:{port}/server_info")
-    children = psutil.Process(dev.pid).children(recursive=True)
-    dev.send_signal(number)
-    dev.wait(timeout=60)
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
+    (port,) = free_ports(1)
+    with serving(plain_project, port, preexec_fn=heed_closed_terminal) as dev:
+        children = psutil.Process(dev.pid).children(recursive=True)
+        dev.send_signal(number)
+        dev.wait(timeout=60)
+        _, alive = psutil.wait_procs(children, timeout=30)
+        assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def heed_closed_terminal():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

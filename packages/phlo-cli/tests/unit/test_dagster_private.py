@@ -20,6 +20,7 @@ from dagster import (
     in_process_executor,
     multi_asset,
 )
+from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.interrupts import capture_interrupts
 from phlo_cli import dagster_private
 
@@ -130,3 +131,21 @@ def test_keeps_runs_in_files_is_true_of_sqlite_alone(tmp_path):
     with DagsterInstance.local_temp(str(tmp_path)) as local, DagsterInstance.ephemeral() as other:
         assert dagster_private.keeps_runs_in_files(local)
         assert not dagster_private.keeps_runs_in_files(other)
+
+
+def test_name_service_tells_what_dagster_dev_starts():
+    def named(*arguments):
+        return dagster_private.name_service(["python", *arguments])
+
+    assert named("-m", "dagster_webserver", "--port", "1") == dagster_private.WEB_SERVER
+    assert named("-m", "dagster._daemon", "run") == "daemon"
+    assert named("-m", "dagster", "code-server", "start") == "code server's proxy"
+    assert named("-m", "dagster", "api", "grpc") == "code server"
+    assert named("-m", "dagster", "dev") is None
+
+
+def test_last_heartbeat_is_the_newest_of_all_daemons(instance):
+    assert dagster_private.last_heartbeat(instance) is None
+    for timestamp, daemon in ((5.0, "SENSOR"), (7.0, "SCHEDULER"), (6.0, "BACKFILL")):
+        instance.add_daemon_heartbeat(DaemonHeartbeat(timestamp, daemon, "id", []))
+    assert dagster_private.last_heartbeat(instance) == 7.0
