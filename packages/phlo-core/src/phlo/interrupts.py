@@ -251,8 +251,10 @@ def leave_now(code: int) -> NoReturn:
     DuckDB does for a query that runs. It has two seconds.
     """
     at_exit = threading.Thread(target=atexit._run_exitfuncs, daemon=True)  # noqa: SLF001 - no public name
-    at_exit.start()
-    at_exit.join(_SECONDS_TO_LEAVE)
+    # From 3.12 on Python starts no thread once its main thread has ended.
+    with contextlib.suppress(RuntimeError):
+        at_exit.start()
+        at_exit.join(_SECONDS_TO_LEAVE)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
