@@ -9,6 +9,10 @@ that a history checker can say of any state whether it may be seen:
 - of an appended or replaced day, all rows or none; of a merged key, never an earlier day than one
   that was acknowledged, or that was read before
 - at the end every day is loaded once more: the tables are those of a run in date order
+
+With ``--postgres`` the catalog is in a PostgreSQL server that is stopped at once and started again
+at any time, behind a proxy that loses answers to COMMIT. A reader may be told then that the catalog
+does not answer, by phlo's own error; whatever was acknowledged still has to be there.
 """
 
 from __future__ import annotations
@@ -23,11 +27,23 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from phlo.config import get_settings
+from phlo.errors import ServiceError
 from phlo.lake import build_lake
+from phlo.names import TableName
+from phlo_iceberg.service_errors import explained_errors
+from phlo_publishing.server import EmbeddedServer
+from phlo_testing.database_proxy import LossyDatabaseProxy
+from phlo_testing.ports import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FIRST_DAY, DAYS = date(2025, 1, 1), 6
 KEYS = 40
@@ -218,6 +234,17 @@ class Attack:
             if self._disturb(self.start("maintain"), chance) == 0:
                 self.counts["maintained"] += 1
 
+    def shake_catalog(self, server: CatalogServer) -> None:
+        """Restart the catalog's server, or lose an answer of it, again and again."""
+        chance = random.Random(f"{self.seed} catalog")
+        while not self.is_over.wait(chance.uniform(5, 20)):
+            if chance.random() < 0.4:
+                server.restart(chance.uniform(0, 4))
+                self.counts["restarts of PostgreSQL"] += 1
+            else:
+                server.proxy.lose_next_commit(chance.choice(["committed", "not committed"]))
+        self.counts["lost answers"] = server.proxy.lost
+
     def _disturb(self, process: subprocess.Popen[bytes], chance: random.Random) -> int:
         """Kill or stop a command at some time, or let it be; return its exit code."""
         fate = chance.choice(["", "", "", "kill", "stop"])
@@ -242,6 +269,8 @@ class Attack:
                     known = self.checker.acknowledged
                     try:
                         rows = read_rows(lake, reader, table)
+                    except ServiceError:
+                        self.counts["reads without an answer"] += 1
                     except Exception as exc:  # noqa: BLE001 - any of them is a finding
                         self.checker.problems.append(f"{table}, read by {reader}: {exc!r}")
                     else:
@@ -258,15 +287,55 @@ class Attack:
                 self.checker.problems.append(f"{table} is not that of a run in date order")
 
 
+class CatalogServer:
+    """A PostgreSQL server for the catalog, and the proxy that phlo knows it by."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = EmbeddedServer(folder, port=free_ports(1)[0])
+        address = self._server.start("lake")
+        assert address.password is not None
+        self.proxy = LossyDatabaseProxy(address.host, address.port)
+        user = f"{address.user}:{address.password.get_secret_value()}"
+        place = f"127.0.0.1:{self.proxy.port}/lake?sslmode=disable&gssencmode=disable"
+        self.uri = f"postgresql+psycopg://{user}@{place}"
+        self._pid_file = folder / "data" / "postmaster.pid"
+
+    def restart(self, seconds: float) -> None:
+        """Stop the server without letting a session end, and start it after some seconds."""
+        os.kill(int(self._pid_file.read_text().split()[0]), signal.SIGQUIT)
+        while self._server.is_running():
+            time.sleep(0.1)
+        time.sleep(seconds)
+        self._server.start("lake")
+
+    def close(self) -> None:
+        """Stop both."""
+        self.proxy.close()
+        self._server.stop()
+
+
 def read_rows(lake, reader: str, table: str) -> list[tuple[str, int]]:  # noqa: ANN001
     """Read key and value of every row; of a table that is not there yet, none."""
-    if ("bronze", table) not in lake.store.catalog.list_tables("bronze"):
+    name = TableName("bronze", table)
+    if not lake.store.exists(name):
         return []
     if reader == "phlo":
         rows = lake.engine.query(f'SELECT id, "value" FROM bronze.{table}').read_all()
     else:
-        rows = lake.store.catalog.load_table(("bronze", table)).scan().to_arrow()
+        with explained_errors():
+            rows = lake.store.catalog.load_table(("bronze", table)).scan().to_arrow()
     return [(row["id"], row["value"]) for row in rows.select(["id", "value"]).to_pylist()]
+
+
+def run_for(seconds: float, attack: Attack, tasks: Sequence[Callable[[], None]]) -> None:
+    """Let all act at once for some seconds, and wait until each has ended."""
+    threads = [threading.Thread(target=task) for task in tasks]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    attack.is_over.set()
+    for thread in threads:
+        thread.join()
 
 
 def main() -> int:
@@ -275,21 +344,22 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--writers", type=int, default=2)
+    parser.add_argument("--postgres", action="store_true", help="the catalog is in PostgreSQL")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as stack:
+        tasks: list[Callable[[], None]] = []
         attack = Attack(Path(folder), options.seed)
+        if options.postgres:
+            server = CatalogServer(Path(folder) / "postgres")
+            stack.callback(server.close)
+            os.environ["PHLO_ICEBERG_CATALOG_URI"] = server.uri
+            tasks.append(lambda: attack.shake_catalog(server))
         if code := attack.start("materialize", "lasts", "--partition", ALL[0]).wait():
             print(f"The first load ended with exit code {code}.")
             return 1
-        tasks = [attack.maintain, attack.read]
-        threads = [threading.Thread(target=task) for task in tasks]
-        threads += [threading.Thread(target=attack.write, args=[n]) for n in range(options.writers)]
-        for thread in threads:
-            thread.start()
-        time.sleep(options.minutes * 60)
-        attack.is_over.set()
-        for thread in threads:
-            thread.join()
+        tasks += [attack.maintain, attack.read]
+        tasks += [partial(attack.write, number) for number in range(options.writers)]
+        run_for(options.minutes * 60, attack, tasks)
         attack.finish()
     problems = list(dict.fromkeys(attack.checker.problems))
     counted = ", ".join(f"{n} {name}" for name, n in sorted(attack.counts.items()))

@@ -62,13 +62,20 @@ class LossyDatabaseProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self._is_down:
+            server = None if self._is_down else self._connect()
+            if server is None:
                 _close(client)
                 continue
-            server = socket.create_connection(self._server)
             self._sockets += [client, server]
             for pump in (self._hand_on_requests, self._hand_on_answers):
                 threading.Thread(target=pump, args=(client, server), daemon=True).start()
+
+    def _connect(self) -> socket.socket | None:
+        """Connect to the server; ``None`` while it is down."""
+        try:
+            return socket.create_connection(self._server)
+        except OSError:
+            return None
 
     def _hand_on_requests(self, client: socket.socket, server: socket.socket) -> None:
         for data in _received(client):
