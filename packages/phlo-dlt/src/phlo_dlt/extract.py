@@ -11,6 +11,8 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import isgenerator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -200,7 +202,8 @@ def _iterable(returned: Any) -> Any:
             expected="a dlt source or resource, dicts, a frame, Arrow data or None",
             hint="Return the rows, or yield them.",
         )
-    return returned
+    # dlt looks for the module of a generator in all files of all modules, for a tenth of a second.
+    return chain(returned) if isgenerator(returned) else returned
 
 
 class _ConformStep(ItemTransform):

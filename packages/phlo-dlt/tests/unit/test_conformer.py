@@ -1,6 +1,7 @@
 """Casts that lose nothing, names, unknown columns."""
 
 import json
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -199,6 +200,29 @@ def test_a_schema_that_coerces_still_loses_nothing(kind, value):
     (outcome,) = conformed(model(kind, coerce=True), value)
 
     assert "cannot be cast" in outcome
+
+
+class Named(pandera.DataFrameModel):
+    a: str = pandera.Field(nullable=True)
+    n: int = pandera.Field(nullable=True)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"a": "x", "n": 1}, {"a": "y"}],
+        [{"a": "x", "n": 1}, {"a": "y", "other": 2}],
+        [{"n": 1, "a": "x"}, defaultdict(int, a="y")],
+        [{"a": "x", "n": 1}, defaultdict(int, a="y", other=2)],
+    ],
+    ids=["fewer keys", "other keys", "fewer keys with a default", "other keys with a default"],
+)
+def test_a_key_that_a_row_lacks_is_null_and_the_row_stays_as_it_is(rows):
+    before = [dict(row) for row in rows]
+    table = Conformer(Contract.of(Named)).rows(rows)
+    assert table.column(0).to_pylist() == ["x", "y"]
+    assert table.column(1).to_pylist() == [1, None]
+    assert [dict(row) for row in rows] == before
 
 
 def test_decimals_keep_all_their_digits():

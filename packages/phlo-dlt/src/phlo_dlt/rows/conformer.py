@@ -8,6 +8,7 @@ dlt rewrites names.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -93,9 +94,8 @@ class Conformer:
 
     def rows(self, batch: Sequence[dict[str, Any]]) -> pa.Table:
         """Conform a batch of dicts; rows may lack keys."""
-        names = sorted(set().union(*batch), key=str)
-        matched = match_names(names, self._contract.column_names)
-        source = {name: _values_of(batch, name) for name in names}
+        source = _columns_of_dicts(batch)
+        matched = match_names(source, self._contract.column_names)
         for column, same in matched.items():
             if len(same) > 1:
                 source.update(self._split_by_row(column, same, batch))
@@ -210,11 +210,16 @@ class Conformer:
                         found.add(row, f"{name}: unknown column", str(name), item)
 
 
-def _values_of(batch: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    try:
-        return [row[name] for row in batch]  # twice as quick as get(), and mostly enough
-    except KeyError:
-        return [row.get(name) for row in batch]
+def _columns_of_dicts(batch: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Gather the values of each key, ``None`` where a row lacks it; keys in the order of text."""
+    if batch and not any(hasattr(kind, "__missing__") for kind in set(map(type, batch))):
+        first, count = sorted(batch[0], key=str), sum(map(len, batch))
+        with suppress(KeyError):  # four times as quick, where all rows have the same keys
+            columns = {name: [row[name] for row in batch] for name in first}
+            if count == len(first) * len(batch):
+                return columns
+    names = sorted(set().union(*batch), key=str)
+    return {name: [row.get(name) for row in batch] for name in names}
 
 
 def _present(values: Any) -> int:
