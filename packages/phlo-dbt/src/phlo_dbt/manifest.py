@@ -368,13 +368,16 @@ def give_tests_names_of_their_own(
 ) -> None:
     """Add the column, else the end of dbt's id, to the name of tests of one name and one parent.
 
-    dbt tells such tests apart by their ids. Dagster knows a check by its asset and name alone.
+    dbt tells such tests apart by their ids. Dagster knows a check by its asset and name alone, and
+    has fewer letters for it.
 
     Args:
         manifest: The manifest; its tests are renamed in place.
         taken: Names of other checks, each with the unique id of its model.
     """
     tests = [n for n in manifest["nodes"].values() if n["resource_type"] == "test"]
+    for test in tests:
+        test["name"] = re.sub(r"[^A-Za-z0-9_]", "_", test["name"])
     others = Counter[tuple[str, ...]](taken)
     for to_name in (_by_column, _by_id):
         shared = others + Counter(_name_on_parents(test) for test in tests)
@@ -388,7 +391,7 @@ def _name_on_parents(test: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _by_column(test: Mapping[str, Any]) -> str:
-    column = test.get("column_name")
+    column = re.sub(r"[^A-Za-z0-9_]", "_", test.get("column_name") or "")
     return f"{test['name']}_{column}" if column else test["name"]
 
 

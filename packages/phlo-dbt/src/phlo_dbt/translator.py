@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey
@@ -47,10 +48,10 @@ class CustomDbtTranslator(DagsterDbtTranslator):
         if (meta.get("dagster") or {}).get("asset_key"):
             return AssetKey(meta["dagster"]["asset_key"])
         if is_source:
-            return AssetKey(f"dlt_{dbt_resource_props['name']}")
+            return AssetKey(_dagster_name(f"dlt_{dbt_resource_props['name']}"))
         # Versions of a model differ by alias alone.
         is_version = dbt_resource_props.get("version") is not None
-        return AssetKey(dbt_resource_props["alias" if is_version else "name"])
+        return AssetKey(_dagster_name(dbt_resource_props["alias" if is_version else "name"]))
 
     def get_group_name(self, dbt_resource_props: Props) -> str | None:
         """``meta.group`` or the configured group, else the layer."""
@@ -85,6 +86,15 @@ def layer_of(props: Props) -> str:
             return LAYERS[folder.lower()]
     prefixes = [layer for prefix, layer in _PREFIXES.items() if props["name"].startswith(prefix)]
     return prefixes[0] if prefixes else DEFAULT_LAYER
+
+
+def _dagster_name(name: str) -> str:
+    """Write a name in the letters that Dagster has for outputs; its table keeps the name.
+
+    >>> _dagster_name("café-2.1")
+    'caf_-2.1'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def _folders(props: Props) -> Sequence[str]:

@@ -656,3 +656,19 @@ def test_a_package_may_have_a_model_of_the_same_name(dbt_project):
     assert (dbt_project.rows("silver.m"), dbt_project.rows("gold.m")) == ([(1,)], [(2,)])
     [alone] = _materializations(dbt_project.materialize("pack/m"))
     assert alone.asset_key.path == ["pack", "m"]
+
+
+def test_a_model_may_have_letters_that_dagster_has_not(dbt_project):
+    dbt_project.write("models/silver/über_uns.sql", "select 1 as n")
+    dbt_project.write("models/gold/read.sql", "select * from {{ ref('über_uns') }}")
+    dbt_project.write(
+        "models/s.yml",
+        "models: [{name: über_uns, columns: [{name: n, data_tests: [not_null, "
+        "{unique: {name: 'only-one.ever'}}, {unique: {name: 'only-one,ever'}}]}]}]",
+    )
+    dbt_project.write("tests/no-größe.sql", "select * from {{ ref('über_uns') }} where n > 1")
+    result = dbt_project.materialize()
+    assert result.success
+    assert {m.asset_key.to_user_string() for m in _materializations(result)} == {"_ber_uns", "read"}
+    assert [e.passed for e in result.get_asset_check_evaluations()] == [True] * 4
+    assert dbt_project.rows("silver.über_uns") == dbt_project.rows("gold.read") == [(1,)]
