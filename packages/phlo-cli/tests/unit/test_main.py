@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import click
 import pytest
 from phlo.errors import PluginError
@@ -164,3 +166,19 @@ def test_a_word_of_another_tool_is_answered_with_the_command(phlo, word, command
     answer = phlo(word, "something")
     assert answer.code == 2
     assert f"Here it is: phlo {command}" in answer.err
+
+
+def test_no_help_shows_the_mark_that_keeps_its_lines_apart():
+    """Click reads a backspace before an example; in a raw docstring it is no backspace."""
+    from phlo_cli.main import build_cli
+
+    def helps(command: click.Command, context: click.Context) -> Iterator[str]:
+        yield command.get_help(context)
+        for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+            inner = command.get_command(context, name)
+            yield from helps(inner, click.Context(inner, info_name=name, parent=context))
+
+    command = build_cli()
+    texts = list(helps(command, click.Context(command, info_name="phlo")))
+    assert len(texts) > 40
+    assert [text for text in texts if "\\b" in text] == []

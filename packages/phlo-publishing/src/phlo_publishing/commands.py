@@ -54,11 +54,11 @@ def stop() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def psql(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    r"""Open psql on the published marts; ARGUMENTS are psql's own.
+    """Open psql on the published marts; ARGUMENTS are psql's own.
 
     \b
     phlo postgres psql -c "SELECT * FROM marts.daily_aggregates"
-    """
+    """  # noqa: D301 - click reads the backspace
     address = configured_address()
     done = subprocess.run(
         [program("psql"), *arguments],
@@ -74,7 +74,7 @@ def psql(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 @click.pass_context
 def publish(ctx: click.Context, marts: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    r"""Publish the MARTS that publishing_asset or a dbt model's meta declares; all without one.
+    """Publish the MARTS that publishing_asset or a dbt model's meta declares; all without one.
 
     A name is that of the mart (marts.daily or daily), the published table or the asset. The assets
     run as `phlo materialize` runs them.
@@ -82,7 +82,7 @@ def publish(ctx: click.Context, marts: tuple[str, ...], dry_run: bool, as_json: 
     \b
     phlo publish
     phlo publish daily_aggregates --dry-run
-    """
+    """  # noqa: D301 - click reads the backspace
     from phlo.project import load_project
 
     from phlo_publishing.declaration import declared_specs

@@ -28,7 +28,7 @@ def diff(
     markdown: bool,
     output: Output,
 ) -> None:
-    r"""Show by which columns and rows tables differ between the states OLD and NEW of the lake.
+    """Show by which columns and rows tables differ between the states OLD and NEW of the lake.
 
     A state is a branch, a time, or the id of a run or a snapshot, whose first letters are enough
     for a run; ^ behind an id means the state before. Without NEW, OLD is compared with now. A run
@@ -38,7 +38,7 @@ def diff(
     phlo diff 4f2a91c0^ 4f2a91c0          what a run changed
     phlo diff 2025-01-15                  what changed since that day began
     phlo diff main dev --table events     one table on two branches
-    """
+    """  # noqa: D301 - click reads the backspace
     from phlo.project import load_project
 
     from phlo_cli.commands.catalog import find_table
