@@ -4,7 +4,8 @@ A Python or YAML block whose first line names a file (``# workflows/...``) is wr
 page's project is then loaded as Dagster would. Other Python blocks run one after the other, page by
 page, in that project. Shell blocks: every `phlo` line must be a command with these options, every
 `make` line a target; `phlo` commands within sentences must exist too. SQL blocks must parse in
-Trino's dialect, unless they are dbt's.
+Trino's dialect, unless they are dbt's. The tutorial and the how-to pages are run whole, and
+compared with what they show, by ``test_walkthroughs.py``.
 """
 
 import re
@@ -65,7 +66,12 @@ def of_language(*names: str) -> list[Block]:
     return [b for b in BLOCKS if b.language in names]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks_of(p)], ids=lambda p: p.name)
+LOADED_PAGES = [
+    p for p in PAGES if blocks_of(p) and p.name != "tutorial.md" and p.parent.name != "how-to"
+]
+
+
+@pytest.mark.parametrize("page", LOADED_PAGES, ids=lambda p: p.name)
 def test_python_of_a_page_runs(page, phlo_project, monkeypatch):
     blocks = [b for b in blocks_of(page) if b.language in ("python", "yaml", "sql") and b.file]
     for block in blocks:
@@ -104,6 +110,12 @@ def test_commands_exist(block):
             check_phlo(words[1:])
         elif words[:1] == ["make"]:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+
+
+@pytest.mark.parametrize("block", of_language("ini"), ids=ids)
+def test_commands_of_systemd_units_exist(block):
+    for command in re.findall(r"^ExecStart=\S*/phlo (.+)$", block.text, re.MULTILINE):
+        check_phlo(shlex.split(command))
 
 
 TEMPLATES = ROOT / "packages/phlo-cli/src/phlo_cli/templates"

@@ -18,7 +18,7 @@ def test_every_hook_is_in_the_reference_with_its_arguments():
 
 
 def test_every_setting_is_in_the_reference_with_its_description():
-    text = (REFERENCE / "settings.md").read_text()
+    text = (REFERENCE / "configuration-reference.md").read_text()
     missing = [
         f"{kind.model_config['env_prefix']}{name.upper()}: {field.description}"
         for kind in plugin_manager().hook.phlo_register_settings()
