@@ -99,6 +99,7 @@ fmt: $(READY)  ## Format the code
 
 docs: $(READY)  ## Build the documentation in site/, every link checked; SERVE=1 shows it
 	$(BIN)/zensical $(if $(SERVE),serve,build) --strict
+	@$(BIN)/python scripts/llms_txt.py
 
 bench: $(READY)  ## Measure against the named peers; tables and pictures go to benchmarks/results
 	$(BIN)/python -m benchmarks

@@ -1,5 +1,7 @@
-"""The site: its menu leads to every page. `make docs` checks the links."""
+"""The site: its menu and its llms.txt lead to every page. `make docs` checks the links."""
 
+import re
+import runpy
 from pathlib import Path
 
 import yaml
@@ -20,3 +22,23 @@ def test_the_menu_leads_to_every_page_once():
     menu = sorted(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
     docs = ROOT / "docs"
     assert menu == sorted(str(page.relative_to(docs)) for page in docs.rglob("*.md"))
+
+
+def test_llms_txt_leads_to_every_page_with_a_line_about_it():
+    text = runpy.run_path(str(ROOT / "scripts" / "llms_txt.py"))["llms_txt"]()
+    lines = re.findall(r"^- \[(.+)\]\((\S+)\.html\): (.+)$", text, re.MULTILINE)
+    docs = ROOT / "docs"
+    pages = sorted(str(page.relative_to(docs))[:-3] for page in docs.rglob("*.md"))
+    assert sorted(page for _, page, _ in lines) == pages
+    assert [title for title, _, line in lines if len(line) < 20] == []
+
+
+def test_readme_links_to_files_that_are_there():
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / "README.md").read_text())
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_tests_that_concepts_name_are_there():
+    named = re.findall(r"`((?:packages|tests)/[^`]+\.py)`", (ROOT / "docs/concepts.md").read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert len(named) > 9
