@@ -121,7 +121,7 @@ def run() -> list[dict]:
     rows = []
     for millions in map(int, os.environ.get("PHLO_BENCH_MILLIONS", "1,5").split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            build(folder, millions * DAYS_PER_MILLION)
+            compare(1, build=(f"{HERE}:build", (folder, millions * DAYS_PER_MILLION)))
             rows += [_row(folder, millions, kind) for kind in ("metadata", "all")]
     return rows
 
