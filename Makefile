@@ -98,6 +98,7 @@ fmt: $(READY)  ## Format the code
 	$(BIN)/ruff format .
 
 docs: $(READY)  ## Build the documentation in site/, every link checked; SERVE=1 shows it
+	@$(BIN)/python scripts/errors_page.py
 	$(BIN)/zensical $(if $(SERVE),serve,build) --strict
 	@$(BIN)/python scripts/llms_txt.py
 
