@@ -52,6 +52,28 @@ def slow(partition_date: str):
     time.sleep(600)
 
 
+def take_turns(partition_date):
+    with open("turns", "a") as file:
+        file.write("begin ")
+        file.flush()
+        time.sleep(2)
+        file.write("end ")
+    return [{"id": partition_date}]
+
+
+@phlo_ingestion(table_name="pooled", pool="shop", **OPTIONS)
+def pooled(partition_date: str):
+    return take_turns(partition_date)
+
+
+@phlo_ingestion(table_name="tagged", **OPTIONS)
+def tagged(partition_date: str):
+    return take_turns(partition_date)
+
+
+tagged_job = dg.define_asset_job("tagged_job", ["dlt_tagged"], tags={"source": "shop"})
+
+
 @dg.asset(
     deps=["dlt_orders"],
     partitions_def=dg.DailyPartitionsDefinition("2025-01-01", end_offset=1),
@@ -253,9 +275,40 @@ def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     (root / "workflows").mkdir()
     (root / "workflows/shop.py").write_text(SHOP)
+    limit_runs(root)
     (port,) = free_ports(1)
     with serving(root, port, ["phlo_cli", "dev"]) as page:
         yield page
+
+
+def limit_runs(root):
+    """Add the limits that the guide shows to the project's instance."""
+    guide = (Path(__file__).parents[2] / "docs/guide/dagster.md").read_text()
+    limits = guide.split("## Limits on")[1].split("```yaml\n")[1].split("```")[0]
+    command = [sys.executable, "-m", "phlo_cli", "status"]
+    subprocess.run(command, cwd=root, env=environment(), check=True, capture_output=True)
+    with (root / ".phlo/dagster/dagster.yaml").open("a") as file:
+        file.write(limits)
+
+
+def test_loads_of_one_pool_take_turns(page):
+    backfill = page.backfill("dlt_pooled", DAYS)
+    page.until("COMPLETED_SUCCESS".__eq__, lambda: page.backfill_state(backfill))
+    require_turns(page, "pooled")
+
+
+def test_runs_of_a_job_whose_tag_is_limited_take_turns(page):
+    runs = [page.launch(day, "tagged_job") for day in DAYS]
+    page.until(lambda states: states == ["SUCCESS"] * 2, lambda: [page.state(run) for run in runs])
+    require_turns(page, "tagged")
+
+
+def require_turns(page, table):
+    """The loads of two days did not run at once, and both were published."""
+    turns = page.root / "turns"
+    assert turns.read_text().split() == ["begin", "end"] * 2
+    turns.unlink()
+    assert page.ids(table) == DAYS
 
 
 def test_a_backfill_makes_one_run_for_each_partition(page):

@@ -11,6 +11,7 @@ import socket
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from dagster import RunsFilter
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.job_base import InMemoryJob
@@ -50,6 +51,7 @@ __all__ = [
     "check_captured_interrupt",
     "AssetNode",  # a node of that graph. Since 1.0.
     "execute_run",
+    "free_slots_of_ended_runs",
     "freshness_seconds",
     "has_lost_its_server",
     "keeps_runs_in_files",
@@ -135,6 +137,21 @@ def last_heartbeat(instance: DagsterInstance) -> float | None:
     """
     beats = instance.get_daemon_heartbeats().values()
     return max((beat.timestamp for beat in beats), default=None)
+
+
+def free_slots_of_ended_runs(instance: DagsterInstance) -> None:
+    """Free slots of pools that runs hold which have ended or were deleted.
+
+    A process that is killed frees none, and Dagster's daemon does so only where it is told to; the
+    storage of events has no public name. Since 1.5.
+    """
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    if run_ids := storage.get_concurrency_run_ids():
+        runs = instance.get_runs(RunsFilter(run_ids=list(run_ids)))
+        for run_id in run_ids - {run.run_id for run in runs if not run.is_finished}:
+            storage.free_concurrency_slots_for_run(run_id)
 
 
 def name_service(command_line: Sequence[str]) -> str | None:

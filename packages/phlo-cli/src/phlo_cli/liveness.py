@@ -15,7 +15,11 @@ from dagster import DagsterRunStatus, RunsFilter
 from phlo.folders import RUNS
 from phlo.locks import locked
 
-from phlo_cli.dagster_private import has_lost_its_server, keeps_runs_in_files
+from phlo_cli.dagster_private import (
+    free_slots_of_ended_runs,
+    has_lost_its_server,
+    keeps_runs_in_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +52,8 @@ def end_abandoned_runs(
 ) -> list[str]:
     """Record runs as failed whose process is gone; without it they would go on forever.
 
+    Slots of pools that they hold are free afterwards.
+
     Args:
         settings: The project's.
         instance: Where its runs are kept.
@@ -63,9 +69,9 @@ def end_abandoned_runs(
             instance.report_run_canceled(run, "phlo dev was stopped.")
         else:
             _end(run, instance)
-    return [run.run_id for run in lost] + [
-        path.name for path in marks if _end_if_abandoned(path, instance)
-    ]
+    ended = [path.name for path in marks if _end_if_abandoned(path, instance)]
+    free_slots_of_ended_runs(instance)
+    return [run.run_id for run in lost] + ended
 
 
 def _runs_without_server(instance: DagsterInstance) -> list[DagsterRun]:

@@ -149,3 +149,21 @@ def test_last_heartbeat_is_the_newest_of_all_daemons(instance):
     for timestamp, daemon in ((5.0, "SENSOR"), (7.0, "SCHEDULER"), (6.0, "BACKFILL")):
         instance.add_daemon_heartbeat(DaemonHeartbeat(timestamp, daemon, "id", []))
     assert dagster_private.last_heartbeat(instance) == 7.0
+
+
+def test_free_slots_of_ended_runs_leaves_those_of_runs_that_go_on(tmp_path):
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        slots = instance.event_log_storage
+        states = {"ended": DagsterRunStatus.FAILURE, "going_on": DagsterRunStatus.STARTED}
+        for pool, status in states.items():
+            run = instance.add_run(DagsterRun("job", status=status))
+            claim_slot(slots, pool, run.run_id)
+        claim_slot(slots, "deleted", "00000000-0000-0000-0000-000000000000")
+        dagster_private.free_slots_of_ended_runs(instance)
+        taken = {p: slots.get_concurrency_info(p).active_slot_count for p in (*states, "deleted")}
+    assert taken == {"ended": 0, "going_on": 1, "deleted": 0}
+
+
+def claim_slot(slots, pool, run_id):
+    slots.set_concurrency_slots(pool, 1)
+    assert slots.claim_concurrency_slot(pool, run_id, "step").is_claimed

@@ -72,6 +72,7 @@ def build_asset(
         retry_policy=RetryPolicy(max_retries=spec.max_retries, delay=spec.retry_delay_seconds),
         required_resource_keys=set(resource_keys.values()),
         can_subset=True,
+        pool=spec.pool,
     )
     def step(context) -> Any:  # noqa: ANN001 - Dagster refuses annotations that are text
         yield from LoadStep(context, spec, suites, resource_keys).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from croniter import CroniterBadDateError, croniter
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameModel
 
 F = TypeVar("F", bound="Callable[..., Any]")
+_BEYOND_DAGSTER = re.compile(r"(^|[\s,/])r($|[\s,/(])|[\dl]w", re.IGNORECASE)
+"""Fields that croniter knows and Dagster does not: ``R``, another number each time, and ``15W``."""
 _PARTITIONS = ("daily", "weekly", "monthly")
 
 
@@ -47,6 +50,7 @@ def phlo_ingestion(
     invalid_rows: InvalidRows | None = None,
     on_schema_change: Literal["add_columns", "fail"] = "add_columns",
     description: str | None = None,
+    pool: str | None = None,
 ) -> Callable[[F], F]:
     """Load what a function returns into an Iceberg table, judged and audited before it is seen.
 
@@ -82,6 +86,7 @@ def phlo_ingestion(
             that fits the table); wins over ``strict_validation``.
         on_schema_change: ``add_columns``, or ``fail`` where any difference is an error.
         description: For people; default: the function's docstring, else the schema's.
+        pool: Dagster's pool of the load, which limits how many of its loads run at once.
 
     Raises:
         InvalidArgumentError: An argument is wrong; names it, its value and what is allowed.
@@ -107,6 +112,7 @@ def phlo_ingestion(
         _check_choice("invalid_rows", invalid_rows, get_args(InvalidRows))
     if merge_strategy == "append":
         _check_rerun(config, add_metadata_columns)
+    _refuse(pool is not None and not _is_pool(pool), "pool", pool, "letters, digits, _, - and /")
     _check_partition_spec(partition_spec, contract, add_metadata_columns)
 
     def decorate(function: F) -> F:
@@ -132,6 +138,7 @@ def phlo_ingestion(
             on_schema_change=on_schema_change,
             description=description or function.__doc__ or contract.description,
             defined_at=defined_at(function),
+            pool=pool,
         )
         return attach_spec(function, spec)
 
@@ -148,6 +155,10 @@ def _refuse(is_wrong: bool, argument: str, value: object, allowed: str) -> None:
             argument=argument,
             value=value,
         )
+
+
+def _is_pool(name: object) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[\w/-]+", name, re.ASCII) is not None
 
 
 def _check_choice(argument: str, value: object, allowed: Sequence[str]) -> None:
@@ -263,7 +274,7 @@ def _has_ticks(cron: Any) -> bool:
     >>> _has_ticks("0 6 * * 1-5"), _has_ticks("0 0 31 4 *"), _has_ticks("0 0 6 * * *")
     (True, False, False)
     """
-    if not isinstance(cron, str) or not croniter.is_valid(cron):
+    if not isinstance(cron, str) or not croniter.is_valid(cron) or _BEYOND_DAGSTER.search(cron):
         return False
     try:
         croniter(cron).get_next()

@@ -71,6 +71,7 @@ class IngestionSpec:
     on_schema_change: str
     description: str | None
     defined_at: str
+    pool: str | None = None
 
     @property
     def asset_name(self) -> str:
