@@ -118,6 +118,12 @@ def require_partition(location: Location, key: AssetKey, partition: str | None) 
             return
         first, last = definition.get_first_partition_key(), definition.get_last_partition_key()
     label = location.table_of(key) or key.to_user_string()
+    if partition is None:
+        raise InvalidPartitionError(
+            f"{label} has no partition yet: the first begins later.",
+            hint="Set an earlier start_date, or wait until it begins.",
+            asset=key.to_user_string(),
+        )
     raise InvalidPartitionError(
         f"{label} has no partition {partition!r}.",
         got=repr(partition),

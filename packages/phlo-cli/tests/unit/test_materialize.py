@@ -215,3 +215,14 @@ def runs(project):
     home = project.root / ".phlo" / "dagster"
     with DagsterInstance.from_config(str(home)) as instance:
         return instance.get_runs()
+
+
+def test_an_asset_whose_first_partition_begins_later_says_so(plain_project, phlo):
+    plain_project.write(
+        "workflows/later.py",
+        "import dagster as dg\n\n"
+        "@dg.asset(partitions_def=dg.DailyPartitionsDefinition('2999-01-01'))\n"
+        "def later(): ...\n",
+    )
+    answer = phlo("materialize", "later")
+    assert (answer.code, "later has no partition yet" in answer.err) == (2, True)

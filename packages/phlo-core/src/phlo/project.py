@@ -114,7 +114,9 @@ def _python_files(folder: Path) -> Iterator[Path]:
 def _import(name: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as exc:  # a file that calls sys.exit() would end phlo
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # what sys.exit() and pytest.importorskip() raise is no Exception
         file, line = _failing_line(exc, path)
         raise WorkflowImportError(
             f"{relative_path(file)}:{line} fails to import: {type(exc).__name__}: {exc}",
@@ -124,7 +126,7 @@ def _import(name: str, path: Path) -> ModuleType:
         ) from exc
 
 
-def _failing_line(exc: Exception | SystemExit, path: Path) -> tuple[Path, int]:
+def _failing_line(exc: BaseException, path: Path) -> tuple[Path, int]:
     if isinstance(exc, SyntaxError) and exc.filename:
         return Path(exc.filename), exc.lineno or 1
     frames = traceback.extract_tb(exc.__traceback__)
@@ -136,7 +138,7 @@ def _workflows_of(path: Path) -> Path:
     return next((p for p in path.parents if p.name == "workflows"), path.parent)
 
 
-def _import_hint(exc: Exception | SystemExit) -> str | None:
+def _import_hint(exc: BaseException) -> str | None:
     if isinstance(exc, NameError) and exc.name in ("datetime", "date", "timedelta"):
         return f"Add `from datetime import {exc.name}` to the file."
     if isinstance(exc, NameError) and exc.name:

@@ -102,8 +102,9 @@ def test_an_installed_package_called_workflows_does_not_hide_the_project(phlo_pr
         sys.path.remove(str(site))
 
 
-def test_a_file_that_calls_exit_is_named(phlo_project):
-    phlo_project.write("workflows/own.py", "import sys\n\nsys.exit(3)\n")
+@pytest.mark.parametrize("end", ["sys.exit(3)", "pytest.skip('x', allow_module_level=True)"])
+def test_a_file_that_ends_the_import_is_named(phlo_project, end):
+    phlo_project.write("workflows/own.py", f"import sys, pytest\n\n{end}\n")
     with pytest.raises(WorkflowImportError, match=r"workflows/own\.py:3 fails to import"):
         phlo_project.load()
 
