@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,13 @@ def open_own_session(dbt_dir: Path) -> DbtSession:
     return _OwnRun().open()
 
 
+def _is_interrupted() -> bool:
+    """Return whether dbt is ending by an interrupt, which it wraps: its models are but a part."""
+    error = sys.exception()
+    error = getattr(error, "exception", error)
+    return error is not None and not isinstance(error, Exception)
+
+
 class _OwnRun:
     """One command of dbt: its session, its results, and the project that says what blocks."""
 
@@ -90,6 +98,9 @@ class _OwnRun:
 
     def _finish(self) -> None:
         """Publish, and end the command as failed where something was not published."""
+        if _is_interrupted():
+            click.echo("Interrupted: nothing was published.", err=True)
+            return
         try:
             publish_stages(self._session, self._outcome, self._audit)
         except PhloError as exc:

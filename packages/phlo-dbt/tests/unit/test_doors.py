@@ -1,5 +1,7 @@
 """dbt that phlo did not start: at a prompt, in an editor, by `phlo dbt`."""
 
+from contextlib import suppress
+
 import pytest
 from dbt.cli.main import dbtRunner
 from phlo.names import TableName
@@ -67,6 +69,35 @@ def test_what_passes_is_published_and_what_does_not_fails_the_command(dbt_projec
     write_days(dbt_project, 9)  # refused by the suite
     assert not door("build").success
     assert "days was not published: the check days__RangeCheck__n" in capsys.readouterr().err
+    assert dbt_project.rows("silver.days") == [(1,)]
+    assert list((dbt_project.root / ".phlo/dbt/runs").iterdir()) == []
+
+
+INTERRUPTED = """
+import os
+import signal
+import time
+
+
+def model(dbt, session):
+    dbt.ref("days")
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)
+    return session.sql("select 1 as n")
+"""
+
+
+def test_of_a_run_that_is_interrupted_nothing_is_published(dbt_project, door, capsys):
+    write_days(dbt_project, 1)
+    assert door("build", "--select", "days").success
+    write_days(dbt_project, 9)
+    dbt_project.write("models/gold/interrupted.py", INTERRUPTED)
+    success = False
+    with suppress(KeyboardInterrupt):  # plain dbt hands it on as its result
+        success = door("build", "--select", "days+").success
+
+    assert not success
+    assert "Interrupted: nothing was published." in capsys.readouterr().err
     assert dbt_project.rows("silver.days") == [(1,)]
     assert list((dbt_project.root / ".phlo/dbt/runs").iterdir()) == []
 
