@@ -153,6 +153,14 @@ def rest_is_a_login_page(project, answering):
     project.set(**rest(answering(200, b"<html>log in</html>", "text/html")))
 
 
+def unknown_kind(project, answering):
+    project.set(PHLO_ICEBERG_CATALOG_TYPE="sqlite")
+
+
+def rest_without_address(project, answering):
+    project.set(PHLO_ICEBERG_CATALOG_TYPE="rest")
+
+
 def garbled_catalog(project, answering):
     (project.root / ".phlo" / "catalog.db").write_bytes(b"no database at all " * 500)
 
@@ -182,11 +190,13 @@ FAULTS = [
     (rest_is_elsewhere, AT_ONCE, "REST catalog cannot be used", "Correct PHLO_ICEBERG_CATALOG_URI"),
     (rest_is_busy, RETRIED, "later", "Start the server"),
     (rest_is_a_login_page, AT_ONCE, "none of an Iceberg catalog", "login page"),
+    (unknown_kind, AT_ONCE, "PHLO_ICEBERG_CATALOG_TYPE", "'sql' or 'rest'"),
+    (rest_without_address, AT_ONCE, "has no address", "Set PHLO_ICEBERG_CATALOG_URI"),
     (garbled_catalog, AT_ONCE, "The catalog (.phlo/catalog.db", "phlo doctor --fix` rebuilds"),
     (cut_catalog, AT_ONCE, "is damaged", "phlo doctor --fix` rebuilds the catalog"),
     (catalog_is_a_folder, AT_ONCE, "unable to open database file", "let this user read"),
 ]
-ALL_DOORS = [(fault, door) for fault in (FAULTS[0], FAULTS[7], FAULTS[12]) for door in DOORS]
+ALL_DOORS = [(fault, door) for fault in (FAULTS[0], FAULTS[7], FAULTS[14]) for door in DOORS]
 ONE_DOOR = [(fault, "query") for fault in FAULTS]
 
 

@@ -14,7 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from phlo_iceberg.branches.names import open_branch, require_sql
 from phlo_iceberg.branches.records import require_branch
-from phlo_iceberg.service_errors import check_database_uri, explained_errors
+from phlo_iceberg.service_errors import check_database_uri, explained_errors, require_rest_uri
 from phlo_iceberg.write.data_files import SYNC_PROPERTY
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
     """
     make_folder(settings.lake_dir)
     properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
-    if iceberg.catalog_type == "sql":
+    if iceberg.catalog_type == "rest":
+        require_rest_uri(_plain(iceberg.catalog_uri))
+    else:
         check_database_uri(properties["uri"])
     with (
         explained_errors(),

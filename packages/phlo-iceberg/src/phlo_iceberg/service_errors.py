@@ -131,6 +131,20 @@ def check_database_uri(uri: str) -> None:
     raise wrong  # outside the handler: the cause shows the text
 
 
+def require_rest_uri(uri: str | None) -> None:
+    """Check that a REST catalog has an address.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    if uri is None:
+        raise ConfigurationError(
+            "The REST catalog has no address.",
+            expected="such as https://catalog.example.com",
+            hint=f"Set {_URI} in the environment or in .env.",
+        )
+
+
 def _wrong_uri(reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"{_URI} is no address of a database. {reason}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,7 +19,7 @@ class IcebergSettings(BaseSettings):
     catalog_name: str = Field(
         "lake", description="Name of the catalog; Trino must call it the same."
     )
-    catalog_type: str = Field("sql", description="Kind of catalog: sql or rest.")
+    catalog_type: Literal["sql", "rest"] = Field("sql", description="Kind of catalog: sql or rest.")
     catalog_uri: SecretStr | None = Field(
         None,
         description="Address of the catalog, such as postgresql+psycopg://user:password@host/db; "
