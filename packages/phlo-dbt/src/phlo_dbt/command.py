@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,12 +66,14 @@ def _without(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
 
     >>> _without(["--profile", "phlo", "--log-path", "logs", "--quiet"], ["ls", "--log-path=x"])
     ['--profile', 'phlo', '--quiet']
+    >>> _without([], ["--help"])
+    []
     """
     named = {word.split("=", 1)[0] for word in arguments if word.startswith("--")}
     if "--profiles-dir" in named:
         named.add("--profile")  # the profile that dbt_project.yml names
     starts = [n for n, word in enumerate(options) if word.startswith("--")]
-    parts = [options[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    parts = [options[start:end] for start, end in pairwise([*starts, len(options)])]
     return [word for part in parts if part[0] not in named for word in part]
 
 
