@@ -7,6 +7,7 @@ changes from case to case is shown as `...`.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +99,7 @@ def as_text(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(as_text(part) for part in node.values)
     if isinstance(node, ast.IfExp):
-        return f"{as_text(node.body)} / {as_text(node.orelse)}"
+        return " / ".join(filter(None, [as_text(node.body), as_text(node.orelse)]))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return as_text(node.left) + as_text(node.right)
     return "..."
@@ -121,9 +122,10 @@ def page(root: Path = ROOT) -> str:
 
 def _cell(text: str) -> str:
     text = " ".join(text.split()).replace("......", "...")
-    for sign in "|*_<>[]`":
+    for sign in "|*_<>[]":
         text = text.replace(sign, f"\\{sign}")
-    return text
+    # Within backticks the signs stand for themselves, but for the one that ends a cell.
+    return re.sub(r"`[^`]+`", lambda code: re.sub(r"\\([^|])", r"\1", code[0]), text)
 
 
 def _with_gaps(lines: list[str]) -> str:
