@@ -1,5 +1,6 @@
 """Write docs/reference/errors.md: every error that phlo raises, read from its source.
 
+`make docs` runs it before it builds the site; the page is no part of the repository.
 An error is a call of a class of `phlo.errors`, or of one that derives from it, with a text. What
 changes from case to case is shown as `...`.
 """
@@ -13,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "errors.md"
 HEAD = """# Errors, by message
-
-<!-- Written by scripts/errors_page.py; a test compares this page with the source. -->
 
 Every error of phlo, read from its source, by package and class. A class says what to do next: the
 sentence below its name. `...` stands for what changes from case to case. An error also prints what
@@ -65,9 +64,8 @@ def error_classes(parsed: list[tuple[str, ast.Module]]) -> dict[str, str]:
     return errors
 
 
-def messages(parsed: list[tuple[str, ast.Module]]) -> list[Message]:
-    """Return the text of every error, sorted; a text that is only passed on is none."""
-    classes = error_classes(parsed)
+def messages(parsed: list[tuple[str, ast.Module]], classes: Collection[str]) -> list[Message]:
+    """Return the text of every error of `classes`, sorted; one that is only passed on is none."""
     texts = set()
     for package, module in parsed:
         for node in ast.walk(module):
@@ -105,11 +103,10 @@ def as_text(node: ast.expr) -> str:
     return "..."
 
 
-def page(root: Path = ROOT) -> str:
+def page(found: list[Message], classes: Mapping[str, str]) -> str:
     """Return the text of the page."""
-    parsed = list(modules(root))
-    classes, lines, last = error_classes(parsed), [HEAD], ("", "")
-    for message in messages(parsed):
+    lines, last = [HEAD], ("", "")
+    for message in found:
         if message.package != last[0]:
             lines += [f"## {message.package}", ""]
         if (message.package, message.error) != last:
@@ -135,4 +132,6 @@ def _with_gaps(lines: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PARSED = list(modules())
+    CLASSES = error_classes(PARSED)
+    PAGE.write_text(page(messages(PARSED, CLASSES), CLASSES))

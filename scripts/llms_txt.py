@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+MADE = {"reference/errors.md": "Every message of phlo's errors, with what to do about it."}
+"""Pages that `make docs` makes, and what they are about."""
 SHORTEST = 16
 """Letters of a sentence that is too short to say what a page is about."""
 
@@ -46,7 +48,8 @@ def _pages(title: str, inside: str | list[dict[str, Any]]) -> Iterator[tuple[str
 
 
 def _line(title: str, page: str, file: Path) -> str:
-    return f"- [{title}]({page.removesuffix('.md')}.html): {first_sentence(file.read_text())}"
+    about = MADE.get(page) or first_sentence(file.read_text())
+    return f"- [{title}]({page.removesuffix('.md')}.html): {about}"
 
 
 def first_sentence(text: str) -> str:

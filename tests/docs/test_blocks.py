@@ -22,7 +22,11 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
-    *sorted(p for p in (ROOT / "docs").rglob("*.md") if "adr" not in p.parts),
+    *sorted(
+        p
+        for p in (ROOT / "docs").rglob("*.md")
+        if "adr" not in p.parts and p.name != "errors.md"  # made by `make docs`, without blocks
+    ),
     *sorted((ROOT / "packages").glob("*/README.md")),
 ]
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)

@@ -9,6 +9,17 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
+LLMS = runpy.run_path(str(ROOT / "scripts" / "llms_txt.py"))
+
+
+def pages_of_the_site():
+    """Return the pages of the repository, and those that `make docs` makes."""
+    docs = ROOT / "docs"
+    return sorted(
+        {str(page.relative_to(docs)) for page in docs.rglob("*.md")} | LLMS["MADE"].keys()
+    )
+
+
 def pages(entry):
     """Yield the pages of a menu, or of an entry of it."""
     if isinstance(entry, str):
@@ -20,16 +31,13 @@ def pages(entry):
 
 def test_the_menu_leads_to_every_page_once():
     menu = sorted(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
-    docs = ROOT / "docs"
-    assert menu == sorted(str(page.relative_to(docs)) for page in docs.rglob("*.md"))
+    assert menu == pages_of_the_site()
 
 
 def test_llms_txt_leads_to_every_page_with_a_line_about_it():
-    text = runpy.run_path(str(ROOT / "scripts" / "llms_txt.py"))["llms_txt"]()
+    text = LLMS["llms_txt"]()
     lines = re.findall(r"^- \[(.+)\]\((\S+)\.html\): (.+)$", text, re.MULTILINE)
-    docs = ROOT / "docs"
-    pages = sorted(str(page.relative_to(docs))[:-3] for page in docs.rglob("*.md"))
-    assert sorted(page for _, page, _ in lines) == pages
+    assert sorted(f"{page}.md" for _, page, _ in lines) == pages_of_the_site()
     assert [title for title, _, line in lines if len(line) < 20] == []
 
 
