@@ -23,7 +23,7 @@ from phlo.orchestration.dagster_private import (
     previous_tick,
     switched_on,
 )
-from phlo.orchestration.missing import WAITS, being_made, last_made, missing_partitions
+from phlo.orchestration.missing import being_made, last_made, missing_partitions
 
 from phlo_dlt.settings import get_dlt_settings
 
@@ -129,16 +129,16 @@ def _plan(
     if instance is None or begins_at is None:
         return _fresh_plan(partitions, cron, moment)
     made = last_made(instance, asset.key)
-    pending = being_made(instance, asset.key, _job_name(spec))
+    pending = being_made(instance, asset.key, _job_name(spec), moment)
     missing = [
         one.key
         for one in missing_partitions(partitions, made, moment, since=begins_at)
-        if one.key not in pending or pending[one.key] < one.ended_at
+        if one.key not in pending.asked_at or pending.asked_at[one.key] < one.ended_at
     ]
     limit = get_dlt_settings().catch_up_partitions
     reasons: dict[str | None, str] = dict.fromkeys(missing[-limit:], _MISSING)
     current = _current_key(partitions, moment)
-    if pending.get(current) != WAITS:
+    if current not in pending.queued:
         reasons[current] = "it holds the tick"
     if not reasons:
         return SkipReason(f"A run that waits in the queue will load {current} of {spec.table}.")

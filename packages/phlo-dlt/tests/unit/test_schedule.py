@@ -91,13 +91,17 @@ def test_what_is_being_loaded_since_it_ended_is_not_asked_for_again(events, inst
 def test_what_waits_in_the_queue_is_not_asked_for_again(events, instance):
     """A daemon that is slower than its ticks would wait for ever longer queues."""
     events.declare(cron="0 * * * *", start_date="2025-01-01")
-    asked(instance, "2025-01-01", day(1), DagsterRunStatus.QUEUED)  # begins after it ended
-    asked(instance, "2025-01-02", day(2), DagsterRunStatus.QUEUED)
+    asked(instance, "2025-01-01", day(1, 23), DagsterRunStatus.QUEUED)  # begins after it ended
+    asked(instance, "2025-01-02", day(2, 0), DagsterRunStatus.QUEUED)
 
-    waiting = tick(events, instance, day(2, 7))
+    waiting = tick(events, instance, day(2, 0))
     assert "will load 2025-01-02" in waiting.skip_message
     assert keys(waiting) == []
-    assert keys(tick(events, instance, day(3, 7))) == ["2025-01-03"]
+
+    # An hour later it is asked for once more: the queue may stand still.
+    assert keys(tick(events, instance, day(2, 7))) == ["2025-01-01"]
+    asked(instance, "2025-01-01", day(2, 7), DagsterRunStatus.QUEUED)
+    assert keys(tick(events, instance, day(2, 9))) == []
 
 
 def test_a_tick_loads_a_bounded_number_and_leaves_the_older_ones_to_the_next(events, instance):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterRunStatus, RunsFilter
 from phlo.orchestration.dagster_private import PARTITION_TAG, TICK_TAG
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TimeWindowPartitionsDefinition,
     )
 
+_LONGEST_WAIT = timedelta(hours=1)
 WAITS = datetime.max.replace(tzinfo=UTC)
 """When a run was asked for that has not begun: it reads all that is there when it begins."""
 
@@ -99,27 +100,46 @@ def last_made(instance: DagsterInstance, key: AssetKey) -> dict[str, datetime]:
     return {partition: began.get(run_id, at) for partition, (run_id, at) in made.items()}
 
 
-def being_made(instance: DagsterInstance, key: AssetKey, job_name: str) -> dict[str, datetime]:
-    """Find the partitions for which a run waits or goes on, and when it was asked for.
+class PendingRuns(NamedTuple):
+    """The partitions for which a run waits or goes on.
 
-    A run that waits in the queue reads its source later than now: its time is :data:`WAITS`.
+    Attributes:
+        asked_at: When the newest run of each was asked for. One that waits in the queue reads its
+            source later than now: its time is :data:`WAITS`, for an hour; then its queue stands
+            still, or did, and it is no promise.
+        queued: Those for which a run waits in the queue, however long.
     """
+
+    asked_at: dict[str, datetime]
+    queued: frozenset[str]
+
+
+def being_made(
+    instance: DagsterInstance, key: AssetKey, job_name: str, now: datetime
+) -> PendingRuns:
+    """Find the partitions for which a run waits or goes on at a moment."""
     records = instance.get_run_records(RunsFilter(statuses=_UNFINISHED))
     asked = [
-        (record.dagster_run.tags.get(PARTITION_TAG), _asked_at(record))
+        (partition, _asked_at(record, now), record.dagster_run.status)
         for record in records
-        if record.dagster_run.job_name == job_name
-        or key in (record.dagster_run.asset_selection or ())
+        if (partition := record.dagster_run.tags.get(PARTITION_TAG))
+        and (
+            record.dagster_run.job_name == job_name
+            or key in (record.dagster_run.asset_selection or ())
+        )
     ]
-    return {partition: at for partition, at in sorted(asked, key=lambda a: a[1]) if partition}
+    return PendingRuns(
+        {partition: at for partition, at, _ in sorted(asked, key=lambda a: a[1])},
+        frozenset(name for name, _, status in asked if status is DagsterRunStatus.QUEUED),
+    )
 
 
-def _asked_at(record: RunRecord) -> datetime:
+def _asked_at(record: RunRecord, now: datetime) -> datetime:
     """Return the tick of a schedule that asked for a run, else when the run was made."""
-    if record.dagster_run.status is DagsterRunStatus.QUEUED:
-        return WAITS
     tick = record.dagster_run.tags.get(TICK_TAG)
-    return datetime.fromisoformat(tick) if tick else record.create_timestamp
+    asked = datetime.fromisoformat(tick) if tick else record.create_timestamp
+    is_waiting = record.dagster_run.status is DagsterRunStatus.QUEUED
+    return WAITS if is_waiting and now - asked <= _LONGEST_WAIT else asked
 
 
 def _run_starts(instance: DagsterInstance, run_ids: Iterable[str]) -> dict[str, datetime]:
