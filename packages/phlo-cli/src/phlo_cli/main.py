@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import io
@@ -266,9 +267,11 @@ def _invoke(arguments: Sequence[str] | None, as_json: bool) -> None:
 
 def _fail(message: str, name: str, code: int, as_json: bool) -> NoReturn:
     """Say why a command failed, for programs on standard output too, and leave with its code."""
-    click.echo(f"Error: {message}", err=True)
+    with contextlib.suppress(OSError, ValueError):  # an output that is full or closed
+        click.echo(f"Error: {message}", err=True)
     if as_json:
-        click.echo(json.dumps({"error": {"type": name, "message": message}}, indent=2))
+        with contextlib.suppress(OSError, ValueError):
+            click.echo(json.dumps({"error": {"type": name, "message": message}}, indent=2))
     sys.exit(code)
 
 

@@ -85,7 +85,8 @@ def test_dev_gives_up_when_its_processes_end_again_and_again(plain_project, numb
     with serving(plain_project, port) as dev:
         processes = set()
         for name in SERVICES:
-            services = wait_for_services(dev, but_not=processes)
+            # A daemon that is told to stop is missed after two minutes of silence.
+            services = wait_for_services(dev, but_not=processes, seconds=300)
             require_page(port)
             time.sleep(2)  # phlo dev looks at its processes twice a second
             processes |= set(services.values())
@@ -166,6 +167,18 @@ def test_services_that_end_are_started_again_a_few_times():
 def run_dev(*arguments):
     command = [sys.executable, "-m", "phlo_cli", "dev", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_an_error_on_an_output_that_is_full_keeps_its_exit_code(plain_project):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "phlo_cli", "materialize", "", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
 
 
 def test_an_address_that_cannot_be_served_is_refused(plain_project):
