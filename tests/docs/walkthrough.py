@@ -126,6 +126,8 @@ def walk(page: Path, home: Path, folder: Path) -> None:
                 new += text[copied : step.start("text")] + printed
                 copied = step.end("text")
     finally:
+        if (reader.folder / ".phlo" / "postgres").exists():
+            execute_phlo(reader.folder, ["postgres", "stop"])  # its process ends without atexit
         if os.environ.get("WRITE_DOCS"):
             page.write_text(new + text[copied:])
 
