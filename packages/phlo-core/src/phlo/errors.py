@@ -34,6 +34,9 @@ class PhloError(Exception):
         Got 'x'; expected 5 fields.
         <BLANKLINE>
         Hint: Fix.
+        >>> print(ConfigurationError("A query is one SELECT.", got="", expected="a statement"))
+        A query is one SELECT.
+        Got nothing; expected a statement.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class PhloError(Exception):
     def __str__(self) -> str:
         text = self.message
         if self.got is not None and self.expected is not None:
-            text += f"\nGot {self.got}; expected {self.expected}."
+            text += f"\nGot {self.got or 'nothing'}; expected {self.expected}."
         elif self.expected is not None:
             text += f"\nExpected {self.expected}."
         if self.hint:
