@@ -146,7 +146,7 @@ def test_a_ctrl_c_at_the_commit_leaves_every_file_that_a_catalog_names(action, t
     layout = Layout(tmp_path, action)
     layout.prepare()
     store = open_store(layout.work)
-    with interrupts_as_keyboard_interrupt(), suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), interrupts_as_keyboard_interrupt():
         listen(
             store.catalog.engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGINT), once=True
         )

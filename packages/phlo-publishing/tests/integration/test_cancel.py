@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
-from phlo.interrupts import interrupts_as_keyboard_interrupt
 from phlo_publishing import publish as publish_module
 
 pytestmark = pytest.mark.integration
@@ -21,8 +20,9 @@ def rows(*ids):
 
 @pytest.fixture(autouse=True)
 def _interrupts_raise():
-    with interrupts_as_keyboard_interrupt():  # a run in the background ignores Ctrl-C
-        yield
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
