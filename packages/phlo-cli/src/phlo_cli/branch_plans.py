@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from phlo.config import Settings
 
 BRANCH_PREFIX = "plan-"
+_TIMESTAMP = "__timestamp__"
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,18 @@ def times(keep_hours: float) -> tuple[str, str]:
 
 def write_plan(settings: Settings, plan: BranchPlan) -> None:
     """Keep a plan."""
-    text = json.dumps(asdict(plan), indent=2, default=str)
+    text = json.dumps(asdict(plan), indent=2, default=_encode)
     write_whole(_file(settings, plan.plan_id), text)
+
+
+def _encode(value: Any) -> Any:
+    """Keep an instant as one, so that `phlo apply` prints the rows as `phlo plan` did."""
+    return {_TIMESTAMP: value.isoformat()} if isinstance(value, datetime) else str(value)
+
+
+def _decode(values: dict[str, Any]) -> Any:
+    is_timestamp = values.keys() == {_TIMESTAMP}
+    return datetime.fromisoformat(values[_TIMESTAMP]) if is_timestamp else values
 
 
 def read_plans(settings: Settings) -> list[BranchPlan]:
@@ -148,7 +159,7 @@ def _file(settings: Settings, plan_id: str) -> Path:
 
 
 def _read(file: Path) -> BranchPlan:
-    values: dict[str, Any] = json.loads(file.read_text())
+    values: dict[str, Any] = json.loads(file.read_text(), object_hook=_decode)
     tuples = ("selection", "tables", "checks", "reads", "publishers")
     values |= {name: tuple(values[name]) for name in tuples}
     return BranchPlan(**values)

@@ -1,7 +1,11 @@
 """`phlo plan` and `phlo apply`: what a run would change, and the same run published."""
 
+from datetime import UTC, datetime
+
 import pytest
+from phlo.config import Settings
 from phlo.lake import open_lake, reset_lake, table
+from phlo_cli.branch_plans import BranchPlan, read_plans, times, write_plan
 
 EVENTS = """
     import dagster as dg
@@ -79,6 +83,15 @@ def test_a_plan_tells_what_apply_does_and_no_source_is_asked_again(project, phlo
     assert rows() == [("a", 10), ("b", 2), ("c", 3)]
     assert branches() == ["main"]
     assert phlo("apply", planned["plan_id"]).code == 2
+
+
+def test_a_kept_plan_shows_times_as_the_first_showing_did(tmp_path):
+    rows = [{"at": datetime(2025, 1, 16, 22, tzinfo=UTC), "seen": [datetime(2025, 1, 1)]}]
+    tables = ({"table": "bronze.events", "change": "changed", "samples": {"added": rows}},)
+    plan = BranchPlan("3f0c5a1e", "main", ("events",), None, "run", *times(1), tables=tables)
+    settings = Settings(project_dir=tmp_path)
+    write_plan(settings, plan)
+    assert read_plans(settings) == [plan]
 
 
 def test_an_applied_plan_succeeds_though_its_branch_has_to_stay(project, phlo, planned):
