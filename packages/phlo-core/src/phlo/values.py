@@ -56,8 +56,8 @@ class LoadAccount:
         rejected: All rows of a load that failed; zero otherwise.
         removed: Stored rows that this load took away (deletes, replaced partitions). Not rows
             of the load, hence no part of the sum.
-        out_of_order: Stored rows of a later partition that this load overwrote. A part of
-            ``updated``.
+        out_of_order: Updates by a load of an earlier partition than the newest of the table. A
+            part of ``updated``.
     """
 
     extracted: int = 0

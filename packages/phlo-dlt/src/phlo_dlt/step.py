@@ -283,8 +283,8 @@ def _warnings(spec: IngestionSpec, report: LoadReport) -> Iterator[str]:
         )
     if report.rows.out_of_order and spec.merge_config.order_by is None:
         yield (
-            f"{report.rows.out_of_order} rows that a later partition had written were "
-            "overwritten. Name the column by which rows compete: "
+            f"{report.rows.out_of_order} rows were updated by a partition that is earlier than the "
+            "newest of the table. Where a column says which row of a key is the newest, name it: "
             'merge_config={"order_by": ...}.'
         )
 
