@@ -1,11 +1,13 @@
-"""The tutorial and the how-to pages, done as a reader does them, with what each command prints."""
+"""Pages that are done as a reader does them, with what each command prints."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from phlo.plugins import plugin_manager
 from phlo_cli.commands.init import write_project
+from phlo_publishing.server import program
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported without a package
 
@@ -21,7 +23,21 @@ def test_the_tutorial_does_and_prints_what_it_says(tmp_path):
 
 @pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("[!i]*.md")), ids=lambda p: p.stem)
 def test_a_how_to_page_does_and_prints_what_it_says(page, tmp_path):
+    walk(page, tmp_path, new_project(tmp_path))
+
+
+def test_a_backup_is_restored_as_its_page_says(postgres_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(program("pg_dump").parent), prepend=os.pathsep)
+    monkeypatch.setenv("PGHOST", postgres_server.host)
+    monkeypatch.setenv("PGPORT", str(postgres_server.port))
+    monkeypatch.setenv("PGUSER", postgres_server.user)
+    monkeypatch.setenv("PGPASSWORD", postgres_server.password.get_secret_value())
+    walk(DOCS / "operations" / "backup.md", tmp_path, new_project(tmp_path))
+
+
+def new_project(folder):
+    """Write the project of `phlo init shop`."""
     templates = plugin_manager().hook.phlo_register_templates()
     (basic,) = (t for several in templates for t in several if t.name == "basic")
-    write_project(basic, tmp_path / "shop")
-    walk(page, tmp_path, tmp_path / "shop")
+    write_project(basic, folder / "shop")
+    return folder / "shop"
