@@ -21,8 +21,14 @@ def test_the_tutorial_does_and_prints_what_it_says(tmp_path):
     walk(DOCS / "tutorial.md", tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("[!i]*.md")), ids=lambda p: p.stem)
-def test_a_how_to_page_does_and_prints_what_it_says(page, tmp_path):
+PAGES = [
+    *sorted((DOCS / "how-to").glob("[!i]*.md")),
+    *(DOCS / "operations" / f"{name}.md" for name in ("upgrades", "watching")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_page_does_and_prints_what_it_says(page, tmp_path):
     walk(page, tmp_path, new_project(tmp_path))
 
 
