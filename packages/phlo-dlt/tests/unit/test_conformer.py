@@ -5,12 +5,13 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
+import polars
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
@@ -23,6 +24,7 @@ from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer
 from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.rows.plain import WrittenFloat
 
+REFUSED_TEXT = ["value: cannot be cast to string (no text)"]
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
 
 
@@ -445,6 +447,104 @@ def test_a_frame_with_a_column_of_mixed_types_is_read_row_by_row():
     (table,) = batches_of(frame, Conformer(model(int)))
 
     assert _outcome(table) == [1, "value: cannot be cast to int64 (no number)"]
+
+
+class Pair(NamedTuple):
+    x: int
+    y: int
+
+
+OBJECTS = [
+    datetime(2025, 1, 15, 12),
+    date(2025, 1, 15),
+    {"x": 1},
+    {"y": None, "z": {"deep": 2**70}},
+    {"at": pd.Timestamp("2025-01-15T00:00:00.000000001")},
+    {1, 2},
+    2**70,
+    2**53 + 1,
+    0.5,
+    Decimal("1.10"),
+    Decimal("2.345"),
+    b"x",
+    "y",
+    True,
+    None,
+    float("nan"),
+    pd.Period("2025-01"),
+    1 + 2j,
+]
+
+
+@pytest.mark.parametrize("kind", [int, float, str, bytes, bool, date, datetime, dict])
+def test_an_object_in_a_frame_means_what_it_means_in_a_row(kind):
+    contract = model(kind)
+    frame = pd.DataFrame({"value": pd.Series(OBJECTS, dtype=object)})
+
+    (table,) = batches_of(frame, Conformer(contract))
+    rows = Conformer(contract).rows([{"value": value} for value in OBJECTS])
+
+    assert repr(_outcome(table)) == repr(_outcome(rows))
+    assert table[ORIGINAL] == rows[ORIGINAL]
+
+
+@pytest.mark.parametrize(
+    ("column", "outcome"),
+    [
+        (pd.Series(pd.arrays.SparseArray([0, 3])), ["0", "3"]),
+        (pd.Series([1 + 2j]), ["value: cannot be cast to string (no text)"]),
+        (pd.Series(pd.period_range("2025", periods=1)), REFUSED_TEXT),
+        (pd.Series(pd.interval_range(0, 1)), REFUSED_TEXT),
+        (pd.Series(pd.Categorical(["x", None])), ["x", None]),
+    ],
+)
+def test_a_column_that_only_pandas_has_is_read_value_by_value(column, outcome):
+    (table,) = batches_of(pd.DataFrame({"value": column}), Conformer(model(str, coerce=True)))
+
+    assert _outcome(table) == outcome
+
+
+def test_a_frame_with_two_columns_of_one_name_is_an_error():
+    frame = pd.DataFrame([[1, 2]], columns=["value", "value"])
+
+    with pytest.raises(ContractError, match="several columns called 'value'"):
+        list(batches_of(frame, Conformer(model(int))))
+
+
+def test_a_polars_column_that_arrow_lacks_is_read_value_by_value():
+    frame = polars.DataFrame({"value": polars.Series([1, 2**100], dtype=polars.Int128)})
+    objects = polars.DataFrame({"value": polars.Series([b"x", {1}], dtype=polars.Object)})
+
+    (integers,) = batches_of(frame, Conformer(model(int)))
+    (texts,) = batches_of(objects, Conformer(model(bytes)))
+
+    assert _outcome(integers) == [1, "value: cannot be cast to int64 (out of range)"]
+    assert _outcome(texts) == [b"x", "value: cannot be cast to binary (no bytes)"]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_arrow_text_that_is_no_unicode_is_refused_and_shown(kind):
+    size = pa.binary() if kind == pa.string() else pa.large_binary()
+    table = pa.table({"value": pa.array([b"\xff", b"ok"], size).view(kind)})
+
+    conformed_table = Conformer(model(str)).table(table)
+
+    assert _outcome(conformed_table) == ["value: cannot be cast to string (no text)", "ok"]
+    assert json.loads(conformed_table[ORIGINAL][0].as_py()) == {"value": "b'\\xff'"}
+
+
+def test_a_value_nested_too_deeply_or_within_itself_is_refused_alone():
+    within, deep = {}, 1
+    within["k"] = within
+    for _ in range(600):
+        deep = {"k": deep}
+
+    rule = "value: cannot be cast to json (nested too deeply, or within itself)"
+    assert conformed(model(dict), within, deep, {"k": 1}) == [rule, rule, '{"k":1}']
+
+
+def test_a_named_tuple_is_a_list_whatever_it_holds():
+    assert conformed(model(list), Pair(1, 2), Pair(1, 2**70)) == ["[1,2]", f"[1,{2**70}]"]
 
 
 def test_a_table_may_have_the_columns_own_name_beside_another_spelling():

@@ -1,5 +1,6 @@
 """Files as they are found in the field: each is read exactly, or refused with file and line."""
 
+import gzip
 import json
 from decimal import Decimal
 from typing import Annotated
@@ -174,6 +175,41 @@ def test_a_first_record_of_megabytes_is_read(read):
 def test_a_column_without_a_name_is_dropped(read):
     assert read("a.csv", b"id,v,\na,1,\nb,2,x\n") == [("a", 1, None, None), ("b", 2, None, None)]
     assert read.dropped == {"": 1}
+
+
+def test_columns_without_a_name_are_dropped_and_counted_each(read):
+    assert read("a.csv", b"id,v,, ,,\na,1,x, ,,y\n") == [("a", 1, None, None)]
+    assert read.dropped == {"": 1, " ": 1, "(5)": 0, "(6)": 1}
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_file_that_gzip_cannot_unpack_is_named(read, name):
+    whole = gzip.compress(b'{"id": "a"}\n' * 50)
+    for content in (b'{"id": "a"}\n', whole[:-12], whole[:30] + b"\xff" * 20 + whole[30:]):
+        with pytest.raises(Exception, match=r"a\..*\.gz': it is no whole gzip file") as caught:
+            read(name, content)
+        assert isinstance(_root(caught.value), BrokenSourceError)
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (gzip.compress(b"id,v\na,1\n"), "the suffix .gz"),
+        ("id,v\na,1\n".encode("utf-16"), 'encoding="utf-16"'),
+        (b'"id";"v"\n"a";1\n', "delimiter=';'"),
+    ],
+)
+def test_a_csv_file_written_in_another_way_is_told_how_to_read_it(read, content, hint):
+    with pytest.raises(Exception, match=r"a\.csv") as caught:
+        read("a.csv", content)
+
+    assert hint in str(_root(caught.value))
+
+
+def test_a_deeply_nested_line_of_json_is_read():
+    line = b'{"a":' * 300 + b"1" + b"}" * 300
+
+    assert items._read_json(line) == json.loads(line)
 
 
 def test_a_wrong_delimiter_is_said(read):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow as pa
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 from phlo.errors import ContractError
@@ -42,10 +44,14 @@ def batches_of(item: Any, conformer: Conformer) -> Iterator[pa.Table]:
     elif isinstance(item, pa.RecordBatchReader):
         for batch in item:
             yield conformer.table(pa.Table.from_batches([batch]))
-    elif hasattr(item, "to_arrow"):  # polars
+    elif hasattr(item, "get_columns"):  # polars
+        columns = [(series.name, _polars_column(series)) for series in item.get_columns()]
+        yield conformer.columns(columns, len(item))
+    elif hasattr(item, "to_arrow"):
         yield conformer.table(item.to_arrow())
     elif hasattr(item, "to_dict") and hasattr(item, "columns"):
-        yield _frame(item, conformer)
+        columns = [(str(name), _pandas_column(series)) for name, series in item.items()]
+        yield conformer.columns(columns, len(item))
     else:
         raise ContractError(
             f"The source yields a {type(item).__name__}, which is no row.",
@@ -69,9 +75,23 @@ def _list_batches(items: list[Any], conformer: Conformer) -> Iterator[pa.Table]:
         yield from batches_of(item, conformer)
 
 
-def _frame(frame: Any, conformer: Conformer) -> pa.Table:
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of mixed types
-        return conformer.rows(frame.to_dict("records"))
-    return conformer.table(table)
+def _pandas_column(series: Any) -> Any:
+    """Return a column as an Arrow array, or as a list where its values are Python's own objects.
+
+    Arrow would choose one type for all of them: a date beside a time, a dict beside one of other
+    keys or a set would be changed.
+    """
+    dtype = getattr(series.dtype, "categories", series).dtype
+    is_of_pandas = isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)
+    if not is_of_pandas and not pd.api.types.is_object_dtype(dtype):
+        with suppress(pa.ArrowException, TypeError):  # sparse values, complex numbers
+            return pa.Array.from_pandas(series)
+    return [None if type(v) is float and v != v else v for v in series.tolist()]
+
+
+def _polars_column(series: Any) -> Any:
+    """Return a column as an Arrow array, or as a list where Arrow has no such type."""
+    if str(series.dtype) != "Object":  # polars hands over the addresses of these
+        with suppress(pa.ArrowException):  # integers of 128 bits
+            return series.to_arrow()
+    return series.to_list()

@@ -7,6 +7,7 @@ dlt rewrites names.
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -111,6 +112,10 @@ class Conformer:
         columns = {**self._columns_of(batch), **(values or {})}
         return self._conform_columns(columns, batch.num_rows)
 
+    def columns(self, columns: Sequence[tuple[str, Any]], row_count: int) -> pa.Table:
+        """Conform columns by name: Arrow arrays, or lists of Python values."""
+        return self._conform_columns(_by_name(columns), row_count)
+
     def text(self, batch: pa.Table, null_values: Sequence[str] | None = None) -> pa.Table:
         """Conform a table of text alone, as CSV files hold it: values are cast in any case.
 
@@ -124,14 +129,7 @@ class Conformer:
         return self._conform_columns(columns, batch.num_rows)
 
     def _columns_of(self, batch: pa.Table) -> dict[str, Any]:
-        repeated = [n for n, count in Counter(batch.column_names).items() if count > 1]
-        if repeated:
-            raise ContractError(
-                f"The source has several columns called {repeated[0]!r}.",
-                hint="Rename or remove one of them.",
-                column=repeated[0],
-            )
-        return dict(zip(batch.column_names, batch.columns, strict=True))
+        return _by_name(list(zip(batch.column_names, batch.columns, strict=True)))
 
     def _conform_columns(self, source: dict[str, Any], row_count: int) -> pa.Table:
         matched = match_names(source, self._contract.column_names)
@@ -208,6 +206,17 @@ class Conformer:
                 for row, item in enumerate(as_python(values)):
                     if item is not None:
                         found.add(row, f"{name}: unknown column", str(name), item)
+
+
+def _by_name(columns: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    repeated = [n for n, count in Counter(name for name, _ in columns).items() if count > 1]
+    if repeated:
+        raise ContractError(
+            f"The source has several columns called {repeated[0]!r}.",
+            hint="Rename or remove one of them.",
+            column=repeated[0],
+        )
+    return dict(columns)
 
 
 def _columns_of_dicts(batch: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -301,11 +310,20 @@ def _scalar_as_python(scalar: pa.Scalar) -> Any:
     try:
         return scalar.as_py(maps_as_pydicts="strict")
     except (ValueError, OverflowError, KeyError, pa.ArrowException):
-        return Unreadable(pa.array([scalar]).to_string(skip_new_lines=True)[1:-1])
+        return Unreadable(_display(scalar))
+
+
+def _display(scalar: pa.Scalar) -> str:
+    if isinstance(scalar, pa.StringScalar):  # and its subclasses: no UTF-8
+        return str(scalar.as_buffer().to_pybytes())
+    return pa.array([scalar]).to_string(skip_new_lines=True)[1:-1]
 
 
 class Unreadable:
-    """Display text of an Arrow value that Python has no value for: a date after the year 9999."""
+    """Display text of an Arrow value that Python has no value for.
+
+    A date after the year 9999 is one, and text that is no UTF-8.
+    """
 
     def __init__(self, shown: str) -> None:
         self._shown = shown
@@ -337,7 +355,14 @@ def _by_row(found: dict[int, Any], row_count: int) -> pa.Array:
 
 def _as_text(value: Any) -> str:
     """JSON with decimals as the numbers they are, which other libraries write as text."""
-    return simplejson.dumps(_plain(value), use_decimal=True, default=_iso, separators=(",", ":"))
+    try:
+        return _dumps(_plain(value))
+    except RecursionError:
+        return _dumps({name: reprlib.repr(element) for name, element in value.items()})
+
+
+def _dumps(plain: Any) -> str:
+    return simplejson.dumps(plain, use_decimal=True, default=_iso, separators=(",", ":"))
 
 
 def _iso(value: date) -> str:

@@ -6,6 +6,7 @@ what follows an unclosed quote for one cell, up to the end of the file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 20
 _MOST_BLOCK_BYTES = 1 << 30
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = (";", "\t", "|", ",")
 csv.field_size_limit(_MOST_BLOCK_BYTES)
 
@@ -107,7 +109,7 @@ class _Lines:
                 self._name,
                 self.number + 1 + content[:start].count(b"\n"),
                 f"{bytes(content[max(0, start - 10) :][:30])!r} is not {self._options.encoding}",
-                'Say how it is encoded: filesystem(...) | read_files(encoding="latin-1").',
+                _encoding_hint(bytes(content[:4])),
             ) from exc
         self.number += 1
         return line
@@ -134,9 +136,27 @@ class _Lines:
                 self._name,
                 began,
                 f"the quote in {line.rstrip()[:60]!r} is not closed, or text follows it",
-                "Load the whole file anew, or write a quote within a cell twice; where quotes are "
-                "ordinary characters: filesystem(...) | read_files(quote=False).",
+                _quote_hint(line, options),
             ) from exc
+
+
+def _encoding_hint(beginning: bytes) -> str:
+    if beginning.startswith(b"\x1f\x8b"):
+        return "It is packed by gzip: give its name the suffix .gz."
+    encoding = "utf-16" if beginning.startswith(_UTF_16_MARKS) else "latin-1"
+    return f'Say how it is encoded: filesystem(...) | read_files(encoding="{encoding}").'
+
+
+def _quote_hint(line: str, options: FileOptions) -> str:
+    quote = options.quote
+    parts = (s for s in _SEPARATORS if s != options.delimiter and f"{quote}{s}{quote}" in line)
+    delimiter = next(parts, None)
+    if delimiter is not None:
+        return f"Say what parts the cells: filesystem(...) | read_files(delimiter={delimiter!r})."
+    return (
+        "Load the whole file anew, or write a quote within a cell twice; where quotes are "
+        "ordinary characters: filesystem(...) | read_files(quote=False)."
+    )
 
 
 def _examine(open_file: Opener, name: str, options: FileOptions) -> Layout:
@@ -164,12 +184,12 @@ def _names(lines: _Lines, name: str, options: FileOptions) -> tuple[str, ...]:
         if line.strip("\r\n"):
             names = tuple(lines.record(line))
             _check_header(names, name, lines.number)
-            return names
+            return _told_apart(names)
     return ()
 
 
 def _check_header(names: tuple[str, ...], file: str, line: int) -> None:
-    repeated = next((n for i, n in enumerate(names) if n and n in names[:i]), None)
+    repeated = next((n for i, n in enumerate(names) if n.strip() and n in names[:i]), None)
     if repeated is not None:
         raise cannot_read(
             file,
@@ -177,6 +197,14 @@ def _check_header(names: tuple[str, ...], file: str, line: int) -> None:
             f"the header has {repeated!r} twice",
             "Rename one of them in the file.",
         )
+
+
+def _told_apart(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Number the blank names beyond the first; no column is called so."""
+    return tuple(
+        f"{name}({position})" if not name.strip() and name in names[: position - 1] else name
+        for position, name in enumerate(names, 1)
+    )
 
 
 def _explain(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import re
+import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from phlo_dlt.rows.conformer import Conformer
 
 BATCH_ROWS = 50_000
+_BROKEN_PACKING = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ def file_batches(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
         )
     try:
         yield from reader(file, conformer)
+    except _BROKEN_PACKING as exc:
+        hint = "Load the whole file anew, or give it the suffix of what it is."
+        raise cannot_read(file.name, None, f"it is no whole gzip file ({exc})", hint) from exc
     finally:
         conformer.origin = None
 
@@ -140,9 +146,10 @@ def _read_json(line: bytes) -> Any:
     """
     try:
         value = orjson.loads(line)
-    except ValueError:  # NaN, or halves of surrogate pairs: Python's reader knows them
+        written = orjson.dumps(value)
+    except (ValueError, TypeError):
+        # Python's reader knows NaN, halves of surrogate pairs, and more than 254 levels.
         return json.loads(line, parse_float=read_float)
-    written = orjson.dumps(value)
     is_same = written.replace(b" ", b"") == line.strip().replace(b" ", b"")
     if is_same and _EXPONENT.search(written) is None:
         return value

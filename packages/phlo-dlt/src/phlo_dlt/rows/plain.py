@@ -104,10 +104,17 @@ def to_json(value: Any) -> str:
     try:
         text = orjson.dumps(value, default=_counterpart)
     except TypeError:  # numbers beyond 64 bits, broken text, keys of other types: slower
-        return simplejson.dumps(_spelled(value), separators=(",", ":"))
+        return _slow_json(value)
     if b"null" in text:
         _spelled(value)  # refuses infinite numbers, which orjson writes as null
     return text.decode()
+
+
+def _slow_json(value: Any) -> str:
+    try:
+        return simplejson.dumps(_spelled(value), separators=(",", ":"))
+    except RecursionError as exc:
+        raise CastError("nested too deeply, or within itself") from exc
 
 
 def _counterpart(value: Any) -> Any:
@@ -127,6 +134,8 @@ def _known(value: Any) -> Any:
         raise CastError("JSON has no infinite numbers")
     if isinstance(value, float | int | str):  # subclasses
         return next(t(value) for t in (int, float) if isinstance(value, t))
+    if isinstance(value, tuple):  # with names, which the other way of writing does not know
+        return list(value)
     if isinstance(value, set | frozenset):
         raise CastError("a set has no order, and JSON no sets")
     if isinstance(value, bytearray | memoryview):

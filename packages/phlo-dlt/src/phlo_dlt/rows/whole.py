@@ -186,6 +186,11 @@ def _as_it_is(array: pa.Array, target: pa.DataType) -> pa.Array | None:
     return array if array.type == target else array.cast(target)
 
 
+def _unicode(array: pa.Array, target: pa.DataType) -> pa.Array:
+    array.validate(full=True)  # readers of Parquet and of foreign memory do not look
+    return array.cast(target)
+
+
 def _without_nan(array: pa.Array) -> pa.Array:
     is_nan = pc.call_function("is_nan", [array])
     return pc.call_function("if_else", [is_nan, pa.scalar(None, array.type), array])
@@ -258,7 +263,7 @@ def _is_bytes(source: pa.DataType) -> bool:
 # Source type, target type, and the cast between them; Arrow refuses values that would lose
 # something. The first line that fits counts.
 _CASTS = (
-    (_is_text, pa.types.is_string, _as_it_is),
+    (_is_text, pa.types.is_string, _unicode),
     (_is_text, pa.types.is_timestamp, _moments_of_text),
     (_is_text, pa.types.is_date, _plain_cast),
     (pa.types.is_timestamp, pa.types.is_timestamp, _moments),
