@@ -543,6 +543,32 @@ def test_a_value_nested_too_deeply_or_within_itself_is_refused_alone():
     assert conformed(model(dict), within, deep, {"k": 1}) == [rule, rule, '{"k":1}']
 
 
+LISTS = pa.list_(pa.struct([("b", pa.int16())]))
+NESTED = [
+    (pa.list_(pa.int8()), [[127, None], [], [5.0]], [[128], ["x"], {"a": 1}]),
+    (pa.list_(pa.string()), [["a", None]], [[1], [b"x"], ["\ud83d"]]),
+    (pa.list_(pa.int64(), 2), [[1, 2]], [[1], [1, 2, 3]]),
+    (pa.list_(pa.float32()), [[0.1]], [[1e39], [2**24 + 1]]),
+    (pa.list_(pa.bool_()), [[True]], [[1], ["true"]]),
+    (pa.list_(pa.decimal128(5, 2)), [[Decimal("1.10")]], [[Decimal("1.005")], [1000]]),
+    (pa.list_(pa.timestamp("us")), [["2025-01-15T12:00:00"], [NOON]], [["soon"], [5]]),
+    (pa.list_(pa.date32()), [["2025-01-15"]], [["2025-02-30"]]),
+    (pa.list_(pa.binary()), [[b"x"]], [["x"]]),
+    (pa.list_(pa.duration("s")), [[]], [[1]]),
+    (pa.struct([("a", pa.uint8()), ("b", LISTS)]), [{"a": 255}, {"b": [{"b": 1}]}], [{"a": -1}]),
+    (pa.struct([("b", LISTS)]), [{"b": None}, {}], [{"b": [{"b": 70000}]}, {"c": 1}]),
+    (pa.map_(pa.string(), pa.uint8()), [{"k": 255}, {}], [{"k": 256}, [("k", 1)]]),
+]
+
+
+@pytest.mark.parametrize(("kind", "held", "refused"), NESTED, ids=lambda kind: str(kind)[:40])
+def test_a_nested_type_of_arrow_takes_what_fits_and_refuses_what_does_not(kind, held, refused):
+    contract = model(Annotated[pd.ArrowDtype, kind])
+
+    assert conformed(contract, *held) == conformed(model(type(held[0])), *held)
+    assert all(f"cannot be cast to {kind} (" in o for o in conformed(contract, *refused))
+
+
 def test_a_named_tuple_is_a_list_whatever_it_holds():
     assert conformed(model(list), Pair(1, 2), Pair(1, 2**70)) == ["[1,2]", f"[1,{2**70}]"]
 

@@ -108,7 +108,7 @@ def arrow_type(dtype: Any, annotation: Any, schema: str, column: str) -> ColumnT
     """
     native = getattr(dtype, "type", None)
     found = (
-        _from_arrow(native.pyarrow_dtype)
+        type_of_arrow(native.pyarrow_dtype)
         if isinstance(native, pd.ArrowDtype)
         else _from_pandera(dtype, annotation)
     )
@@ -180,7 +180,8 @@ def _simple(dtype: Any) -> pa.DataType | None:
     return None
 
 
-def _from_arrow(native: pa.DataType) -> ColumnType | None:
+def type_of_arrow(native: pa.DataType) -> ColumnType | None:
+    """Return the type of a column declared as an Arrow type; ``None``: a table cannot have it."""
     if pa.types.is_timestamp(native):
         return ColumnType(TIMESTAMP, time_zone=native.tz)
     if pa.types.is_nested(native):

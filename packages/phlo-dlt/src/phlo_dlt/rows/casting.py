@@ -16,9 +16,8 @@ from uuid import UUID
 
 import numpy as np
 import orjson
-import pandas as pd
 import pyarrow as pa
-from phlo.contract.types import ContractColumn, arrow_type
+from phlo.contract.types import ContractColumn, type_of_arrow
 
 from phlo_dlt.rows.plain import CastError, WrittenFloat, is_finite, is_missing, to_json, to_plain
 
@@ -126,7 +125,8 @@ def check_elements(value: Any, declared: pa.DataType, column: ContractColumn) ->
     elif pa.types.is_map(declared):
         _check_map(value, declared, column)
     elif pa.types.is_nested(declared):
-        if not isinstance(value, list | tuple):
+        size = declared.list_size if pa.types.is_fixed_size_list(declared) else None
+        if not isinstance(value, list | tuple) or size not in (None, len(value)):
             raise CastError(f"no {declared}")
         for element in value:
             check_elements(element, declared.value_type, column)
@@ -163,9 +163,11 @@ def _check_scalar(value: Any, declared: pa.DataType, column: ContractColumn) -> 
 
 
 def _element(column: ContractColumn, declared: pa.DataType) -> ContractColumn:
-    found = arrow_type(pd.ArrowDtype(declared), None, "", column.name)
+    element = type_of_arrow(declared)
+    if element is None:
+        raise CastError("a table cannot have that")
     return ContractColumn(
-        column.name, found.type, coerce=column.coerce, declared=found.declared, nullable=True
+        column.name, element.type, coerce=column.coerce, declared=element.declared, nullable=True
     )
 
 
