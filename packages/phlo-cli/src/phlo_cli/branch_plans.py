@@ -60,6 +60,11 @@ class BranchPlan:
         return BRANCH_PREFIX + self.plan_id
 
     @property
+    def made_at(self) -> datetime:
+        """When it was made."""
+        return datetime.fromisoformat(self.created_at)
+
+    @property
     def is_expired(self) -> bool:
         """Whether it can no longer be applied."""
         return datetime.fromisoformat(self.expires_at) < datetime.now(UTC)

@@ -100,8 +100,9 @@ def list_(output: Output) -> None:
     from phlo_cli.branch_plans import read_plans
     from phlo_cli.project_settings import require_project
 
+    plans = read_plans(require_project())
     output.rows(
-        [made.as_dict() | {"plan": made.plan_id} for made in read_plans(require_project())],
+        [made.as_dict() | {"plan": made.plan_id, "created_at": made.made_at} for made in plans],
         columns=("plan", "selection", "partition", "created_at", "is_expired"),
         headers=("plan", "selection", "partition", "created at", "expired"),
         empty="There is no plan. `phlo plan SELECTION` makes one.",
