@@ -11,7 +11,7 @@ from phlo_publishing.server import program
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported without a package
 
-from walkthrough import walk
+from walkthrough import FILE, STEP, Walk, walk
 
 DOCS = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.slow  # a hundred commands
@@ -30,6 +30,20 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_a_page_does_and_prints_what_it_says(page, tmp_path):
     walk(page, tmp_path, new_project(tmp_path))
+
+
+GUIDES = ("getting-started", "branches", "plans", "undo")
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_does_and_prints_what_it_says(name, tmp_path):
+    """Follow a page in the project that the first guide writes."""
+    started = (DOCS / "guide" / "getting-started.md").read_text()
+    reader = Walk(tmp_path, tmp_path / "shop")
+    for step in STEP.finditer(started):
+        if step["language"] == "python" and (file := FILE.match(step["text"])):
+            reader.write(file[1], step["text"])
+    walk(DOCS / "guide" / f"{name}.md", tmp_path, reader.folder)
 
 
 def test_a_backup_is_restored_as_its_page_says(postgres_server, tmp_path, monkeypatch):
