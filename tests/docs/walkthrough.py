@@ -65,10 +65,14 @@ class Walk:
         if command.startswith("cd "):
             self.folder = (self.folder / command[3:].strip()).resolve()
         elif command.strip() and not command.startswith(NOT_RUN):
-            wanted = int(code[1]) if (code := re.search(r"exit code (\d+)", comment)) else 0
-            ended, output = self._execute(command)
-            self.printed += output.replace(str(self.home), "/home/ann")
-            assert ended == wanted, f"{command} ended with {ended}:\n{output}"
+            code = re.search(r"exit code (\d+)", comment)
+            self.execute(command, int(code[1]) if code else 0)
+
+    def execute(self, command: str, wanted: int = 0) -> None:
+        """Run a command, which must end with this exit code."""
+        ended, output = self._execute(command)
+        self.printed += output.replace(str(self.home), "/home/ann")
+        assert ended == wanted, f"{command} ended with {ended}:\n{output}"
 
     def _execute(self, command: str) -> tuple[int, str]:
         words = shlex.split(command)
@@ -145,7 +149,7 @@ def take_step(reader: Walk, step: re.Match[str], *, is_below_block: bool) -> str
             reader.run(line)
     elif step["language"] == "python":
         reader.printed = ""
-        reader.run(f"python -c {shlex.quote(shown)}")
+        reader.execute(f"python -c {shlex.quote(shown)}")
     elif step["language"] == "text" and is_below_block:
         return _compare_or_replace(reader, shown)
     return None
