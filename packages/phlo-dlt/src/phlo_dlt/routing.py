@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlt.common.data_writers.writers import count_rows_in_items
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.extract.items_transform import ItemTransform
+from phlo.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,15 @@ class RouteStep(ItemTransform):
         return item if self._is_here(item) else None
 
     def _is_here(self, item: Any) -> bool:
-        table = str(self._table_of(item))
+        name = self._table_of(item)
+        if not isinstance(item, dict) and not isinstance(name, str):
+            raise ConfigurationError(
+                f"table_name= of the resource names no table for a whole {type(item).__name__}.",
+                got=repr(name)[:80],
+                expected="one name, to which all rows of a frame or Arrow table go",
+                hint="Yield dicts, or filter the frame in the ingestion function.",
+            )
+        table = str(name)
         if _NAMING.normalize_identifier(table) == self._table:
             return True
         self.elsewhere[table] += count_rows_in_items(item)

@@ -164,6 +164,18 @@ def test_numbers_of_json_lines_keep_all_their_digits(read):
     ]
 
 
+def test_a_number_of_json_beyond_a_double_is_refused_not_infinite(read):
+    lines = b'{"id": "a", "f": 1e400}\n{"id": "b", "f": -1e400}\n{"id": "c", "f": 1.50}\n'
+
+    refused = ["f: cannot be cast to double (out of range)"]
+    assert read("a.jsonl", lines) == [refused, refused, ("c", None, 1.5, None)]
+
+
+@pytest.mark.parametrize("content", [b"id,v", b"id,v\n", b"id,v\r\n\r\n"])
+def test_a_csv_file_of_a_header_alone_has_no_rows(read, content):
+    assert read("a.csv", content) == []
+
+
 def test_a_first_record_of_megabytes_is_read(read):
     cell = "line\n" * 400_000
 

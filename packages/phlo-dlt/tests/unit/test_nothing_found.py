@@ -5,6 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import dlt
+import pandas as pd
+import pyarrow as pa
 import pytest
 from dlt.sources.filesystem import filesystem, read_csv
 from dlt.sources.rest_api import rest_api
@@ -67,6 +69,22 @@ def no_data(result):
     metadata = event.asset_observation_data.asset_observation.metadata
     assert metadata["status"].value == "no_data"
     return metadata["warnings"].value
+
+
+@pytest.mark.parametrize("whole", [pd.DataFrame, pa.table])
+def test_a_frame_is_routed_by_one_name_or_refused(events, whole):
+    columns = {"timestamp": ["2025-01-15", "2025-01-15"], "value": [1.0, 2.0]}
+    rows = whole({"id": ["a", "b"], "note": ["events", "pushes"], **columns})
+
+    def routed(table_of):
+        return dlt.resource([rows], name="log", table_name=table_of)
+
+    refused = events.declare().load(lambda _: routed(lambda frame: frame["note"]))
+    loaded = events.load(lambda _: routed(lambda frame: "events"))
+
+    assert "names no table for a whole" in events.failure(refused).description
+    assert loaded.success
+    assert [row["id"] for row in events.rows()] == ["a", "b"]
 
 
 def test_a_resource_that_routes_no_row_here_is_no_data(events):

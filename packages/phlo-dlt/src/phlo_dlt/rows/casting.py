@@ -241,7 +241,7 @@ def _float(value: Any, column: ContractColumn) -> float:
     except OverflowError as exc:
         raise CastError("out of range") from exc
     result = _narrowed(result, column)
-    if math.isinf(result) and is_finite(number):
+    if math.isinf(result) and (is_finite(number) or isinstance(number, WrittenFloat)):
         raise CastError("out of range")
     if _is_whole(number) and Decimal(result) != Decimal(number):
         raise CastError("too many digits")

@@ -47,6 +47,8 @@ def read_csv(
     layout = _examine(open_file, name, options)
     if not layout.names:
         raise cannot_read(name, None, "it is empty, without a header", "Load the whole file anew.")
+    if not layout.row_count:
+        return  # Arrow refuses a header alone
     try:
         with open_file() as file:
             for batch in _arrow_reader(file, layout, options):
@@ -222,11 +224,16 @@ def _explain(
                     began,
                     f"the header has {len(layout.names)} columns, and {line.rstrip()[:60]!r} has "
                     f"{len(cells)}",
-                    "Correct the file, or say how it is written: filesystem(...) | "
-                    f"read_files(delimiter={_other(options)!r}).",
+                    _cells_hint(line, options),
                 )
     return cannot_read(name, None, str(error).partition("\n")[0], "Correct the file.")
 
 
-def _other(options: FileOptions) -> str:
-    return ";" if options.delimiter == "," else ","
+def _cells_hint(line: str, options: FileOptions) -> str:
+    delimiter = next((s for s in _SEPARATORS if s != options.delimiter and s in line), None)
+    if delimiter is None:
+        return "Correct the file."
+    return (
+        "Correct the file, or say how it is written: filesystem(...) | "
+        f"read_files(delimiter={delimiter!r})."
+    )

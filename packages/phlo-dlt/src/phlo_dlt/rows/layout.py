@@ -87,4 +87,6 @@ class Origin:
 def cannot_read(file: str, line: int | None, what: str, hint: str) -> BrokenSourceError:
     """Return the error of a file that is not written as its suffix or reader says."""
     where = f"the file {file!r}" if line is None else f"line {line} of the file {file!r}"
-    return BrokenSourceError(f"phlo cannot read {where}: {what}.", hint=hint, file=file, line=line)
+    return BrokenSourceError(
+        f"phlo cannot read {where}: {what.rstrip('.')}.", hint=hint, file=file, line=line
+    )

@@ -6,6 +6,7 @@ Every function here returns ``None`` where it does not: the column is then conve
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def convert_values(values: list[Any], column: ContractColumn) -> pa.Array | None
     if not classes:
         return pa.nulls(len(values), column.type)
     source = _source_type(classes, column.type)
-    if source is None:
+    if source is None or (WrittenFloat in classes and math.inf in map(abs, _written(values))):
         return None
     try:
         if Decimal in classes and source == pa.float64():
@@ -45,6 +46,10 @@ def convert_values(values: list[Any], column: ContractColumn) -> pa.Array | None
         return cast(array, column)
     except _ERRORS:
         return None
+
+
+def _written(values: list[Any]) -> list[float]:
+    return [value for value in values if type(value) is WrittenFloat]
 
 
 def _decimals_to_floats(values: list[Any]) -> pa.Array | None:
