@@ -165,10 +165,16 @@ def _resource_parameters(spec: IngestionSpec, resources: Mapping[str, Any]) -> d
                 f"{parameter.name!r}, which nothing provides.",
                 got=repr(parameter.name),
                 expected=f"partition_date, context, or a resource: {sorted(resources)}",
-                hint="Define the resource under workflows/resources/, or give a default.",
+                hint="Make an instance in a file under workflows/resources/: "
+                f"`{parameter.name} = {_class_name(hints.get(parameter.name))}(...)`. "
+                "Or give the parameter a default.",
                 argument=parameter.name,
             )
     return {name: key for name, key in keys.items() if key is not None}
+
+
+def _class_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else "ItsClass"
 
 
 def _resource_for(name: str, annotation: Any, resources: Mapping[str, Any]) -> str | None:

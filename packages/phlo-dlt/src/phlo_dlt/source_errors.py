@@ -44,6 +44,10 @@ def raise_source_error(error: Exception, name: str) -> NoReturn:
 def _classified(error: Exception, message: str) -> PhloError:
     if is_transient(error):
         return SourceError(message, hint="Run it again later, or raise max_retries.")
+    if isinstance(error, NameError) and error.name == "context":
+        return BrokenSourceError(
+            message, hint="Let the function take it: `def ...(partition_date: str, context)`."
+        )
     return BrokenSourceError(
         message, hint="Correct the ingestion function or its settings; it was not tried again."
     )

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from dagster import AssetKey, DagsterInstance, DefaultScheduleStatus
-from phlo.errors import InvalidArgumentError
+from phlo.errors import BrokenSourceError, InvalidArgumentError
 from phlo.names import TableName
 from phlo.values import Replace
 from phlo_dlt import schedule
+from phlo_dlt.source_errors import raise_source_error
 
 KEY = AssetKey("dlt_events")
 
@@ -132,6 +133,19 @@ def test_a_parameter_that_nothing_provides_is_an_error_that_lists_the_resources(
         events.declare(ingestion=wrong)
 
     assert "'other_api'" in str(caught.value)
+
+
+def test_a_resource_class_without_an_instance_is_told_with_the_line_to_write(events):
+    classes = RESOURCES.replace("    lone = Lone()\n", "")
+    events.project.write("workflows/resources/custom.py", classes)
+
+    with pytest.raises(InvalidArgumentError, match=r"`any_name = Lone\(\.\.\.\)`"):
+        events.declare(ingestion=WITH_RESOURCES)
+
+
+def test_a_context_that_the_function_does_not_take_is_told_as_such():
+    with pytest.raises(BrokenSourceError, match=r"partition_date: str, context\)"):
+        raise_source_error(NameError("name 'context' is not defined", name="context"), "events")
 
 
 def test_the_guides_conditional_function_may_take_the_context_alone(events):
