@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,7 +18,7 @@ from phlo_cli.liveness import marked_alive
 from phlo_cli.run_events import EventCollector, RunObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dagster import DagsterRun, JobDefinition
 
@@ -51,7 +52,7 @@ def materialize_assets(
     job, run_id = _job(location, plan), str(uuid4())
     steps = step_assets(job, _run_config(job))
     collector = EventCollector(location, plan, run_id, steps, observer or RunObserver())
-    with marked_alive(location.project.settings, run_id):
+    with marked_alive(location.project.settings, run_id), _record_early_cancel(location, run_id):
         _execute(location, job, _create_run(location, job, plan, run_id, tags or {}), collector)
     summary = collector.summary(_status(location, run_id), time.monotonic() - clock)
     notify(
@@ -59,6 +60,20 @@ def materialize_assets(
         RunEvent(run_id, summary.status, started_at, summary.seconds, _keys(plan)),
     )
     return summary
+
+
+@contextmanager
+def _record_early_cancel(location: Location, run_id: str) -> Iterator[None]:
+    """Record a run as canceled which a signal ended before Dagster began it."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        run = location.instance.get_run_by_id(run_id)
+        if run is not None and run.status is DagsterRunStatus.NOT_STARTED:
+            location.instance.report_run_canceled(run, "A signal ended the run before it began.")
+        raise
 
 
 def _job(location: Location, plan: RunPlan) -> JobDefinition:

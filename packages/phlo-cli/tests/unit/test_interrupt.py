@@ -70,19 +70,30 @@ def test_a_killed_run_is_recorded_as_failed_by_the_next_command(phlo_project, ph
     assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
 
 
-DYING = """
-import os, signal, phlo_cli.run
+ENDING = """
+import os, signal, sys, phlo_cli.run
 from phlo_cli.main import main
-phlo_cli.run._execute = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+phlo_cli.run._execute = lambda *given: os.kill(os.getpid(), int(sys.argv.pop()))
 main(["materialize", "slow"])
 """
 
 
-def test_a_run_killed_before_it_started_is_recorded_as_failed_too(phlo_project, phlo):
+@pytest.mark.parametrize(
+    ("number", "code", "state"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, "failed"),
+        (signal.SIGINT, 130, "canceled"),
+        (signal.SIGTERM, 143, "canceled"),
+    ],
+)
+def test_a_run_that_ended_before_it_began_is_recorded_as_ended(
+    phlo_project, phlo, number, code, state
+):
     phlo_project.write("workflows/slow.py", SLOW)
-    died = subprocess.run([sys.executable, "-c", DYING], check=False)
-    assert died.returncode == -signal.SIGKILL
-    assert [row["state"] for row in phlo("status", "--json").json] == ["never", "failed"]
+    ended = subprocess.run([sys.executable, "-c", ENDING, str(int(number))], check=False)
+    assert ended.returncode == code
+    assert [row["state"] for row in phlo("status", "--json").json] == ["never", state]
     assert list((phlo_project.root / ".phlo" / "runs").iterdir()) == []
 
 

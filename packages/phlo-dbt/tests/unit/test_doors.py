@@ -1,5 +1,6 @@
 """dbt that phlo did not start: at a prompt, in an editor, by `phlo dbt`."""
 
+import signal
 from contextlib import suppress
 
 import pytest
@@ -87,6 +88,14 @@ def model(dbt, session):
 """
 
 
+@pytest.fixture
+def _interrupts_raise():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts_raise")
 def test_of_a_run_that_is_interrupted_nothing_is_published(dbt_project, door, capsys):
     write_days(dbt_project, 1)
     assert door("build", "--select", "days").success
