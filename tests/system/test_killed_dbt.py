@@ -224,11 +224,6 @@ def kill_at_points(killed: Killed, door: str, sample: int | None) -> None:
         killed.judge_next_run(lambda: in_processes(run_in_process, [arguments], preload=PRELOAD))
 
 
-# The slow suite asks every door.
-def test_a_run_killed_at_a_point_of_it_is_made_up_by_the_next(killed):
-    kill_at_points(killed, "phlo materialize", sample=1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_a_run_killed_at_many_points_of_it_is_made_up_by_the_next(killed, door):
