@@ -203,6 +203,23 @@ def test_a_file_that_gzip_cannot_unpack_is_named(read, name):
         assert isinstance(_root(caught.value), BrokenSourceError)
 
 
+def test_a_parquet_file_that_is_broken_anywhere_is_named(read, tmp_path):
+    rows = {"id": [f"row {n}" for n in range(500)], "v": list(range(500))}
+    pq.write_table(pa.table(rows), tmp_path / "whole.parquet", compression="zstd")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    errors = []
+    for start in range(0, len(whole), 200):
+        try:
+            read("a.parquet", whole[:start] + b"\xff" * 20 + whole[start + 20 :])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it has to name the file
+            errors.append(exc)
+    assert len(errors) > 5
+    assert all(isinstance(_root(error), BrokenSourceError) for error in errors)
+    assert all("a.parquet" in str(error) for error in errors)
+    with pytest.raises(Exception, match=r"a\.parquet"):
+        read("a.parquet", whole[:-4] + b"PARE")  # encrypted
+
+
 @pytest.mark.parametrize(
     ("content", "hint"),
     [

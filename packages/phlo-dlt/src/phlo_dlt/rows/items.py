@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -23,7 +23,7 @@ from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.rows.plain import read_float
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dlt.common.storages.fsspec_filesystem import FileItemDict
 
@@ -171,8 +171,8 @@ def _parquet(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
         parquet = _open_parquet(file, stack, "us")
         columns = int96_columns(parquet)
         again = _open_parquet(file, stack, "ns") if columns else parquet
-        exact = again.iter_batches(BATCH_ROWS, columns=columns)
-        for batch in parquet.iter_batches(BATCH_ROWS):
+        exact = _parquet_batches(again, file.name, columns)
+        for batch in _parquet_batches(parquet, file.name):
             conformer.origin = Origin(file.name, row, None)
             row += batch.num_rows
             table = pa.Table.from_batches([batch])
@@ -182,12 +182,32 @@ def _parquet(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
 
 def _open_parquet(file: ListedFile, stack: ExitStack, int96_unit: str) -> pq.ParquetFile:
     opened = stack.enter_context(file.open())
-    try:
+    with _named_if_broken(file.name):
         return pq.ParquetFile(opened, coerce_int96_timestamp_unit=int96_unit)
-    except pa.ArrowInvalid as exc:
-        raise cannot_read(
-            file.name, None, str(exc).partition("\n")[0], "Load the whole file anew."
-        ) from exc
+
+
+def _parquet_batches(
+    parquet: pq.ParquetFile, name: str, columns: Iterable[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    with _named_if_broken(name):
+        yield from parquet.iter_batches(
+            BATCH_ROWS, columns=None if columns is None else list(columns)
+        )
+
+
+@contextmanager
+def _named_if_broken(name: str) -> Iterator[None]:
+    """Name the file of an error that Arrow raises for what it holds.
+
+    Of those some are an ``OSError`` without a number, which errors of a network have.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as exc:
+        if isinstance(exc, OSError) and (type(exc) is not OSError or exc.errno is not None):
+            raise
+        what = str(exc).partition("\n")[0]
+        raise cannot_read(name, None, what, "Load the whole file anew.") from exc
 
 
 _READERS: dict[str, Callable[[ListedFile, Conformer], Iterator[pa.Table]]] = {
