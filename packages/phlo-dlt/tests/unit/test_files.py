@@ -227,6 +227,7 @@ def test_a_parquet_file_that_is_broken_anywhere_is_named(read, tmp_path):
         ("id,v\na,1\n".encode("utf-16"), 'encoding="utf-16"'),
         (b'"id";"v"\n"a";1\n', "delimiter=';'"),
     ],
+    ids=["gzip", "utf-16", "semicolons"],  # a gzip file holds the second it was made
 )
 def test_a_csv_file_written_in_another_way_is_told_how_to_read_it(read, content, hint):
     with pytest.raises(Exception, match=r"a\.csv") as caught:
