@@ -127,6 +127,7 @@ class _Watch:
         self.child = child
         self.lost = "main process (dagster dev)"
         self._seen: set[str] = set()
+        self._missing: set[str] = set()
         self._looks_missing = 0
         self._last_heartbeat = last_heartbeat
         self._beat: float | None = None
@@ -140,6 +141,8 @@ class _Watch:
     def finds_loss(self) -> bool:
         """Look once; return whether `dagster dev` has ended, or a service that was seen."""
         if self.child.poll() is not None:
+            if self._missing:  # `dagster dev` ended for it, before enough looks missed it
+                self.lost = _first(self._missing)
             return True
         if lost := self._missing_service() or self._silent_daemon():
             self.lost = lost
@@ -148,12 +151,10 @@ class _Watch:
     def _missing_service(self) -> str | None:
         """Name a service that several looks in a row missed: they are not read at one moment."""
         working = working_services(self.child.pid)
-        missing = self._seen - working
+        self._missing = self._seen - working
         self._seen |= working
-        self._looks_missing = self._looks_missing + 1 if missing else 0
-        if self._looks_missing < _LOOKS:
-            return None
-        return min(missing, key=list(SERVICES).index)
+        self._looks_missing = self._looks_missing + 1 if self._missing else 0
+        return None if self._looks_missing < _LOOKS else _first(self._missing)
 
     def _silent_daemon(self) -> str | None:
         """Name the daemon if it served and has not said for long that it lives."""
@@ -164,6 +165,10 @@ class _Watch:
         if beat != self._beat or not self.has_served:
             self._beat, self._looks_without_beat = beat, 0
         return DAEMON if self._looks_without_beat >= _LOOKS_WITHOUT_BEAT else None
+
+
+def _first(services: set[str]) -> str:
+    return min(services, key=list(SERVICES).index)
 
 
 def working_services(process_id: int) -> set[str]:

@@ -84,7 +84,8 @@ def test_dev_gives_up_when_its_processes_end_again_and_again(plain_project, numb
     (port,) = free_ports(1)
     with serving(plain_project, port) as dev:
         processes = set()
-        for name in SERVICES:
+        # The proxy alone is no loss at times: `dagster dev` may start another at once.
+        for name in ("web server", "daemon", "code server", "code server"):
             # A daemon that is told to stop is missed after two minutes of silence.
             services = wait_for_services(dev, but_not=processes, seconds=300)
             require_page(port)
@@ -94,8 +95,9 @@ def test_dev_gives_up_when_its_processes_end_again_and_again(plain_project, numb
         _, said = dev.communicate(timeout=100)
         assert dev.returncode == 1
         assert [process for process in processes if process.is_running()] == []
-    for name in list(SERVICES)[:-1]:
-        assert f"Dagster's {name} has ended: phlo dev starts" in said
+    # `dagster dev` ends of itself for two of them, at times before phlo sees which.
+    assert said.count("has ended: phlo dev starts all of its processes again.") == 3
+    assert "Dagster's code server has ended" in said
     assert "ended 4 times within 10 minutes, at last Dagster's code server." in said
     assert "Hint: Find out what ends it" in said
 
