@@ -228,19 +228,15 @@ def _run(arguments: Sequence[str] | None) -> None:
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign is no failure
     try:
         _invoke(arguments, as_json)
-    except PhloError as error:
+    except Exception as raised:  # noqa: BLE001 - told as every error is
         _show_traceback(is_verbose)
+        _tell(explain(raised), is_verbose=is_verbose, as_json=as_json)
+
+
+def _tell(error: Exception, *, is_verbose: bool, as_json: bool) -> NoReturn:
+    """Say why a command failed; what phlo did not foresee has no remedy but a traceback."""
+    if isinstance(error, PhloError):
         _fail(redact(str(error)), type(error).__name__, exit_code(error), as_json)
-    except Exception as error:  # noqa: BLE001 - told as every error is
-        _show_traceback(is_verbose)
-        _fail_unexpectedly(error, is_verbose=is_verbose, as_json=as_json)
-
-
-def _fail_unexpectedly(error: Exception, *, is_verbose: bool, as_json: bool) -> NoReturn:
-    """Tell an error that phlo did not raise: one of the machine has a remedy."""
-    explained = explain(error)
-    if isinstance(explained, PhloError):
-        _fail(redact(str(explained)), type(explained).__name__, exit_code(explained), as_json)
     message = redact(f"{type(error).__name__}: {error}")
     hint = "" if is_verbose else "\n\nHint: --verbose shows where."
     _fail(message + hint, type(error).__name__, FAILED, as_json)

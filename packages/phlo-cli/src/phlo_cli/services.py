@@ -96,13 +96,15 @@ def _serve(watch: _Watch, stopped: threading.Event) -> str:
     Returns:
         The name of the service that was lost.
     """
-    while not stopped.is_set() and not watch.finds_loss():
-        time.sleep(_LOOK_SECONDS)  # an event that is waited for must not be set by a signal
     child = watch.child
-    child.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(_STOP_SECONDS)
-    _end_group(child)
+    try:
+        while not stopped.is_set() and not watch.finds_loss():
+            time.sleep(_LOOK_SECONDS)  # an event that is waited for must not be set by a signal
+    finally:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_STOP_SECONDS)
+        _end_group(child)
     if not stopped.is_set() and not watch.has_served:
         raise FatalRunError(
             f"Dagster ended while it started, with exit code {child.returncode}.",
@@ -161,7 +163,11 @@ class _Watch:
         self._looks_without_beat += 1
         if self._looks_without_beat % _LOOKS_BETWEEN_BEATS:
             return None
-        beat = self._last_heartbeat()
+        try:
+            beat = self._last_heartbeat()
+        except Exception:  # noqa: BLE001 - a history that cannot be read tells nothing of a daemon
+            self._looks_without_beat = 0
+            return None
         if beat != self._beat or not self.has_served:
             self._beat, self._looks_without_beat = beat, 0
         return DAEMON if self._looks_without_beat >= _LOOKS_WITHOUT_BEAT else None

@@ -5,13 +5,10 @@ from __future__ import annotations
 import errno
 import re
 import sqlite3
-from typing import TYPE_CHECKING, TypeVar
+from typing import NamedTuple, TypeVar
 
 from phlo.errors import ConfigurationError, PhloError, ResourceError, ServiceError
 from phlo.transient import error_chain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -53,12 +50,60 @@ def _explain_one(error: BaseException) -> PhloError | None:
     return _explain_file(error)
 
 
+class _FileError(NamedTuple):
+    """An error of files: its numbers, or what libraries without numbers say, and the remedy."""
+
+    numbers: frozenset[int]
+    phrase: re.Pattern[str]
+    error: type[PhloError]
+    begins: str
+    hint: str
+
+    def fits(self, error: BaseException) -> bool:
+        """Return whether an error is of this kind."""
+        if getattr(error, "errno", None) in self.numbers:
+            return True
+        return _is_of_files(error) and self.phrase.search(str(error)) is not None
+
+    def build(self, reason: str) -> PhloError:
+        """Build phlo's error."""
+        return self.error(f"{self.begins}: {reason}.", hint=self.hint)
+
+
+_FULL_DISK = _FileError(
+    frozenset({errno.ENOSPC, errno.EDQUOT}),
+    re.compile("No space left on device|Disk quota exceeded"),
+    ResourceError,
+    "The disk is full",
+    "Free some space where that file is, or keep the tables on another disk.",
+)
+_TOO_LARGE = _FileError(
+    frozenset({errno.EFBIG}),
+    re.compile("File too large"),
+    ResourceError,
+    "A file may not grow as large as this",
+    "Raise the limit of file sizes (`ulimit -f unlimited`), or load less at a time.",
+)
+_NOT_PERMITTED = _FileError(
+    frozenset({errno.EACCES, errno.EPERM, errno.EROFS}),
+    re.compile("Permission denied|Operation not permitted|Read-only file system"),
+    ConfigurationError,
+    "phlo has no right to use a file",
+    "Run as the user who owns that file, or let this user read and write it.",
+)
+_NO_FOLDER = _FileError(
+    frozenset({errno.ENOTDIR}),
+    re.compile("Not a directory|Cannot create directory"),
+    ConfigurationError,
+    "A folder of the project cannot be made or opened",
+    "Move a file of that name away, or correct the setting that names the folder.",
+)
+_FILE_ERRORS = (_FULL_DISK, _TOO_LARGE, _NOT_PERMITTED, _NO_FOLDER)
+
+
 def _explain_file(error: BaseException) -> PhloError | None:
-    number, text = getattr(error, "errno", None), str(error)
-    for numbers, phrase, build in _FILE_ERRORS:
-        if number in numbers or (_is_of_files(error) and phrase.search(text)):
-            return build(_sentence(error))
-    return None
+    kind = next((kind for kind in _FILE_ERRORS if kind.fits(error)), None)
+    return kind and kind.build(_sentence(error))
 
 
 def _is_of_files(error: BaseException) -> bool:
@@ -71,53 +116,7 @@ def _sentence(error: BaseException) -> str:
     return re.sub(r"^\[Errno \d+\] ", "", str(error).strip()).rstrip(".")
 
 
-def _full_disk(reason: str) -> ResourceError:
-    return ResourceError(
-        f"The disk is full: {reason}.",
-        hint="Free some space where that file is, or keep the tables on another disk.",
-    )
-
-
-def _too_large(reason: str) -> ResourceError:
-    return ResourceError(
-        f"A file may not grow as large as this: {reason}.",
-        hint="Raise the limit of file sizes (`ulimit -f unlimited`), or load less at a time.",
-    )
-
-
-def _not_permitted(reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The files of the project may not be used: {reason}.",
-        hint="Run as the user who owns that file, or let this user read and write it.",
-    )
-
-
-def _no_folder(reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"A folder of the project cannot be made or opened: {reason}.",
-        hint="Move a file of that name away, or correct the setting that names the folder.",
-    )
-
-
-_FILE_ERRORS: tuple[tuple[set[int], re.Pattern[str], Callable[[str], PhloError]], ...] = (
-    (
-        {errno.ENOSPC, errno.EDQUOT},
-        re.compile("No space left on device|Disk quota exceeded"),
-        _full_disk,
-    ),
-    ({errno.EFBIG}, re.compile("File too large"), _too_large),
-    (
-        {errno.EACCES, errno.EPERM, errno.EROFS},
-        re.compile("Permission denied|Operation not permitted|Read-only file system"),
-        _not_permitted,
-    ),
-    ({errno.ENOTDIR}, re.compile("Not a directory|Cannot create directory"), _no_folder),
-)
-
-
-def explain_sqlite(
-    error: sqlite3.Error, database: str, remedy: str
-) -> ConfigurationError | ResourceError | ServiceError | None:
+def explain_sqlite(error: sqlite3.Error, database: str, remedy: str) -> PhloError | None:
     """Return phlo's error for one of SQLite; ``None`` for one of a statement.
 
     Args:
@@ -133,7 +132,7 @@ def explain_sqlite(
             hint="End what holds it, or try again later.",
         )
     if code == sqlite3.SQLITE_FULL:
-        return _full_disk(f"{database}: {reason}")
+        return _FULL_DISK.build(f"{database}: {reason}")
     if code == sqlite3.SQLITE_IOERR:
         return ResourceError(
             f"{database} cannot be read or written: {reason}.",
@@ -142,5 +141,5 @@ def explain_sqlite(
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return ConfigurationError(f"{database} is damaged: {reason}.", hint=remedy)
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return _not_permitted(f"{database}: {reason}")
+        return _NOT_PERMITTED.build(f"{database}: {reason}")
     return None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 from phlo.errors import (
     ConfigurationError,
     MissingProviderError,
@@ -222,7 +223,8 @@ _REFUSED_KEYS = re.compile(
 )
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|[Bb]ucket ('[^']*' not found|does not exist)")
 _OF_OBJECT_STORE = re.compile(
-    r"AWS Error|bucket|botocore|EndpointConnectionError|Could not connect to the endpoint|curlCode"
+    r"AWS Error|bucket '|botocore|EndpointConnectionError|Could not connect to the endpoint"
+    r"|curlCode"
 )
 
 
@@ -251,30 +253,35 @@ def _explain_object_store(error: BaseException) -> PhloError | None:
 def _comes_from_object_store(error: BaseException, reason: str) -> bool:
     if type(error).__module__.startswith(("botocore", "aiobotocore")):
         return True
-    is_of_files = isinstance(error, OSError) or type(error).__module__ in ("duckdb", "_duckdb")
-    return is_of_files and bool(_OF_OBJECT_STORE.search(reason) or _REFUSED_KEYS.search(reason))
+    is_local = getattr(error, "filename", None) is not None
+    is_of_files = isinstance(error, OSError | duckdb.IOException | duckdb.HTTPException)
+    return (
+        is_of_files
+        and not is_local
+        and bool(_OF_OBJECT_STORE.search(reason) or _REFUSED_KEYS.search(reason))
+    )
 
 
 # -- files of tables
 
-_SPOILT_FILE = re.compile(
+_SPOILT_DUCKDB = re.compile(
     r"No files found that match|Cannot open file|[Nn]o magic bytes|too small to be a Parquet file"
     r"|not enough bytes in file|[Ff]ooter length error|Failed to read|read from file .* at location"
-    r"|TProtocolException|Invalid thrift|deserialize thrift|ecompression failure|ZSTD"
-    r"|Parquet magic bytes not found|Parquet file size is \d+ bytes"
+    r"|ecompression failure"
 )
-"""What DuckDB and Arrow say of a Parquet file that is missing, empty, cut short or garbled."""
+"""What DuckDB says of a Parquet file that is missing, empty, cut short or garbled."""
 
-_DECODING = (duckdb.Error, duckdb.IOException, duckdb.SerializationException)
+_SPOILT_ARROW = re.compile(
+    r"(Could not open Parquet input|Parquet |Index not in dictionary bounds|Invalid base64 input)"
+)
+"""How Arrow begins what it says of such a file."""
+
+_DECODING = (duckdb.Error, duckdb.SerializationException)
 """What DuckDB raises, whatever it says, for bytes that are no Parquet; never for a query."""
-
-_READERS = ("duckdb", "_duckdb", "pyarrow.lib")
 
 
 def _explain_spoilt_file(error: BaseException) -> UnreadableTableError | None:
-    is_of_reader = type(error).__module__ in _READERS or type(error) is OSError
-    is_spoilt = type(error) in _DECODING or _SPOILT_FILE.search(str(error))
-    if not (is_of_reader and is_spoilt) or isinstance(explain_machine_error(error), PhloError):
+    if not _is_of_spoilt_file(error) or isinstance(explain_machine_error(error), PhloError):
         return None
     return UnreadableTableError(
         f"A file of a table is missing or cut short: {_one_line(error)}.",
@@ -282,6 +289,18 @@ def _explain_spoilt_file(error: BaseException) -> UnreadableTableError | None:
         "back to the newest state that is whole.",
         problem="unreadable",
     )
+
+
+def _is_of_spoilt_file(error: BaseException) -> bool:
+    """Tell it by the class, and by a text only where no name or value of a query stands in it."""
+    if type(error) in _DECODING or isinstance(error, duckdb.IOException):
+        return True
+    if isinstance(error, duckdb.InvalidInputException):
+        is_of_function = "Python exception occurred" in str(error)  # it shows a value
+        return not is_of_function and _SPOILT_DUCKDB.search(str(error)) is not None
+    if isinstance(error, pa.ArrowInvalid):
+        return _SPOILT_ARROW.match(str(error)) is not None
+    return type(error) is OSError and error.errno is None  # Arrow's, of pages that it cannot decode
 
 
 def _one_line(error: BaseException) -> str:

@@ -79,12 +79,10 @@ def doctor(ctx: click.Context, fix: bool, deep: bool, output: Output) -> None:
 def _examine(subject: str, look: Callable[[], Finding | str]) -> Finding:
     try:
         found = look()
-    except PhloError as error:
-        return Finding(subject, "failed", redact(error.message), error.hint or "")
-    except Exception as error:  # noqa: BLE001 - whatever hinders a project is to be reported
-        explained = explain(error)
-        if isinstance(explained, PhloError):
-            return Finding(subject, "failed", redact(explained.message), explained.hint or "")
+    except Exception as raised:  # noqa: BLE001 - whatever hinders a project is to be reported
+        error = explain(raised)
+        if isinstance(error, PhloError):
+            return Finding(subject, "failed", redact(error.message), error.hint or "")
         return Finding(subject, "failed", redact(f"{type(error).__name__}: {error}"))
     return found if isinstance(found, Finding) else Finding(subject, "ok", found)
 
