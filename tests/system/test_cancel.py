@@ -157,6 +157,8 @@ def test_a_signal_ends_it_and_publishes_nothing(project, name):
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
     assert "Traceback" not in out
+    assert "what it needs failed" not in out
+    assert "backfill" in arguments or "check" in name or "was stopped" in out, out
     for lock in (project / ".phlo/staging").rglob(".lock"):
         with locked(lock, timeout_seconds=0):  # raises while a process holds it
             pass

@@ -39,6 +39,7 @@ MARKS = {
     "no_data": "[yellow]-[/]",
     "failed": "[red]✗[/]",
     "skipped": "[dim]-[/]",
+    "canceled": "[yellow]-[/]",
     CheckStatus.PASSED: "[green]✓[/]",
     CheckStatus.FAILED: "[red]✗[/]",
     CheckStatus.SKIPPED: "[yellow]-[/]",
@@ -48,6 +49,7 @@ _NOTES = {
     "no_data": "no data",
     "failed": "failed",
     "skipped": "not run: what it needs failed",
+    "canceled": "not made: the run was stopped",
 }
 _WIDEST_LABEL = 44
 
@@ -77,7 +79,7 @@ class LineProgress(RunObserver):
     def asset_ended(self, outcome: AssetOutcome) -> None:
         """Print one line for the asset."""
         note = _NOTES.get(outcome.status) or outcome.account
-        took = f"[dim]{seconds_text(outcome.seconds)}[/]" if outcome.status != "skipped" else ""
+        took = f"[dim]{seconds_text(outcome.seconds)}[/]" if outcome.seconds else ""
         label = f"{escape(outcome.label):<{self._width}}"
         self._print(f"  {MARKS[outcome.status]} {label}  {escape(note)}  {took}".rstrip())
 

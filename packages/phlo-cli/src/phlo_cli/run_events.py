@@ -102,10 +102,10 @@ class EventCollector:
             self._handlers[event.event_type](event, entry.timestamp)
 
     def summary(self, status: RunStatus, seconds: float) -> RunSummary:
-        """Summarize the run at its end; what was not reached is ``skipped``."""
+        """Summarize the run at its end; what was not made is ``skipped`` or ``canceled``."""
         for key in self._planned:
             if key not in self._assets:
-                self._end(key, "skipped", 0.0)
+                self._end(key, "canceled" if self._interrupted else "skipped", 0.0)
         return RunSummary(
             run_id=self._run_id,
             status=status,

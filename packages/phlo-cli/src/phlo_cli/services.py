@@ -33,6 +33,8 @@ _LOOKS = 3
 _LOOKS_BETWEEN_BEATS = 20
 _LOOKS_WITHOUT_BEAT = 180
 _STARTS = 4
+_PAUSE_SECONDS = 10
+_LOOKS_AFTER_PAUSE = 240
 _WITHIN_SECONDS = 600
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
@@ -62,12 +64,14 @@ def serve_until_stopped(
     with _stop_signals() as stopped:
         while not stopped.is_set():
             starts.append(time.monotonic())
-            child = _start(command, environment, cwd)
-            lost = _serve(_Watch(child, last_heartbeat), stopped)
+            watch = _Watch(_start(command, environment, cwd), last_heartbeat)
+            _serve(watch, stopped)
             if stopped.is_set():
                 return
-            _require_hope(lost, starts)
-            on_loss(lost)
+            if watch.follows_pause:
+                starts.clear()
+            _require_hope(watch.lost, starts)
+            on_loss(watch.lost)
 
 
 def _require_hope(lost: str, starts: deque[float]) -> None:
@@ -90,12 +94,8 @@ def _start(command: list[str], environment: dict[str, str], cwd: str) -> subproc
     )
 
 
-def _serve(watch: _Watch, stopped: threading.Event) -> str:
-    """Wait for a stop or a loss, and leave no process of the command behind.
-
-    Returns:
-        The name of the service that was lost.
-    """
+def _serve(watch: _Watch, stopped: threading.Event) -> None:
+    """Wait for a stop or a loss, and leave no process of the command behind."""
     child = watch.child
     try:
         while not stopped.is_set() and not watch.finds_loss():
@@ -110,7 +110,6 @@ def _serve(watch: _Watch, stopped: threading.Event) -> str:
             f"Dagster ended while it started, with exit code {child.returncode}.",
             hint="Read what it says above, or start it with `phlo dev --verbose`.",
         )
-    return watch.lost
 
 
 class _Watch:
@@ -134,6 +133,13 @@ class _Watch:
         self._last_heartbeat = last_heartbeat
         self._beat: float | None = None
         self._looks_without_beat = 0
+        self._looked = time.monotonic()
+        self._looks_since_pause = _LOOKS_AFTER_PAUSE
+
+    @property
+    def follows_pause(self) -> bool:
+        """Return whether all processes were paused of late, which costs the code server."""
+        return self._looks_since_pause < _LOOKS_AFTER_PAUSE
 
     @property
     def has_served(self) -> bool:
@@ -142,6 +148,7 @@ class _Watch:
 
     def finds_loss(self) -> bool:
         """Look once; return whether `dagster dev` has ended, or a service that was seen."""
+        self._notice_pause()
         if self.child.poll() is not None:
             if self._missing:  # `dagster dev` ended for it, before enough looks missed it
                 self.lost = _first(self._missing)
@@ -149,6 +156,12 @@ class _Watch:
         if lost := self._missing_service() or self._silent_daemon():
             self.lost = lost
         return bool(lost)
+
+    def _notice_pause(self) -> None:
+        now = time.monotonic()
+        was_paused = now - self._looked > _PAUSE_SECONDS
+        self._looks_since_pause = 0 if was_paused else self._looks_since_pause + 1
+        self._looked = now
 
     def _missing_service(self) -> str | None:
         """Name a service that several looks in a row missed: they are not read at one moment."""

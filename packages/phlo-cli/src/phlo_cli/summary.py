@@ -11,7 +11,7 @@ from phlo.values import LoadAccount
 if TYPE_CHECKING:
     from phlo.events import PublishEvent
 
-AssetStatus = Literal["materialized", "no_data", "failed", "skipped"]
+AssetStatus = Literal["materialized", "no_data", "failed", "skipped", "canceled"]
 RunStatus = Literal["success", "failure", "canceled"]
 
 ACCOUNT_COUNTS = tuple(LoadAccount().as_dict())
@@ -27,7 +27,8 @@ class AssetOutcome:
         table: The table it makes, if it makes one.
         partition: The partition made; ``None`` for unpartitioned assets.
         status: ``no_data`` is an asset whose source had none, or that needs one such;
-            ``skipped`` one that did not run because what it needs failed.
+            ``skipped`` one that did not run because what it needs failed;
+            ``canceled`` one that was not made because somebody stopped the run.
         seconds: Wall time; zero for what did not run.
         rows: The load's account, in rows; empty where the asset gave none.
         row_count: Rows of the table now, where known.

@@ -166,6 +166,20 @@ def test_services_that_end_are_started_again_a_few_times():
     assert "ended 4 times within 10 minutes, at last Dagster's daemon." in done.stderr
 
 
+def test_losses_after_a_pause_of_all_processes_are_not_counted():
+    done = run_services(
+        "services._PAUSE_SECONDS = 0  # every look is taken for the first one after a pause\n"
+        "losses = []\n"
+        "def end_after_six(lost):\n"
+        "    losses.append(lost)\n"
+        "    if len(losses) == 6: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "print = end_after_six\n"
+        "serve(daemon(0.3))\n"
+        "sys.stdout.write(' '.join(losses))\n"
+    )
+    assert (done.stdout.split(), done.returncode) == (["daemon"] * 6, 0), done.stderr
+
+
 def run_dev(*arguments):
     command = [sys.executable, "-m", "phlo_cli", "dev", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
