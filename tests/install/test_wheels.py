@@ -16,7 +16,7 @@ UV = [sys.executable, "-m", "uv"]
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
-    command = [*UV, "build", "--quiet", "--wheel", "--all-packages", "--out-dir", str(folder)]
+    command = [*UV, "build", "--quiet", "--all-packages", "--out-dir", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=280)
     return folder
 
@@ -32,6 +32,21 @@ def test_every_package_builds_a_wheel_with_types_and_without_the_namespace(wheel
         names = zipfile.ZipFile(path).namelist()
         assert "phlo/__init__.py" not in names
         assert any(name.endswith("py.typed") for name in names), path.name
+
+
+@pytest.mark.slow
+def test_the_command_line_brings_the_examples_as_templates(wheels):
+    """The wheel is built from the source distribution too, which must hold what links lead to."""
+    (path,) = wheels.glob("phlo_cli-*.whl")
+    wheel = zipfile.ZipFile(path)
+    for example in ("flights", "nightscout"):
+        folder = ROOT / "examples" / example
+        listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=folder)
+        prefix = f"phlo_cli/templates/{example}/"
+        names = [name for name in wheel.namelist() if name.startswith(prefix)]
+        assert {name.removeprefix(prefix) for name in names} == set(listed.splitlines())
+        for name in names:
+            assert wheel.read(name) == (folder / name.removeprefix(prefix)).read_bytes()
 
 
 @pytest.mark.slow

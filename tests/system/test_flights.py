@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from phlo_cli.backfill import BackfillStore, plan_backfill, run_backfill
 from phlo_cli.lineage import Column
@@ -241,3 +242,20 @@ def test_the_demo_stops_at_what_failed_and_claims_nothing(phlo_project, capsys, 
     assert "Stopped: airlines failed: ValueError: The data package is not installed." in out
     assert "phlo backfill" not in out
     assert "up to date" not in out
+
+
+def test_the_sample_in_the_project_is_the_first_week_of_the_package(location):
+    location.project
+    from workflows.ingestion.nyc import source
+
+    source.read_csv.cache_clear()
+    whole = {name: source.read_csv(name) for name in (*DIMENSIONS, "flights", "weather")}
+    source.read_csv.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "data_folder", lambda: EXAMPLE / "data")
+        sample = {name: source.read_csv(name) for name in whole}
+    source.read_csv.cache_clear()
+    for name in ("flights", "weather"):
+        of_week = pc.and_(pc.equal(whole[name]["month"], 1), pc.less_equal(whole[name]["day"], 7))
+        whole[name] = whole[name].filter(of_week).cast(sample[name].schema)
+    assert all(sample[name].equals(whole[name]) for name in whole)

@@ -29,9 +29,9 @@ def phlo_register_commands(group: click.Group) -> None:
 @hookimpl
 def phlo_register_templates() -> Sequence[ProjectTemplate]:
     """Register the projects that `phlo init` writes; ``basic`` is the default."""
-    from phlo_cli.templates import BASIC, FILES
+    from phlo_cli.templates import TEMPLATES
 
-    return [BASIC, FILES]
+    return TEMPLATES
 
 
 @hookimpl

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 import pytest
-from phlo.config import reset_settings
-from phlo.lake import reset_lake
 from phlo.plugins import hookimpl, plugin_manager
 from phlo.values import ProjectTemplate
+from phlo_cli.commands.init import write_project
 from phlo_cli.main import build_cli
+
+TEMPLATES = ("basic", "dbt-medallion", "files", "flights", "nightscout", "rest-api")
 
 
 @pytest.fixture
@@ -44,21 +45,18 @@ def test_plain_pytest_passes_in_a_new_project(here, phlo):
     assert "1 passed" in done.stdout
 
 
-def test_the_files_template_loads_at_once_and_its_test_passes(here, phlo, monkeypatch):
-    assert phlo("init", "house", "--template", "files").code == 0
-    monkeypatch.setenv("PHLO_PROJECT_DIR", str(here / "house"))
-    reset_settings()
-    reset_lake()
-    run = phlo("materialize", "readings")
-    assert (run.code, "4 inserted" in run.out) == (0, True)
-    rows = phlo("query", "SELECT sensor, celsius FROM bronze.readings ORDER BY 1, 2", "--json").json
-    assert [(row["sensor"], row["celsius"]) for row in rows] == [
-        ("kitchen", 19.5),
-        ("kitchen", 20.1),
-        ("roof", -3.2),
-        ("roof", None),
-    ]
-    assert phlo("test", "-q", "-p", "no:cacheprovider").code == 0
+def test_what_a_run_left_in_a_template_is_not_copied(here):
+    template = here / "mine"
+    (template / ".phlo").mkdir(parents=True)
+    (template / ".phlo" / "catalog.db").write_text("rows of somebody")
+    (template / ".env").write_text("TOKEN=secret")
+    (template / "data.bin").write_bytes(b"\xff\x00")
+    folder = here / "new"
+    written = write_project(ProjectTemplate("mine", "Mine.", str(template)), folder)
+    names = {str(path.relative_to(folder)) for path in written}
+    assert names == {".env", ".gitignore", "AGENTS.md", "data.bin", "pyproject.toml"}
+    assert "TOKEN" not in (folder / ".env").read_text()
+    assert (folder / "data.bin").read_bytes() == b"\xff\x00"
 
 
 def test_no_file_is_overwritten_and_none_written_beside_it(here, phlo):
@@ -82,7 +80,7 @@ def test_plugins_bring_templates(here, phlo):
             return [ProjectTemplate("mine", "My own.", str(here / "mine"), packages)]
 
     plugin_manager().register(Plugin())
-    assert {t["name"] for t in phlo("init", "--list", "--json").json} == {"basic", "files", "mine"}
+    assert {t["name"] for t in phlo("init", "--list", "--json").json} == {*TEMPLATES, "mine"}
     answer = phlo("init", "new", "--template", "mine")
     assert answer.code == 0
     assert "not installed: pip install phlo-to-come\n" in answer.out
@@ -92,7 +90,7 @@ def test_plugins_bring_templates(here, phlo):
 def test_an_unknown_template_is_a_usage_error(here, phlo):
     answer = phlo("init", "shop", "--template", "nope")
     assert answer.code == 2
-    assert "'nope' is none of basic, files." in answer.err
+    assert f"'nope' is none of {', '.join(TEMPLATES)}." in answer.err
 
 
 def test_what_assistants_are_told_to_type_exists(here, phlo):

@@ -321,12 +321,14 @@ class ProjectTemplate:
         description: One line.
         folder: Absolute path of the folder whose files are copied.
         packages: Distributions that the project needs; ``phlo init`` tells which are missing.
+        first_command: What ``phlo init`` proposes to type next.
     """
 
     name: str
     description: str
     folder: str
     packages: tuple[str, ...] = ()
+    first_command: str = "phlo status"
 
 
 @dataclass(frozen=True, slots=True)

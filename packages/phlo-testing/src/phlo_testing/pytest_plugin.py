@@ -31,6 +31,15 @@ def pytest_load_initial_conftests() -> None:
         sys.path.insert(0, str(folder))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Ignore a warning that no project can heal.
+
+    dbt brings the older of sqlglot's two accelerators along with the newer one, and it says so at
+    every import.
+    """
+    config.addinivalue_line("filterwarnings", "ignore:sqlglotrs is deprecated:DeprecationWarning")
+
+
 @pytest.fixture
 def phlo_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Make an empty project folder; settings, plugins and lake are forgotten before and after.

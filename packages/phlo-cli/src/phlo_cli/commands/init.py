@@ -48,9 +48,7 @@ def init(name: str, template: str, list_templates: bool, output: Output) -> None
     if missing:
         output.line(f"It needs what is not installed: pip install {' '.join(missing)}", "yellow")
     go = "" if folder == Path.cwd() else f"cd {name} && "
-    output.line(
-        f"Next: {go}phlo materialize orders" if template == "basic" else f"Next: {go}phlo status"
-    )
+    output.line(f"Next: {go}{templates[template].first_command}")
 
 
 def _is_installed(package: str) -> bool:
@@ -64,8 +62,8 @@ def _is_installed(package: str) -> bool:
 def _templates() -> dict[str, ProjectTemplate]:
     from phlo.plugins import plugin_manager
 
-    found = plugin_manager().hook.phlo_register_templates()
-    return {template.name: template for several in found for template in several}
+    handed_over = plugin_manager().hook.phlo_register_templates()
+    return {template.name: template for templates in handed_over for template in templates}
 
 
 def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
@@ -92,16 +90,22 @@ def write_project(template: ProjectTemplate, folder: Path) -> list[Path]:
             f"{', '.join(there)}.",
             hint="Choose another folder, or move them away.",
         )
-    for path, text in planned.items():
+    for path, content in planned.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.name == ENV_FILE:
             path.touch(mode=0o600)  # people write tokens into it
-        path.write_text(text.replace("PROJECT_NAME", folder.name))
+        path.write_bytes(content.replace(b"PROJECT_NAME", folder.name.encode()))
     return sorted(planned)
 
 
-def _planned(source: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+def _planned(source: Path, folder: Path) -> Iterator[tuple[Path, bytes]]:
     for file in sorted(source.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
+        place = file.relative_to(source)
+        if file.is_file() and not any(map(_is_left_by_a_run, place.parts)):
             name = file.name.replace("dot_", ".", 1) if file.name.startswith("dot_") else file.name
-            yield folder / file.relative_to(source).with_name(name), file.read_text()
+            yield folder / place.with_name(name), file.read_bytes()
+
+
+def _is_left_by_a_run(name: str) -> bool:
+    """Return whether a template that was run in its own place leaves such a file or folder."""
+    return name.startswith(".") or name in ("__pycache__", "dbt_packages", "logs", "target")
