@@ -4,6 +4,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -93,6 +94,26 @@ class BranchMachine(RuleBasedStateMachine):
             self.on(branch).drop(table)
             self.tables[branch][table] = None
             self.versions[branch][table] = self.tick()
+
+    @rule(branch=st.none() | names, table=st.sampled_from(TABLES), rows=ROWS)
+    def swap(self, branch: str | None, table: TableName, rows: dict) -> None:
+        """Make a table anew as other engines do: beside the old one, which is renamed and goes."""
+        branch = branch or "main"
+        if branch not in self.tables or self.tables[branch][table] is None:
+            return
+        number, catalog = self.tick(), self.on(branch).catalog
+        old, new, backup = ((table.namespace, table.name + end) for end in ("", "_new", "_old"))
+        before = catalog.load_table(old)
+        location = f"{before.location().rpartition('/')[0]}/{table.name}-{number}"
+        made = catalog.create_table(new, before.schema(), location, properties=before.properties)
+        blank = dict.fromkeys(before.schema().column_names) | {"_phlo_partition_date": DAY_1.date}
+        content = [blank | {"id": key, "value": value} for key, value in rows.items()]
+        made.append(pa.Table.from_pylist(content, schema=made.schema().as_arrow()))
+        catalog.rename_table(old, backup)
+        catalog.rename_table(new, old)
+        catalog.drop_table(backup)
+        self.tables[branch][table] = dict(rows)
+        self.versions[branch][table] = number
 
     @rule(name=names)
     def publish(self, name: str) -> None:

@@ -17,7 +17,7 @@ from phlo_iceberg.branches.records import BASES, require_branch
 from phlo_iceberg.branches.transaction import RefusedError, send_transaction
 from phlo_iceberg.commit.branch_lock import BRANCHES, lock_branch
 from phlo_iceberg.pyiceberg_private import open_file_io
-from phlo_iceberg.read.reachable import ReachableFiles
+from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.write.data_files import delete_files
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Deletion:
         files, needed = ReachableFiles(), ReachableFiles()
         files.add(location, stored.metadata, stored.io)
         add_other_branches(needed, self._branch, table, stored.metadata.location)
-        delete_files(stored.io, sorted(files.paths - needed.paths))
+        delete_files(stored.io, sorted(owned_files(stored.metadata, files.paths - needed.paths)))
 
 
 def _in_use_error(name: str, children: list[str]) -> BranchInUseError:

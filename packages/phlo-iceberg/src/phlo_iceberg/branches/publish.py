@@ -138,9 +138,18 @@ def _plan(catalog: SqlCatalog, name: str, reads: set[TableName]) -> _Publication
 def _next(source: SqlCatalog, one: Comparison) -> StoredMetadata | None:
     if one.branch is None:
         return None
-    if one.source is None:
+    if one.source is None or _is_another_table(one.source, one.branch):
         return copy_for(source, one.branch)
     return successor(source, one.source, one.branch)
+
+
+def _is_another_table(source: StoredMetadata, branch: StoredMetadata) -> bool:
+    """Return whether the branch made a table of that name anew, in a folder of its own.
+
+    The source's snapshots do not become part of it: they name files in the folder of the other.
+    """
+    before, after = source.metadata, branch.metadata
+    return before.table_uuid != after.table_uuid and before.location != after.location
 
 
 def _conflict_error(

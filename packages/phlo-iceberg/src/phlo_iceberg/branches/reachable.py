@@ -30,7 +30,8 @@ def add_other_branches(
         reachable: Receives the files.
         catalog: The catalog whose own table is left out; only SQL catalogs have branches.
         table: The table.
-        folder: Address of its folder: a branch may have renamed what stands in it.
+        folder: Address of its folder: a branch may have renamed what stands in it, and a table
+            made of files in it has its own folder below.
     """
     if isinstance(catalog, SqlCatalog):
         for location in _other_locations(catalog, table, folder):

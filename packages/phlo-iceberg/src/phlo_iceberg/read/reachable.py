@@ -5,8 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyiceberg.io import FileIO
     from pyiceberg.table.metadata import TableMetadata
+
+_FOLDER_PROPERTIES = (
+    "write.data.path",
+    "write.metadata.path",
+    "write.folder-storage.path",
+    "write.object-storage.path",
+)
+
+
+def owned_files(metadata: TableMetadata, paths: Iterable[str]) -> set[str]:
+    """Return the files that a table owns: those in its own folders.
+
+    A table may name files of another one, such as one that a branch made of files which are there.
+    They are never its own to delete: the table in whose folder they stand removes them once no
+    metadata reaches them.
+    """
+    properties = metadata.properties
+    folders = [metadata.location, *(properties[p] for p in _FOLDER_PROPERTIES if p in properties)]
+    roots = tuple(folder.rstrip("/") + "/" for folder in folders)
+    return {path for path in paths if path.startswith(roots)}
 
 
 class ReachableFiles:

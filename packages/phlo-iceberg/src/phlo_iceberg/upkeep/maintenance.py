@@ -36,7 +36,7 @@ from phlo_iceberg.commit import Commit, commit_all
 from phlo_iceberg.commit.rebase import MustPlanAnewError, are_untouched, attempts
 from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.projection import as_files_hold
-from phlo_iceberg.read.reachable import ReachableFiles
+from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.write.data_files import DataFileWriter, delete_files, list_files
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
@@ -226,7 +226,7 @@ def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) ->
     removal = _on_head(report.table, handle, _removals(report), head)
     commit_all(catalog, [replace(removal, refs=handle.metadata.refs)], {})
     try:
-        unneeded = before - _needed(catalog, report.table)
+        unneeded = owned_files(handle.metadata, before - _needed(catalog, report.table))
     except Exception:
         logger.warning("Files of %s stay until its next maintenance.", report.table, exc_info=True)
         return report
