@@ -21,8 +21,10 @@ from phlo.folders import BACKFILLS, make_folder
 from phlo.locks import locked, write_whole
 from phlo.names import Partition
 
+from phlo_cli.output import counted
 from phlo_cli.plan import build_plan, require_partition
 from phlo_cli.run import materialize_assets
+from phlo_cli.shown import Shown, ShownTable
 from phlo_cli.workers import run_in_processes
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ ALIKE_BEFORE_STOP = 3
 """First partitions that must fail alike before a backfill gives up."""
 
 
-@dataclass(frozen=True)
-class Backfill:
+@dataclass(frozen=True, repr=False)
+class Backfill(Shown):
     """A backfill: what is to be made, and what was.
 
     Attributes:
@@ -77,6 +79,27 @@ class Backfill:
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
         return asdict(self) | {"pending": self.pending}
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether every partition was made."""
+        return not self.pending
+
+    def shown(self) -> ShownTable:
+        """Return its partitions."""
+        return ShownTable(
+            f"Backfill {self.backfill_id} of {', '.join(self.assets)}: "
+            f"{len(self.done)} of {counted(len(self.partitions), 'partition')} made",
+            ("partition", "status", "run"),
+            [(p, self._status(p), self.done.get(p, "")[:8]) for p in self.partitions],
+            [f"Stopped: {self.stopped_by}"] if self.stopped_by else [],
+        )
+
+    def _status(self, partition: str) -> str:
+        if partition in self.done:
+            return "made"
+        error = self.failed.get(partition)
+        return f"failed: {error}" if error else "pending"
 
 
 def plan_backfill(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VARIABLE = "PHLO_BRANCH"
 WITHOUT = {"apply", "branch", "init", "new", "plan", "plugin", "test"}
@@ -49,18 +53,23 @@ def _use_branch(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 def use_branch(ctx: click.Context, name: str) -> None:
     """Read and write on a branch until the command ends, in this process and its children."""
+    ctx.find_root().with_resource(on_branch(name))
+
+
+@contextmanager
+def on_branch(name: str) -> Iterator[None]:
+    """Read and write on a branch within the block, in this process and its children."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = name
     _forget_main()
-    ctx.find_root().call_on_close(lambda: _restore(before))
-
-
-def _restore(before: str | None) -> None:
-    if before is None:
-        os.environ.pop(VARIABLE, None)
-    else:
-        os.environ[VARIABLE] = before
-    _forget_main()
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
+        _forget_main()
 
 
 def _forget_main() -> None:

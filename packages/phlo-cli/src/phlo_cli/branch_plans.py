@@ -13,6 +13,9 @@ from phlo.folders import PLANS, make_folder
 from phlo.locks import write_whole
 from phlo.names import TableName
 
+from phlo_cli.output import counted
+from phlo_cli.shown import Shown, ShownTable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,8 +25,8 @@ BRANCH_PREFIX = "plan-"
 _TIMESTAMP = "__timestamp__"
 
 
-@dataclass(frozen=True)
-class BranchPlan:
+@dataclass(frozen=True, repr=False)
+class BranchPlan(Shown):
     """A run that was carried out on a branch of its own.
 
     Attributes:
@@ -83,6 +86,22 @@ class BranchPlan:
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
         return asdict(self) | {"branch": self.branch, "is_expired": self.is_expired}
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether no check failed: a plan is made of a run that went well."""
+        return not self.checks
+
+    def shown(self) -> ShownTable:
+        """Return the tables that would change, and the command that publishes them."""
+        columns = ("table", "change", "added", "removed", "changed")
+        return ShownTable(
+            f"Plan {self.plan_id} of {' '.join(self.selection)}: "
+            f"{counted(len(self.tables), 'table')} would change",
+            columns,
+            [[table[name] for name in columns] for table in self.tables],
+            [f"phlo apply {self.plan_id}"] if self.tables else [],
+        )
 
 
 def new_plan_id() -> str:

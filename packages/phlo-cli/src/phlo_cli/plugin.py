@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import click
     from dagster import Definitions
     from phlo.project import Project
+    from phlo.protocols import ProjectRunner
     from phlo.values import ProjectTemplate
     from pydantic_settings import BaseSettings
 
@@ -32,6 +33,14 @@ def phlo_register_templates() -> Sequence[ProjectTemplate]:
     from phlo_cli.templates import TEMPLATES
 
     return TEMPLATES
+
+
+@hookimpl
+def phlo_provide_runner() -> ProjectRunner:
+    """Run assets for ``phlo.lake`` as the commands do."""
+    from phlo_cli.runner import CommandRunner
+
+    return CommandRunner()
 
 
 @hookimpl

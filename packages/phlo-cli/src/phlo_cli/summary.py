@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from phlo.checks import CheckStatus
 from phlo.values import LoadAccount
 
+from phlo_cli.shown import Shown, ShownTable
+
 if TYPE_CHECKING:
     from phlo.events import PublishEvent
 
@@ -121,8 +123,8 @@ class StepError:
     traceback: str
 
 
-@dataclass(frozen=True)
-class RunSummary:
+@dataclass(frozen=True, repr=False)
+class RunSummary(Shown):
     """One run, ended.
 
     Attributes:
@@ -156,6 +158,31 @@ class RunSummary:
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
         return asdict(self) | {"is_ok": self.is_ok}
+
+    def shown(self) -> ShownTable:
+        """Return its assets, and below them what failed."""
+        partition = f", partition {self.partition}" if self.partition else ""
+        bad = [f"check {c.name} of {c.label} {c.word}: {c.message}" for c in self.bad_checks]
+        failed = [f"{', '.join(error.labels)} failed: {error.message}" for error in self.errors]
+        return ShownTable(
+            f"Run {self.run_id[:8]}: {self.word} in {seconds_text(self.seconds)}{partition}",
+            ("asset", "status", "rows", "seconds"),
+            [
+                (a.label, a.status.replace("_", " "), a.account, f"{a.seconds:.1f}")
+                for a in self.assets
+            ],
+            [*failed, *bad],
+        )
+
+    @property
+    def word(self) -> str:
+        """How it ended, in words: a run that succeeded with a bad check is none that is ok."""
+        return "checks failed" if self.status == "success" and not self.is_ok else self.status
+
+    @property
+    def bad_checks(self) -> list[CheckOutcome]:
+        """The checks that fail the command."""
+        return [check for check in self.checks if check.is_bad]
 
 
 def seconds_text(seconds: float) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import cache
 from multiprocessing import active_children, get_context
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from phlo_cli.plan import build_plan
 from phlo_cli.run import materialize_assets
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from multiprocessing.process import BaseProcess
 
     from phlo_cli.summary import RunSummary
@@ -61,7 +62,8 @@ def run_in_processes(
     )
     try:
         arguments = (tuple(assets), dict(tags), delay_seconds)
-        runs = [pool.submit(_run, partition, *arguments) for partition in partitions]
+        with _without_main_module():
+            runs = [pool.submit(_run, partition, *arguments) for partition in partitions]
         for run in as_completed(runs):
             yield run.result()
     except BrokenProcessPool as exc:
@@ -75,6 +77,21 @@ def run_in_processes(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keep processes that start in the block from running this one's main module again.
+
+    A script that calls ``phlo.lake.backfill`` need not have ``if __name__ == "__main__"``.
+    """
+    values = sys.modules["__main__"].__dict__
+    hidden = {name: values.pop(name) for name in ("__file__", "__spec__") if name in values}
+    values["__spec__"] = None
+    try:
+        yield
+    finally:
+        values.update(hidden)
 
 
 def _cancel(workers: Sequence[BaseProcess]) -> None:

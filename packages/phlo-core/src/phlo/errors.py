@@ -221,6 +221,10 @@ class FatalRunError(PhloError):
     """Stop: trying again would fail the same way."""
 
 
+class RunFailedError(FatalRunError):
+    """A run, or a check in it, failed; the attribute ``result`` tells all of it."""
+
+
 class ResourceError(FatalRunError):
     """The machine lacks disk space or memory."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phlo.declarations import Project
     from phlo.events import BranchEvent, ChecksEvent, LoadEvent, PublishEvent, RunEvent
     from phlo.names import TableName
-    from phlo.protocols import Check, QueryEngine, TableStore
+    from phlo.protocols import Check, ProjectRunner, QueryEngine, TableStore
     from phlo.values import ProjectQuery, ProjectTemplate, TableAsset
     from pydantic_settings import BaseSettings
 
@@ -124,6 +124,11 @@ def phlo_provide_table_store(settings: Settings) -> TableStore | None:
 @hookspec(firstresult=True)
 def phlo_provide_query_engine(settings: Settings, store: TableStore) -> QueryEngine | None:
     """Provide the engine that answers SQL over ``store``; ``None`` leaves it to another plugin."""
+
+
+@hookspec(firstresult=True)
+def phlo_provide_runner() -> ProjectRunner | None:
+    """Provide what runs assets of the current project for :mod:`phlo.lake`."""
 
 
 @hookspec(firstresult=True)

@@ -1,4 +1,4 @@
-"""The project's tables, for code and notebooks."""
+"""The project's tables and runs, for code and notebooks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from phlo.config import Settings
-    from phlo.protocols import QueryEngine, TableStore
+    from phlo.protocols import ProjectRunner, QueryEngine, RunResult, TableStore
     from phlo.values import Snapshot
 
 
@@ -139,3 +139,134 @@ def query(statement: str, parameters: Sequence[Any] | None = None) -> Rows:
         parameters: Values for ``?`` placeholders, in order.
     """
     return Rows(open_lake(), statement, parameters)
+
+
+def materialize(
+    *selection: str,
+    partition: str | None = None,
+    from_staged: str | None = None,
+    branch: str | None = None,
+    progress: bool = True,
+    raise_on_error: bool = True,
+) -> RunResult:
+    """Make assets of the current project now, in this process, as ``phlo materialize`` does.
+
+    Workflow files that changed since the last call are read again.
+
+    Args:
+        selection: Names as on the command line: an asset, its table or its function, with ``+``
+            for what is up- or downstream, or Dagster's selection syntax such as ``"tag:dbt"``.
+        partition: Partition to make; the newest where it is not given.
+        from_staged: Load what this failed run extracted, instead of asking the sources again.
+        branch: Branch of the lake to read and write; by default that of the settings.
+        progress: Print a line as each asset ends.
+        raise_on_error: Raise where the run or a check of severity error fails; else the result
+            tells of it.
+
+    Raises:
+        RunFailedError: The run or a check failed; ``error.result`` tells all of it.
+        AssetNotFoundError: A name means nothing; proposes the nearest.
+        InvalidPartitionError: An asset has no such partition.
+        KeyboardInterrupt: Somebody stopped the run, which is recorded as canceled.
+    """
+    return _runner().materialize(
+        selection,
+        partition=partition,
+        from_staged=from_staged,
+        branch=branch,
+        progress=progress,
+        raise_on_error=raise_on_error,
+    )
+
+
+def backfill(
+    *selection: str,
+    start_date: str | None = None,
+    end_date: str | None = None,
+    partitions: Sequence[str] = (),
+    missing: bool = False,
+    resume: bool = False,
+    parallel: int = 1,
+    delay_seconds: float = 0.0,
+    branch: str | None = None,
+    progress: bool = True,
+    raise_on_error: bool = True,
+) -> RunResult:
+    """Make many partitions, one run each, as ``phlo backfill`` does.
+
+    What finished is written down as it happens: after an interrupt or a failure,
+    ``backfill(resume=True)`` or ``phlo backfill --resume`` runs only the rest.
+
+    Args:
+        selection: Names of assets, as for :func:`materialize`.
+        start_date: First day, ``YYYY-MM-DD``, included.
+        end_date: Last day, included.
+        partitions: The partitions themselves, instead of the two days.
+        missing: Partitions never made, or made before they ended.
+        resume: Run what the last backfill did not finish; takes no selection.
+        parallel: Runs at once, each in a process of its own.
+        delay_seconds: Pause between two partitions.
+        branch: Branch of the lake to read and write; by default that of the settings.
+        progress: Print a line as each partition ends.
+        raise_on_error: Raise where a partition fails; the others are made all the same.
+
+    Raises:
+        RunFailedError: A partition failed; ``error.result`` tells which are left.
+        ConfigurationError: The arguments contradict one another, or no asset has partitions.
+        InvalidPartitionError: An asset has no such partition.
+        KeyboardInterrupt: Somebody stopped it.
+    """
+    return _runner().backfill(
+        selection,
+        start_date=start_date,
+        end_date=end_date,
+        partitions=partitions,
+        missing=missing,
+        resume=resume,
+        parallel=parallel,
+        delay_seconds=delay_seconds,
+        branch=branch,
+        progress=progress,
+        raise_on_error=raise_on_error,
+    )
+
+
+def plan(
+    *selection: str,
+    partition: str | None = None,
+    keep_hours: float = 72.0,
+    progress: bool = True,
+    raise_on_error: bool = True,
+) -> RunResult:
+    """Run assets on a branch of their own, and say what that would change, as ``phlo plan`` does.
+
+    ``phlo apply`` with the plan's id publishes exactly that.
+
+    Args:
+        selection: Names of assets, as for :func:`materialize`.
+        partition: Partition to make; the newest where it is not given.
+        keep_hours: Hours for which the plan can be applied.
+        progress: Print a line as each asset ends.
+        raise_on_error: Raise where the run or a check of severity error fails.
+
+    Raises:
+        RunFailedError: The run or a check failed, so that there is nothing to apply.
+        AssetNotFoundError: A name means nothing; proposes the nearest.
+        KeyboardInterrupt: Somebody stopped the run.
+    """
+    return _runner().plan(
+        selection,
+        partition=partition,
+        keep_hours=keep_hours,
+        progress=progress,
+        raise_on_error=raise_on_error,
+    )
+
+
+def _runner() -> ProjectRunner:
+    runner = plugin_manager().hook.phlo_provide_runner()
+    if runner is None:
+        raise MissingProviderError(
+            "No plugin runs assets from Python.", hint="pip install phlo-cli"
+        )
+    return runner

@@ -448,3 +448,58 @@ class CheckSuite(Protocol):
             result with that status, never an exception.
         """
         ...
+
+
+class RunResult(Protocol):
+    """What came of runs; a notebook shows it as a table, a terminal as text.
+
+    Attributes:
+        is_ok: Whether every run succeeded and no check of severity error failed.
+    """
+
+    @property
+    def is_ok(self) -> bool: ...
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values for JSON, as the command prints them with ``--json``."""
+        ...
+
+
+class ProjectRunner(Protocol):
+    """Runs assets of the current project (see :mod:`phlo.lake`, which documents the arguments)."""
+
+    def materialize(
+        self,
+        selection: Sequence[str],
+        *,
+        partition: str | None,
+        from_staged: str | None,
+        branch: str | None,
+        progress: bool,
+        raise_on_error: bool,
+    ) -> RunResult: ...
+
+    def backfill(
+        self,
+        selection: Sequence[str],
+        *,
+        start_date: str | None,
+        end_date: str | None,
+        partitions: Sequence[str],
+        missing: bool,
+        resume: bool,
+        parallel: int,
+        delay_seconds: float,
+        branch: str | None,
+        progress: bool,
+        raise_on_error: bool,
+    ) -> RunResult: ...
+
+    def plan(
+        self,
+        selection: Sequence[str],
+        *,
+        partition: str | None,
+        keep_hours: float,
+        progress: bool,
+        raise_on_error: bool,
+    ) -> RunResult: ...

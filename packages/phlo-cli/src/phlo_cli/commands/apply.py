@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phlo_cli.commands.branch import open_branches
-from phlo_cli.commands.plan import forget
+from phlo_cli.lake_branches import open_branches
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
@@ -29,6 +28,7 @@ def apply(ctx: click.Context, name: str, output: Output) -> None:
 
     from phlo_cli.branch_plans import find_plan, require_applicable
     from phlo_cli.differences import show_differences
+    from phlo_cli.plan_making import delete_plan
     from phlo_cli.project_settings import require_project
     from phlo_cli.published_marts import publish_moved_marts
 
@@ -37,7 +37,7 @@ def apply(ctx: click.Context, name: str, output: Output) -> None:
     require_applicable(made)
     open_branches().publish_branch(made.branch, unmoved=made.read_tables)
     try:
-        forget(settings, made)
+        delete_plan(settings, made)
     except PhloError as error:  # the tables are published: nothing may fail any more
         output.warn(f"The plan is applied, but its branch stays. {error}")
     if output.as_json:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from phlo.names import MAIN
 
+from phlo_cli.lake_branches import notify_observers, open_branches, remove_branch
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phlo.branches import KeepsBranches, TableChange
+    from phlo.branches import TableChange
 
     from phlo_cli.output import Output
 
@@ -34,7 +34,7 @@ def branch() -> None:
 def create(name: str, source: str, output: Output) -> None:
     """Make the branch NAME with all tables as they are now; no data is copied."""
     made = open_branches().create_branch(name, source)
-    _notify(name, "created")
+    notify_observers(name, "created")
     if output.as_json:
         output.json(_row(made))
         return
@@ -95,7 +95,7 @@ def publish(ctx: click.Context, name: str, delete: bool, output: Output) -> None
     store = open_branches()
     sources = {one.name: one.source for one in store.branches()}
     changes = store.publish_branch(name)
-    _notify(name, "published")
+    notify_observers(name, "published")
     show_changes(changes, output, empty=f"{name} changed nothing: there is nothing to publish.")
     if changes and not output.as_json:
         output.line(f"\nPublished {counted(len(changes), 'table')}.")
@@ -112,7 +112,7 @@ def publish(ctx: click.Context, name: str, delete: bool, output: Output) -> None
 def update(name: str, output: Output) -> None:
     """Let the branch NAME have its source's state of all tables that it has not changed."""
     updated = open_branches().update_branch(name)
-    _notify(name, "updated")
+    notify_observers(name, "updated")
     if output.as_json:
         conflicts = [change_row(change) for change in updated.conflicts]
         output.json({"taken": [str(table) for table in updated.taken], "conflicts": conflicts})
@@ -135,37 +135,6 @@ def delete(name: str, output: Output) -> None:
         output.json({"deleted": name})
     else:
         output.line(f"Deleted the branch {name}.")
-
-
-def remove_branch(store: KeepsBranches, name: str) -> None:
-    """Delete a branch and the state of its runs, and tell observers."""
-    from phlo.config import get_settings
-
-    store.delete_branch(name)
-    settings = get_settings().model_copy(update={"branch": name})
-    shutil.rmtree(settings.state_dir, ignore_errors=True)
-    _notify(name, "deleted")
-
-
-def open_branches() -> KeepsBranches:
-    """Open the current project's lake on main.
-
-    Raises:
-        UnsupportedCatalogError: The project's table store has no branches.
-    """
-    from phlo.branches import KeepsBranches
-    from phlo.errors import UnsupportedCatalogError
-    from phlo.lake import open_branch
-
-    store = open_branch(MAIN).store
-    if not isinstance(store, KeepsBranches):
-        raise UnsupportedCatalogError(
-            "The project's table store has no branches.",
-            got=type(store).__name__,
-            expected="a store such as phlo-iceberg's on an SQL catalog",
-            hint="pip install phlo-iceberg",
-        )
-    return store
 
 
 def show_changes(changes: Sequence[TableChange], output: Output, *, empty: str) -> None:
@@ -193,10 +162,3 @@ def change_row(change: TableChange) -> dict[str, Any]:
 
 def _row(one: Any) -> dict[str, Any]:
     return {"branch": one.name, "source": one.source, "created_at": one.created_at}
-
-
-def _notify(name: str, action: Literal["created", "updated", "published", "deleted"]) -> None:
-    from phlo.events import BranchEvent
-    from phlo.plugins import notify
-
-    notify("phlo_on_branch", BranchEvent(name, action))

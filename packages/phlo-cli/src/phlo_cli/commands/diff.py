@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phlo_cli.commands.branch import open_branches
+from phlo_cli.lake_branches import open_branches
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:

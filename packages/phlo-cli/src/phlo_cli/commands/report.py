@@ -88,7 +88,7 @@ def _gather(diff: tuple[str, str] | None, output: Output) -> tuple[Settings, Rep
         gathered = gather_report(settings, index, instance, warning)
     if diff is None:
         return settings, gathered
-    from phlo_cli.commands.branch import open_branches
+    from phlo_cli.lake_branches import open_branches
     from phlo_cli.report.comparison import with_comparison
 
     return settings, with_comparison(gathered, index, open_branches(), *diff)

@@ -1,0 +1,52 @@
+"""The branches of the current project's lake, as commands and code open and delete them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Literal
+
+from phlo.names import MAIN
+
+if TYPE_CHECKING:
+    from phlo.branches import KeepsBranches
+
+
+def remove_branch(store: KeepsBranches, name: str) -> None:
+    """Delete a branch and the state of its runs, and tell observers."""
+    from phlo.config import get_settings
+
+    store.delete_branch(name)
+    settings = get_settings().model_copy(update={"branch": name})
+    shutil.rmtree(settings.state_dir, ignore_errors=True)
+    notify_observers(name, "deleted")
+
+
+def open_branches() -> KeepsBranches:
+    """Open the current project's lake on main.
+
+    Raises:
+        UnsupportedCatalogError: The project's table store has no branches.
+    """
+    from phlo.branches import KeepsBranches
+    from phlo.errors import UnsupportedCatalogError
+    from phlo.lake import open_branch
+
+    store = open_branch(MAIN).store
+    if not isinstance(store, KeepsBranches):
+        raise UnsupportedCatalogError(
+            "The project's table store has no branches.",
+            got=type(store).__name__,
+            expected="a store such as phlo-iceberg's on an SQL catalog",
+            hint="pip install phlo-iceberg",
+        )
+    return store
+
+
+def notify_observers(
+    name: str, action: Literal["created", "updated", "published", "deleted"]
+) -> None:
+    """Tell observers what became of a branch."""
+    from phlo.events import BranchEvent
+    from phlo.plugins import notify
+
+    notify("phlo_on_branch", BranchEvent(name, action))
