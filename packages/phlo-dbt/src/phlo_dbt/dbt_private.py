@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dbt.contracts.graph.manifest import Manifest
+    from dbt.contracts.graph.nodes import SourceDefinition
 
 
 def copy_manifest(manifest: Manifest) -> Manifest:
@@ -28,6 +29,16 @@ def copy_manifest(manifest: Manifest) -> Manifest:
     copy: Manifest = pickle.loads(pickle.dumps(manifest))
     copy.build_flat_graph()
     return copy
+
+
+def freeze_resource(source: SourceDefinition) -> None:
+    """Have ``manifest.json`` show a source as it is now, whatever becomes of it.
+
+    ``state:modified`` compares the names in that file with those that dbt parses. dbt makes the
+    file of what ``to_resource`` returns (dbt-core 1.11).
+    """
+    parsed = source.to_resource()
+    vars(source)["to_resource"] = lambda: parsed
 
 
 def connection_lock() -> AbstractContextManager[Any]:

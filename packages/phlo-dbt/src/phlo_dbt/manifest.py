@@ -329,9 +329,12 @@ def _unmapped(
 
 
 def point_sources(manifest: Manifest, sources: Mapping[str, TableName]) -> None:
-    """Make a manifest's sources name the tables they read."""
+    """Make a manifest's sources name the tables they read; its file goes on as dbt parsed it."""
+    from phlo_dbt.dbt_private import freeze_resource
+
     for unique_id, table in sources.items():
         source = manifest.sources[unique_id]
+        freeze_resource(source)
         source.schema, source.identifier = table.namespace, table.name
         source.relation_name = relation_name(table)
 

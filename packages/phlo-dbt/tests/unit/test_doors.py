@@ -154,6 +154,15 @@ def test_options_of_the_user_win(dbt_project, tmp_path, option):
     assert dbt_project.rows("silver.m") == [(2,)]
 
 
+def test_a_source_without_a_schema_is_no_modified_one(dbt_project, tmp_path, capfd):
+    dbt_project.write_guide()
+    dbt_project.load_events(("a", 1, 1.0, "x"))
+    assert run_command(["--quiet", "run", "-s", "stg_events", "--target-path", str(tmp_path)]) == 0
+    listed = ["--quiet", "ls", "-s", "state:modified", "--state", str(tmp_path)]
+    assert run_command(listed) == 0
+    assert capfd.readouterr().out == ""
+
+
 def test_a_table_that_is_not_loaded_names_the_command_that_loads_it(dbt_project, capfd):
     dbt_project.write_guide()
     assert run_command(["run", "--select", "stg_events"]) == 1

@@ -1,0 +1,1 @@
+select cast(factor as integer) as factor from {{ ref('factors') }}

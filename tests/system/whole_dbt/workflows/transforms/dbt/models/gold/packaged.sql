@@ -1,0 +1,2 @@
+select id, {{ units.to_cents('amount') }} as cents, c.factor from {{ ref('stg_orders') }}
+cross join {{ ref('units', 'conversions') }} as c

@@ -1,0 +1,1 @@
+select 1 as version, id, amount from {{ ref('stg_orders') }}

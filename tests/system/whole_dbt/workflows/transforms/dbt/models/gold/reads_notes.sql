@@ -1,0 +1,2 @@
+-- depends_on: {{ ref('hooked') }}
+select * from scratch.notes
