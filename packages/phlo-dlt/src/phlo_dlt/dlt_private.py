@@ -19,7 +19,7 @@ from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.sources.helpers.rest_client.client import RESTClient
 
-from phlo_dlt.rows.plain import read_float
+from phlo_dlt.rows.plain import read_float, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,11 +113,13 @@ def _wrap_extract_response() -> None:
 
 
 def keep_digits(response: Any) -> None:
-    """Let an HTTP answer's ``json()`` keep the digits of numbers with a fraction.
+    """Let an HTTP answer's ``json()`` keep the digits of numbers, and repeated names.
 
-    dlt calls it without arguments, and so reads them as doubles (dlt 1.31).
+    dlt calls it without arguments, and so reads doubles, and a name's last value (dlt 1.31).
     """
-    response.json = partial(response.json, parse_float=read_float)
+    response.json = partial(
+        response.json, parse_float=read_float, object_pairs_hook=read_object
+    )
 
 
 def _is_absent(selector: str, answer: Any) -> bool:

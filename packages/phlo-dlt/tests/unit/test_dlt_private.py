@@ -68,3 +68,13 @@ def test_keep_digits_lets_an_answer_keep_the_digits_of_its_numbers():
     answer = response.json()
     assert answer["a"].digits == "12345678901234567.890"
     assert (answer["b"], answer["c"]) == (0.5, 2**64 + 1)
+
+
+def test_keep_digits_lets_an_answer_keep_both_values_of_a_name():
+    response = requests.Response()
+    response._content = b'[{"a": 1, "a": 2}, {"a": 3}]'
+
+    keep_digits(response)
+
+    first, second = response.json()
+    assert (str(first["a"]), second) == ("1 and 2", {"a": 3})

@@ -21,7 +21,7 @@ from phlo_dlt.rows import items
 from phlo_dlt.rows.batches import batches_of
 from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer
 from phlo_dlt.rows.layout import Layout
-from phlo_dlt.rows.plain import read_float
+from phlo_dlt.rows.plain import CastError, read_float, to_json
 
 
 class Lines(pandera.DataFrameModel):
@@ -363,5 +363,37 @@ def spelled(value):
     return type(value), getattr(value, "digits", None), repr(value)
 
 
-def test_of_a_repeated_key_of_json_the_last_one_counts():
-    assert items._read_json(b'{"a": 1, "a": 2.50}') == {"a": 2.5}
+@pytest.mark.parametrize(
+    ("members", "refused"),
+    [
+        ('"v": 1, "v": 2', {"v"}),
+        ('"v": 2, "x": 0, "v": null', {"v"}),
+        ('"f": 0.1, "f": 0.10', {"f"}),
+        ('"d": 0.1, "f": 1.5, "d": 0.2, "f": 2.5', {"d", "f"}),
+        ('"v": [1], "v": {"v": 1}', {"v"}),
+        ('"v": 1, "v": 1', set()),
+        ('"x": 1, "x": 2', set()),
+        ('"x": {"v": 1}, "v": 1', set()),
+    ],
+)
+def test_a_name_with_two_values_in_one_object_of_json_is_refused(read, members, refused):
+    row, after = read("a.jsonl", f'{{"id": "a", {members}}}\n{{"id": "b"}}\n'.encode())
+    assert after == ("b", None, None, None)
+    if refused:
+        assert {rule.partition(":")[0] for rule in row} == refused
+    else:
+        assert row[0] == "a"
+
+
+def test_a_name_with_two_values_is_kept_whole_where_a_row_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "v": 1.50, "v": "x"}\n')
+    conformer = Conformer(Contract.of(Lines))
+    (item,) = filesystem(tmp_path.as_uri(), file_glob="a.jsonl")
+    (table,) = batches_of(item, conformer)
+    assert json.loads(table[ORIGINAL][0].as_py())["v"] == "1.50 and 'x'"
+
+
+def test_a_name_with_two_values_within_a_value_refuses_the_whole_value():
+    value = items._read_json(b'{"j": {"a": [{"b": 1, "b": 2}]}}')["j"]
+    with pytest.raises(CastError, match="a name in it has two values"):
+        to_json(value)

@@ -19,7 +19,15 @@ import orjson
 import pyarrow as pa
 from phlo.contract.types import ContractColumn, type_of_arrow
 
-from phlo_dlt.rows.plain import CastError, WrittenFloat, is_finite, is_missing, to_json, to_plain
+from phlo_dlt.rows.plain import (
+    CastError,
+    RepeatedName,
+    WrittenFloat,
+    is_finite,
+    is_missing,
+    to_json,
+    to_plain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -48,6 +56,8 @@ def convert(value: Any, column: ContractColumn) -> Any:
     value = to_plain(value)
     if is_missing(value):
         return math.nan if isinstance(value, float) and _is_float(column) else None
+    if isinstance(value, RepeatedName):
+        raise CastError("two values of one name")
     if column.is_nested:
         return _nested(value, column)
     for is_type, converter in _CONVERTERS:

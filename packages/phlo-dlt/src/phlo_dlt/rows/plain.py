@@ -47,6 +47,37 @@ def read_float(digits: str) -> float:
     return number if repr(number) == digits else WrittenFloat(digits)
 
 
+class RepeatedName:
+    """The values of a name that stands more than once in a JSON object, and differ.
+
+    Nothing says which one was meant, so no column takes it.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+
+    def __str__(self) -> str:
+        return " and ".join(getattr(value, "digits", repr(value)) for value in self._values)
+
+
+def read_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Read a JSON object; a name with two different values holds a :class:`RepeatedName`."""
+    value = dict(members)
+    if len(value) == len(members):
+        return value
+    for name in value:
+        values = [element for other, element in members if other == name]
+        if any(not _is_same(element, values[0]) for element in values):
+            value[name] = RepeatedName(values)
+    return value
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a value is one by which Python's libraries say that there is none.
 
@@ -128,6 +159,8 @@ def _known(value: Any) -> Any:
     plain = to_plain(value)
     if plain is not value:
         return plain
+    if isinstance(value, RepeatedName):
+        raise CastError("a name in it has two values")
     if is_missing(value):
         return None
     if isinstance(value, Decimal) and not value.is_finite():
