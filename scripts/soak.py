@@ -203,8 +203,9 @@ class Soak:
         """Let `phlo dev` work for a while, then do something to it."""
         self.serve()
         time.sleep(self.chance.uniform(5, 60))
-        acts = [self.stop, self.stop, self.pause, self.pause_one, self.kill, self.kill_all]
-        self.chance.choice([*acts, self.kill_one])()
+        whole = [self.stop, self.stop, self.pause, self.kill, self.kill_all]
+        single = [self.pause_one, self.kill_one, self.kill_one]
+        self.chance.choice(whole + single)()
 
     def stop(self, number: int | None = None) -> None:
         """Send `phlo dev` a signal that ends it, and wait a while before it is started again."""
