@@ -7,12 +7,14 @@ Each function says what it does, why no public way will do, and the version it w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from decimal import Decimal
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from dlt.common import jsonpath
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.doc import BaseDocProvider
@@ -112,14 +114,44 @@ def _wrap_extract_response() -> None:
     RESTClient.extract_response = extract_response
 
 
+def keep_exact_objects() -> None:
+    """Let the backend ``pandas`` of ``sql_database`` keep objects that its frames would change.
+
+    dlt makes doubles of decimals, and display text of lists, dicts and bytes, and no public option
+    keeps them (dlt 1.31). Where ``backend_kwargs`` has ``coerce_float``, frames stay as they are.
+    """
+    from dlt.common.libs import pandas_sql
+
+    helpers: Any = pandas_sql
+    original = helpers._wrap_result
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @wraps(original)
+    def wrap_result(data: Any, columns: Any, **options: Any) -> Any:
+        by_column = enumerate(zip(*data, strict=True))
+        objects = {n: values for n, values in by_column if _are_changed_by_frames(values)}
+        if "coerce_float" in options or not objects:
+            return original(data, columns, **options)
+        rest = [[None if n in objects else v for n, v in enumerate(row)] for row in data]
+        frame = original(rest, columns, **options)
+        for position, values in objects.items():
+            frame.isetitem(position, pd.Series(values, frame.index, dtype=object))
+        return frame
+
+    helpers._wrap_result = wrap_result
+
+
+def _are_changed_by_frames(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, Decimal | dict | list | bytes | memoryview) for value in values)
+
+
 def keep_digits(response: Any) -> None:
     """Let an HTTP answer's ``json()`` keep the digits of numbers, and repeated names.
 
     dlt calls it without arguments, and so reads doubles, and a name's last value (dlt 1.31).
     """
-    response.json = partial(
-        response.json, parse_float=read_float, object_pairs_hook=read_object
-    )
+    response.json = partial(response.json, parse_float=read_float, object_pairs_hook=read_object)
 
 
 def _is_absent(selector: str, answer: Any) -> bool:

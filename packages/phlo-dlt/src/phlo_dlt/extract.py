@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from inspect import isgenerator
 from itertools import chain
@@ -30,11 +31,16 @@ from phlo.redaction import remember_secrets
 
 from phlo_dlt.addresses import explain_nothing
 from phlo_dlt.cursor import CountStep, CursorReport, CursorWatch
-from phlo_dlt.dlt_private import configured_secrets, resource_pipe, watch_absent_selectors
+from phlo_dlt.dlt_private import (
+    configured_secrets,
+    keep_exact_objects,
+    resource_pipe,
+    watch_absent_selectors,
+)
 from phlo_dlt.routing import RouteStep
 from phlo_dlt.rows.batches import are_dicts, batches_of
 from phlo_dlt.rows.conformer import Conformer
-from phlo_dlt.source_errors import raise_source_error
+from phlo_dlt.source_errors import is_panic, raise_source_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +125,7 @@ def extract(
     _prepare(resource, name, conformer)
     pipeline = dlt.pipeline(pipeline_name=f"phlo_{name}", pipelines_dir=str(folder / "dlt"))
     _seed(pipeline, state)
-    with watch_absent_selectors() as absent:
+    with watch_absent_selectors() as absent, _exact_databases():
         load_id, locations = _run(pipeline, source if source is not None else resource, name)
     files = tuple(sorted((folder / "dlt").glob("*/normalize/extracted/*/*/*.parquet")))
     logger.info("Extracted %d rows into %d files.", conformer.extracted, len(files))
@@ -139,6 +145,19 @@ def extract(
         if conformer.extracted
         else explain_nothing(locations, listed.row_count, absent, elsewhere),
     )
+
+
+@contextmanager
+def _exact_databases() -> Iterator[None]:
+    """Let databases hand over exact values, where one can have been opened at all."""
+    with ExitStack() as stack:
+        if "sqlalchemy" in sys.modules:
+            from phlo_dlt.sqlalchemy_private import exact_json  # optional: dlt[sql_database]
+
+            stack.enter_context(exact_json())
+        if "dlt.sources.sql_database" in sys.modules:
+            keep_exact_objects()
+        yield
 
 
 def _count_listed(resource: DltResource) -> CountStep:
@@ -317,7 +336,9 @@ def _run(
     try:
         with _remembering_secrets(pipeline):
             info = pipeline.extract(data)
-    except PipelineStepFailed as exc:
+    except BaseException as exc:
+        if not isinstance(exc, PipelineStepFailed) and not is_panic(exc):
+            raise
         raise_source_error(exc, name)
     locations = [place for steps in info.metrics.values() for s in steps for place in s["inputs"]]
     return (str(info.loads_ids[0]) if info.loads_ids else ""), locations

@@ -59,7 +59,7 @@ from phlo_dlt.rows.deduplicate import deduplicate
 from phlo_dlt.rows.judge import exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.rows.samples import cures, describe_row
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
-from phlo_dlt.source_errors import raise_source_error
+from phlo_dlt.source_errors import is_panic, raise_source_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -184,7 +184,9 @@ def _call(attempt: Attempt, call: Callable[[], Any]) -> Any:
     remember_secrets(configured_secrets())
     try:
         return call()
-    except Exception as exc:  # noqa: BLE001 - raised again as one of phlo's
+    except BaseException as exc:
+        if not isinstance(exc, Exception) and not is_panic(exc):
+            raise
         raise_source_error(exc, attempt.spec.table.name)
 
 

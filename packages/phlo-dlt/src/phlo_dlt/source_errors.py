@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 _RAISED_ON_PURPOSE = (PhloError, Failure, RetryRequested)
 
 
-def raise_source_error(error: Exception, name: str) -> NoReturn:
+def is_panic(error: BaseException) -> bool:
+    """Return whether a library written in Rust gave up: its error is no ``Exception``."""
+    return type(error).__name__ == "PanicException"
+
+
+def raise_source_error(error: BaseException, name: str) -> NoReturn:
     """Raise what a source failed with as a SourceError or a BrokenSourceError.
 
     An error that phlo raised, or a ``Failure`` or ``RetryRequested`` of Dagster, is raised as it
@@ -41,7 +46,7 @@ def raise_source_error(error: Exception, name: str) -> NoReturn:
     raise _classified(error, message) from error
 
 
-def _classified(error: Exception, message: str) -> PhloError:
+def _classified(error: BaseException, message: str) -> PhloError:
     if is_transient(error):
         return SourceError(message, hint="Run it again later, or raise max_retries.")
     if isinstance(error, NameError) and error.name == "context":

@@ -5,6 +5,7 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from ipaddress import ip_address, ip_interface
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
@@ -87,6 +88,8 @@ class Money(pandera.DataFrameModel):
         (date, "2025-01-15", date(2025, 1, 15)),
         (date, datetime(2025, 1, 15), date(2025, 1, 15)),
         (str, UUID(int=5), str(UUID(int=5))),
+        (str, ip_interface("10.0.0.1/24"), "10.0.0.1/24"),
+        (list, [ip_address("::1")], '["::1"]'),
         (str, {"a": [1]}, '{"a":[1]}'),
         (str, float("nan"), None),
         (list, [1, {"b": date(2025, 1, 1)}], '[1,{"b":"2025-01-01"}]'),

@@ -1,11 +1,15 @@
 """What the private parts of dlt must do, each by name."""
 
+from decimal import Decimal
+
 import dlt
 import requests
+from dlt.common.libs import pandas_sql
 from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.rest_api import rest_api
 from phlo_dlt.dlt_private import (
     keep_digits,
+    keep_exact_objects,
     resource_pipe,
     set_source_function,
     source_function,
@@ -68,6 +72,22 @@ def test_keep_digits_lets_an_answer_keep_the_digits_of_its_numbers():
     answer = response.json()
     assert answer["a"].digits == "12345678901234567.890"
     assert (answer["b"], answer["c"]) == (0.5, 2**64 + 1)
+
+
+def test_keep_exact_objects_keeps_what_frames_would_change():
+    rows = [(1, Decimal("0.10"), {"a": 1}, b"\xff"), (None, None, None, None)]
+    names = ["n", "d", "j", "b"]
+
+    keep_exact_objects()
+    keep_exact_objects()
+    frame = pandas_sql._wrap_result(rows, names, dtype_backend="pyarrow")
+    asked = pandas_sql._wrap_result([(Decimal("0.5"),)], ["d"], coerce_float=True)
+
+    assert [tuple(row) for row in frame[["d", "j", "b"]].itertuples(index=False)] == [
+        row[1:] for row in rows
+    ]
+    assert str(frame["n"].dtype) == "int64[pyarrow]"
+    assert str(asked["d"].dtype) == "float64"
 
 
 def test_keep_digits_lets_an_answer_keep_both_values_of_a_name():

@@ -12,7 +12,6 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 import orjson
@@ -20,6 +19,7 @@ import pyarrow as pa
 from phlo.contract.types import ContractColumn, type_of_arrow
 
 from phlo_dlt.rows.plain import (
+    IDENTIFIERS,
     CastError,
     RepeatedName,
     WrittenFloat,
@@ -201,7 +201,7 @@ def _as_text(value: Any, column: ContractColumn) -> str:
         return str.__str__(value)  # the text of an enum's member, not its name
     if isinstance(value, dict | list | tuple):
         return to_json(value)
-    if isinstance(value, UUID):
+    if isinstance(value, IDENTIFIERS):
         return str(value)
     if column.coerce and isinstance(value, WrittenFloat):
         return value.digits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import json
 import re
 import zlib
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from phlo_dlt.rows.csv_files import guess_delimiter, read_csv
 from phlo_dlt.rows.int96 import int96_columns, restore_nanoseconds
 from phlo_dlt.rows.layout import FileOptions, Layout, Origin, cannot_read
 from phlo_dlt.rows.naming import resolve_name
-from phlo_dlt.rows.plain import read_float, read_object
+from phlo_dlt.rows.plain import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -149,15 +148,11 @@ def _read_json(line: bytes) -> Any:
         written = orjson.dumps(value)
     except (ValueError, TypeError):
         # Python's reader knows NaN, halves of surrogate pairs, and more than 254 levels.
-        return _read_slowly(line)
+        return read_json(line)
     is_same = written.replace(b" ", b"") == line.strip().replace(b" ", b"")
     if is_same and _EXPONENT.search(written) is None:
         return value
-    return _read_slowly(line)
-
-
-def _read_slowly(line: bytes) -> Any:
-    return json.loads(line, parse_float=read_float, object_pairs_hook=read_object)
+    return read_json(line)
 
 
 _EXPONENT = re.compile(rb"[0-9]e[0-9-]")

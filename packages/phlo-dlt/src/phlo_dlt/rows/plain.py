@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import math
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import numpy as np
@@ -14,6 +16,13 @@ import orjson
 import pandas as pd
 import simplejson
 from dlt.common.json import custom_encode
+
+IDENTIFIERS = (
+    UUID,
+    *(ipaddress.IPv4Address, ipaddress.IPv4Interface, ipaddress.IPv4Network),
+    *(ipaddress.IPv6Address, ipaddress.IPv6Interface, ipaddress.IPv6Network),
+)
+"""Classes whose values have one spelling as text, which is taken without ``coerce``."""
 
 _MICROSECONDS = np.dtype("datetime64[us]")
 
@@ -36,9 +45,9 @@ class WrittenFloat(float):
         number.digits = digits
         return number
 
-    def asdict(self) -> float:
-        """Return the plain float: what dlt asks objects for when it writes its state."""
-        return float(self)
+    def asdict(self) -> orjson.Fragment:
+        """Return the digits: what dlt asks objects for when it writes them as JSON."""
+        return orjson.Fragment(self.digits)
 
 
 def read_float(digits: str) -> float:
@@ -61,6 +70,10 @@ class RepeatedName:
     def __str__(self) -> str:
         return " and ".join(getattr(value, "digits", repr(value)) for value in self._values)
 
+    def asdict(self) -> NoReturn:
+        """Refuse to be written as JSON, for which dlt asks objects."""
+        raise CastError(f"A name in an object of JSON has two values: {self}.")
+
 
 def read_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     """Read a JSON object; a name with two different values holds a :class:`RepeatedName`."""
@@ -72,6 +85,11 @@ def read_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
         if any(not _is_same(element, values[0]) for element in values):
             value[name] = RepeatedName(values)
     return value
+
+
+def read_json(text: str | bytes) -> Any:
+    """Read JSON with all digits of its numbers and all values of its names."""
+    return json.loads(text, parse_float=read_float, object_pairs_hook=read_object)
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -161,6 +179,8 @@ def _known(value: Any) -> Any:
         return plain
     if isinstance(value, RepeatedName):
         raise CastError("a name in it has two values")
+    if isinstance(value, IDENTIFIERS):
+        return str(value)
     if is_missing(value):
         return None
     if isinstance(value, Decimal) and not value.is_finite():
@@ -197,8 +217,8 @@ def _spelled(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, date | time | UUID):
-        return str(value) if isinstance(value, UUID) else value.isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
     return _spelled(_known(value))
 
 
