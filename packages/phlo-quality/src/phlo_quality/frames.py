@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+from phlo.errors import MissingProviderError
 from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo.sql import Identifier, Sql, sql
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from phlo.protocols import QueryEngine
 
     from phlo_quality.results import QualityCheckResult
 
@@ -46,20 +48,21 @@ def judge_frame(check: _MeasuringCheck, df: pd.DataFrame) -> QualityCheckResult:
     """Judge all rows of a frame by a check.
 
     Args:
-        check: A check written in SQL; the current project's query engine answers it.
+        check: A check written in SQL; the current project's query engine answers it, or where no
+            plugin provides one, DuckDB alone.
         df: The rows. Its index is no column.
 
     Raises:
         ColumnNotFoundError: The frame lacks a column of the check.
         UnsupportedTypeError: A column is of a type that the check cannot judge.
-        MissingProviderError: No plugin provides a query engine.
+        MissingProviderError: The check reads another table, and no plugin provides a store.
     """
     table = pa.Table.from_pandas(df, preserve_index=False)
     rows = JudgedRows(
         _FRAME, table.schema, DELIVERED_RELATION, whole=DELIVERED_RELATION, label="frame"
     )
     rows.require(check.columns)
-    reader = Reader(open_lake().embedded_engine, relations={DELIVERED: ds.dataset(table)})
+    reader = Reader(_engine(), relations={DELIVERED: ds.dataset(table)})
     rows = replace(rows, columns_of=reader.columns)
     measures = {**check.measures(rows), "row_count": Sql("count(*)")}
     values = [sql("{a} AS {n}", a=a, n=Identifier(n)) for n, a in measures.items()]
@@ -73,3 +76,12 @@ def judge_frame(check: _MeasuringCheck, df: pd.DataFrame) -> QualityCheckResult:
         columns=tuple(result.columns) or tuple(check.columns),
         scope=rows.label,
     )
+
+
+def _engine() -> QueryEngine:
+    try:
+        return open_lake().embedded_engine
+    except MissingProviderError:
+        from phlo_quality.frame_engine import FrameEngine
+
+        return FrameEngine()

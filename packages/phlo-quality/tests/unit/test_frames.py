@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from phlo.config import reset_settings
 from phlo.errors import ColumnNotFoundError
+from phlo.plugins import reset_plugins
 from phlo_quality import (
     AcceptedValuesCheck,
     CountCheck,
@@ -25,7 +27,17 @@ FRAME = pd.DataFrame(
     },
     index=[7, 8, 9, 10],
 )
-pytestmark = pytest.mark.usefixtures("phlo_environment")
+LOOKS_AHEAD = PatternCheck("id", "(?!b).*")
+
+
+@pytest.fixture(autouse=True, params=["with a store", "alone"])
+def engine(request, phlo_environment, monkeypatch):
+    """The project's engine, and the one of frames where no plugin provides a store."""
+    if request.param == "alone":
+        monkeypatch.setenv("PHLO_DISABLED_PLUGINS", "iceberg,trino")
+        reset_settings()
+        reset_plugins()
+    return request.param
 
 
 @pytest.mark.parametrize(
@@ -36,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("phlo_environment")
         (UniqueCheck(columns=["id"]), 2),
         (AcceptedValuesCheck("id", ["a"]), 2),
         (PatternCheck("id", "[a-z]"), 0),
-        (PatternCheck("id", "(?!b).*"), 2),
+        (LOOKS_AHEAD, 2),
     ],
 )
 def test_a_frame_is_judged_as_a_table_is(check, failed_count):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from phlo.errors import ConfigurationError
 from phlo.folders import DEV
+from phlo.installing import install_command
 
 from phlo_cli.output import output_options
 
@@ -133,7 +134,7 @@ def _last_heartbeat(settings: Settings) -> float | None:
 def _require_dev_extra() -> None:
     if any(find_spec(module) is None for module in ("dagster_webserver", "psutil")):
         raise ConfigurationError(
-            "Dagster's web pages are not installed.", hint='pip install "phlo-cli[dev]"'
+            "Dagster's web pages are not installed.", hint=install_command("phlo-cli[dev]")
         )
 
 

@@ -299,12 +299,14 @@ def _differing(findings: Sequence[tuple[ProjectQuery, SqlFinding]], dialect: str
 
 
 def _pages() -> Finding | str:
+    from phlo.installing import install_command
+
     if find_spec("dagster_webserver") is None:
         return Finding(
             "pages",
             "note",
             "Dagster's web pages are not installed; only `phlo dev` needs them.",
-            'pip install "phlo-cli[dev]"',
+            install_command("phlo-cli[dev]"),
         )
     return "Dagster's web pages are installed"
 

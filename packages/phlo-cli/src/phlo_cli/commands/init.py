@@ -39,6 +39,8 @@ def init(name: str, template: str, list_templates: bool, output: Output) -> None
         )
     folder = Path(name).resolve()
     written = write_project(templates[template], folder)
+    from phlo.installing import install_command
+
     missing = [p for p in templates[template].packages if not _is_installed(p)]
     if output.as_json:
         files = [str(p.relative_to(folder)) for p in written]
@@ -46,7 +48,7 @@ def init(name: str, template: str, list_templates: bool, output: Output) -> None
         return
     output.line(f"Wrote {counted(len(written), 'file')} to {folder}.")
     if missing:
-        output.line(f"It needs what is not installed: pip install {' '.join(missing)}", "yellow")
+        output.line(f"It needs what is not installed: {install_command(*missing)}", "yellow")
     go = "" if folder == Path.cwd() else f"cd {name} && "
     output.line(f"Next: {go}{templates[template].first_command}")
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import click
 from phlo.errors import ConfigurationError
+from phlo.installing import install_command
 
 from phlo_cli.main import DONE, FAILED, USAGE
 
@@ -28,7 +29,7 @@ def test(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 
     settings = require_project()
     if find_spec("pytest") is None:
-        raise ConfigurationError("pytest is not installed.", hint="pip install phlo-testing")
+        raise ConfigurationError("pytest is not installed.", hint=install_command("phlo-testing"))
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],  # -m puts the folder on the path
         cwd=settings.project_dir,

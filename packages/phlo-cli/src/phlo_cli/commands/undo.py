@@ -52,6 +52,7 @@ def _publish_marts(ctx: click.Context, undone: Undo, output: Output) -> bool:
 
 def _open_store() -> UndoesRuns:
     from phlo.errors import UnsupportedCatalogError
+    from phlo.installing import install_command
     from phlo.lake import open_lake
     from phlo.undo import UndoesRuns
 
@@ -64,7 +65,7 @@ def _open_store() -> UndoesRuns:
             "The project's table store cannot take runs back.",
             got=type(store).__name__,
             expected="a store such as phlo-iceberg's on an SQL catalog",
-            hint="pip install phlo-iceberg",
+            hint=install_command("phlo-iceberg"),
         )
     return store
 

