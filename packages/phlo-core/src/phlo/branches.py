@@ -11,6 +11,7 @@ from phlo.names import MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from phlo.names import TableName
@@ -165,6 +166,67 @@ class BranchUpdate:
 
     taken: tuple[TableName, ...] = ()
     conflicts: tuple[TableChange, ...] = ()
+
+
+class BranchLease(Protocol):
+    """A branch that one run works on, until it gives it back."""
+
+    @property
+    def branch(self) -> str:
+        """Its name."""
+        ...
+
+    def fill(self) -> None:
+        """Make the branch from main, without anything that an earlier run left on it."""
+        ...
+
+    def discard(self, tables: Iterable[TableName]) -> None:
+        """Let the branch have tables as main has them."""
+        ...
+
+    def drop(self, table: TableName) -> bool:
+        """Drop a table that shares its folder with another table or branch.
+
+        Returns:
+            ``False`` where there is no such table, or the folder is its alone: nothing was done,
+            and an engine may delete the table with all that is in the folder.
+        """
+        ...
+
+    def publish(self, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
+        """Let main have every table as the branch has it: all or none.
+
+        Args:
+            unmoved: Tables that main must not have changed either.
+
+        Raises:
+            BranchConflictError: Main changed one of the tables meanwhile; nothing moved.
+            MovedHeadError: The branch is another run's by now; nothing moved.
+            UnknownCommitError: The catalog did not answer; every file stays.
+        """
+        ...
+
+
+@runtime_checkable
+class LeasesBranches(Protocol):
+    """A table store that gives a branch to one run at a time."""
+
+    def lease_branch(
+        self, names: Sequence[str], *, wait_seconds: float
+    ) -> AbstractContextManager[BranchLease]:
+        """Lease the first branch that no run has; its content goes at the end.
+
+        A run that is killed loses its lease with its process.
+
+        Args:
+            names: Branches that may be leased; they are made and deleted by the lease.
+            wait_seconds: Time to wait for one that is free.
+
+        Raises:
+            ServiceError: Other runs have all of them.
+            UnsupportedCatalogError: The catalog cannot lease branches.
+        """
+        ...
 
 
 @runtime_checkable

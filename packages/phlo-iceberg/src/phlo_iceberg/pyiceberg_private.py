@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
     from requests import HTTPError, Response
+    from sqlalchemy import ColumnElement
 
 MANIFEST_PATH_POSITION = 0
 """Position of the path in a manifest's record."""
@@ -73,6 +74,15 @@ def stage_new_table(
 ) -> StagedTable:
     """Build a new table from updates without committing it; publicly it is committed alone."""
     return catalog._update_and_stage_table(None, identifier, requirements, updates)
+
+
+def only_tables(catalog: SqlCatalog) -> list[ColumnElement[bool]]:
+    """Return the conditions for rows of tables: other engines put views into the same database.
+
+    The column is missing in databases that older versions made; no public function knows that.
+    """
+    condition = catalog._iceberg_type_filter()
+    return [] if condition is None else [condition]
 
 
 def metadata_version(catalog: SqlCatalog, location: str) -> int:

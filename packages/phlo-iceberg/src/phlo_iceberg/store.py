@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
+
+    from phlo_iceberg.branches.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -202,6 +205,12 @@ class IcebergStore:
     def delete_branch(self, name: str) -> None:
         """Delete a branch and the files that no other branch needs."""
         branches.delete_branch(require_sql(self.catalog), name)
+
+    @contextmanager
+    def lease_branch(self, names: Sequence[str], *, wait_seconds: float) -> Iterator[Lease]:
+        """Lease the first branch that is free (see :class:`phlo.branches.LeasesBranches`)."""
+        with branches.lease_branch(require_sql(self.catalog), names, wait_seconds) as lease:
+            yield lease
 
     # -- undo (see phlo.undo.UndoesRuns)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from phlo_iceberg.branches.changes import find_changes
 from phlo_iceberg.branches.create import create_branch
 from phlo_iceberg.branches.delete import delete_branch
+from phlo_iceberg.branches.lease import lease_branch
 from phlo_iceberg.branches.publish import publish_branch
 from phlo_iceberg.branches.records import list_branches
 from phlo_iceberg.branches.undo import plan_undo, undo_run
@@ -19,6 +20,7 @@ __all__ = [
     "create_branch",
     "delete_branch",
     "find_changes",
+    "lease_branch",
     "list_branches",
     "plan_undo",
     "publish_branch",

@@ -37,7 +37,7 @@ from phlo_iceberg.branches.transaction import (
     send_transaction,
 )
 from phlo_iceberg.commit.branch_lock import BRANCHES, lock_branch
-from phlo_iceberg.pyiceberg_private import table_row
+from phlo_iceberg.pyiceberg_private import only_tables, table_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +130,7 @@ class _Creation:
         session.execute(insert(BRANCHES).values(**values))
         if is_branch(self.source) and not lock_branch(session, source):
             raise RefusedError(source)
-        if locked_locations(session, source) != {t: s.location for t, (s, _) in self._items()}:
+        if locked_locations(session, self.source) != {t: s.location for t, (s, _) in self._items()}:
             raise RefusedError(source)
         _copy_namespaces(session, source, name)
         insert_tables(session, self.branch, self.copies)
@@ -179,7 +179,7 @@ def base_row(
     }
 
 
-def locked_locations(session: Session, catalog_name: str) -> dict[TableName, str]:
+def locked_locations(session: Session, catalog: SqlCatalog) -> dict[TableName, str]:
     """Read where a catalog's tables are, and hold them so until the transaction ends."""
     rows = session.execute(
         select(
@@ -187,7 +187,7 @@ def locked_locations(session: Session, catalog_name: str) -> dict[TableName, str
             IcebergTables.table_name,
             IcebergTables.metadata_location,
         )
-        .where(IcebergTables.catalog_name == catalog_name)
+        .where(IcebergTables.catalog_name == catalog.name, *only_tables(catalog))
         .order_by(IcebergTables.table_namespace, IcebergTables.table_name)
         .with_for_update()
     ).all()

@@ -13,7 +13,7 @@ from phlo_iceberg.branches.create import locked_locations
 from phlo_iceberg.branches.metadata import read_stored
 from phlo_iceberg.branches.names import branch_name, open_branch
 from phlo_iceberg.branches.reachable import add_other_branches
-from phlo_iceberg.branches.records import BASES, require_branch
+from phlo_iceberg.branches.records import BASES, require_branch, table_locations
 from phlo_iceberg.branches.transaction import RefusedError, send_transaction
 from phlo_iceberg.commit.branch_lock import BRANCHES, lock_branch
 from phlo_iceberg.pyiceberg_private import open_file_io
@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def delete_branch(catalog: SqlCatalog, name: str) -> None:
-    """Delete a branch (see :meth:`phlo.branches.KeepsBranches.delete_branch`)."""
+def delete_branch(catalog: SqlCatalog, name: str, created_at_ms: int | None = None) -> None:
+    """Delete a branch (see :meth:`phlo.branches.KeepsBranches.delete_branch`).
+
+    Args:
+        catalog: Any catalog of the lake.
+        name: The branch.
+        created_at_ms: When the branch was made that is meant; ``None`` for any of that name.
+    """
     branch = require_branch(catalog, name)
     if branch.is_main:
         raise BranchInUseError(
@@ -37,7 +43,7 @@ def delete_branch(catalog: SqlCatalog, name: str) -> None:
             hint="Name another branch; `phlo branch list` shows them.",
             branch=name,
         )
-    deletion = _Deletion(open_branch(catalog, name))
+    deletion = _Deletion(open_branch(catalog, name), created_at_ms)
     try:
         send_transaction(catalog, f"delete the branch {name}", deletion.delete_rows)
     except RefusedError:
@@ -49,8 +55,8 @@ def delete_branch(catalog: SqlCatalog, name: str) -> None:
 class _Deletion:
     """A branch that goes."""
 
-    def __init__(self, branch: SqlCatalog) -> None:
-        self._branch = branch
+    def __init__(self, branch: SqlCatalog, created_at_ms: int | None) -> None:
+        self._branch, self._created_at_ms = branch, created_at_ms
         self._changed: dict[TableName, str] = {}
         self._copies: list[str] = []
 
@@ -62,7 +68,7 @@ class _Deletion:
             BranchInUseError: Another branch was made from it.
         """
         name = self._branch.name
-        if not lock_branch(session, name):
+        if not lock_branch(session, name, self._created_at_ms):
             raise RefusedError(name)
         query = select(BRANCHES.c.catalog_name).where(BRANCHES.c.source == name)
         if children := sorted(map(branch_name, session.execute(query).scalars())):
@@ -80,7 +86,7 @@ class _Deletion:
         """Note where the metadata is; commits to the branch wait for this transaction."""
         query = select(BASES.c.branch_location).where(BASES.c.catalog_name == self._branch.name)
         began = set(session.execute(query).scalars())
-        locations = locked_locations(session, self._branch.name)
+        locations = locked_locations(session, self._branch)
         self._changed = {t: where for t, where in locations.items() if where not in began}
         self._copies = [where for where in locations.values() if where in began]
 
@@ -92,17 +98,31 @@ class _Deletion:
         except Exception:
             logger.warning("Metadata files of the branch stay.", exc_info=True)
         for table, location in self._changed.items():
-            try:
-                self._delete_files_of(table, location)
-            except Exception:
-                logger.warning("Files of %s stay until its maintenance.", table, exc_info=True)
+            delete_unneeded_files(self._branch, table, location)
 
-    def _delete_files_of(self, table: TableName, location: str) -> None:
-        stored = read_stored(self._branch, location)
+
+def delete_unneeded_files(branch: SqlCatalog, table: TableName, location: str) -> None:
+    """Delete what a table's former metadata on a branch reaches and no table of the lake needs.
+
+    Files that cannot be deleted stay as orphans, which is no error.
+
+    Args:
+        branch: The branch's catalog.
+        table: The table; the branch may have it in another state by now.
+        location: Address of the metadata that no catalog names any more.
+    """
+    try:
+        stored = read_stored(branch, location)
         files, needed = ReachableFiles(), ReachableFiles()
         files.add(location, stored.metadata, stored.io)
-        add_other_branches(needed, self._branch, table, stored.metadata.location)
-        delete_files(stored.io, sorted(owned_files(stored.metadata, files.paths - needed.paths)))
+        add_other_branches(needed, branch, table, stored.metadata.location)
+        if now := table_locations(branch).get(table):
+            present = read_stored(branch, now)
+            needed.add(now, present.metadata, present.io)
+        unneeded = owned_files(stored.metadata, files.paths - needed.paths)
+        delete_files(stored.io, sorted(unneeded))
+    except Exception:
+        logger.warning("Files of %s stay until its maintenance.", table, exc_info=True)
 
 
 def _in_use_error(name: str, children: list[str]) -> BranchInUseError:

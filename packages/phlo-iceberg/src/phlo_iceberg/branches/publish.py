@@ -43,12 +43,22 @@ ATTEMPTS = 25
 
 
 def publish_branch(
-    catalog: SqlCatalog, name: str, unmoved: Iterable[TableName] = ()
+    catalog: SqlCatalog,
+    name: str,
+    unmoved: Iterable[TableName] = (),
+    created_at_ms: int | None = None,
 ) -> list[TableChange]:
-    """Publish a branch (see :meth:`phlo.branches.KeepsBranches.publish_branch`)."""
+    """Publish a branch (see :meth:`phlo.branches.KeepsBranches.publish_branch`).
+
+    Args:
+        catalog: Any catalog of the lake.
+        name: The branch.
+        unmoved: Tables that the source must not have changed either.
+        created_at_ms: When the branch was made that is meant; ``None`` for any of that name.
+    """
     reads = set(unmoved)
     for _ in range(ATTEMPTS):
-        publication = _plan(catalog, name, reads)
+        publication = _plan(catalog, name, reads, created_at_ms)
         if not publication.moves:
             return []
         try:
@@ -69,11 +79,13 @@ class _Publication:
         moves: By table what changed, the comparison, and the source's next metadata; ``None``
             where the table is dropped.
         reads: Tables that the source must still have as they were compared.
+        created_at_ms: When the branch was made that is meant; ``None`` for any of its name.
     """
 
     sides: Sides
     moves: Sequence[tuple[TableChange, Comparison, StoredMetadata | None]]
     reads: frozenset[TableName]
+    created_at_ms: int | None
 
     @property
     def new_metadata(self) -> dict[TableName, StoredMetadata]:
@@ -98,7 +110,8 @@ class _Publication:
         """
         source, branch = self.sides.source, self.sides.branch
         for catalog in sorted((source, branch), key=lambda c: c.name):
-            if is_branch(catalog) and not lock_branch(session, catalog.name):
+            made = self.created_at_ms if catalog is branch else None
+            if is_branch(catalog) and not lock_branch(session, catalog.name, made):
                 raise RefusedError(catalog.name)
         add_namespaces(session, source, {change.table.namespace for change, _, _ in self.moves})
         for _, comparison, new in self.moves:
@@ -120,19 +133,21 @@ class _Publication:
                 tidy(source, before, after)
 
 
-def _plan(catalog: SqlCatalog, name: str, reads: set[TableName]) -> _Publication:
+def _plan(
+    catalog: SqlCatalog, name: str, reads: set[TableName], created_at_ms: int | None
+) -> _Publication:
     sides = read_sides(catalog, name)
     comparisons = sides.compare(sides.touched())
     changed = [(c.change, c) for c in comparisons if c.change is not None]
     if not changed:
-        return _Publication(sides, (), frozenset())
+        return _Publication(sides, (), frozenset(), created_at_ms)
     others = frozenset(reads - {change.table for change, _ in changed})
     conflicts = [change for change, _ in changed if change.is_conflict]
     stale = [c.table for c in sides.compare(set(others & sides.moved())) if c.is_moved]
     if conflicts or stale:
         raise _conflict_error(name, branch_name(sides.source.name), conflicts, stale)
     moves = [(change, one, _next(sides.source, one)) for change, one in changed]
-    return _Publication(sides, moves, others)
+    return _Publication(sides, moves, others, created_at_ms)
 
 
 def _next(source: SqlCatalog, one: Comparison) -> StoredMetadata | None:

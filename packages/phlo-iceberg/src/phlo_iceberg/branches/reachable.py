@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from phlo_iceberg.branches.metadata import read_stored
 from phlo_iceberg.branches.names import lake_name
 from phlo_iceberg.commit.branch_lock import SEPARATOR
+from phlo_iceberg.pyiceberg_private import only_tables
 
 if TYPE_CHECKING:
     from phlo.names import TableName
@@ -34,12 +35,13 @@ def add_other_branches(
             made of files in it has its own folder below.
     """
     if isinstance(catalog, SqlCatalog):
-        for location in _other_locations(catalog, table, folder):
+        for location in other_locations(catalog, table, folder):
             stored = read_stored(catalog, location)
             reachable.add(location, stored.metadata, stored.io)
 
 
-def _other_locations(catalog: SqlCatalog, table: TableName, folder: str) -> list[str]:
+def other_locations(catalog: SqlCatalog, table: TableName, folder: str) -> list[str]:
+    """List where the metadata is of the tables that may need files of a table (as above)."""
     lake = lake_name(catalog.name)
     same_name = and_(
         IcebergTables.table_namespace == table.namespace, IcebergTables.table_name == table.name
@@ -53,7 +55,7 @@ def _other_locations(catalog: SqlCatalog, table: TableName, folder: str) -> list
     with Session(catalog.engine) as session:
         rows = session.execute(
             select(IcebergTables.metadata_location).where(
-                of_lake, or_(same_name, inside), not_(itself)
+                of_lake, or_(same_name, inside), not_(itself), *only_tables(catalog)
             )
         ).all()
     return sorted({str(location) for (location,) in rows})

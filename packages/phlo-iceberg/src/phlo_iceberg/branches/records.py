@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from phlo_iceberg.branches.names import branch_name, catalog_name, lake_name
 from phlo_iceberg.commit.branch_lock import BRANCH_TABLES, BRANCHES, SEPARATOR
+from phlo_iceberg.pyiceberg_private import only_tables
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -77,6 +78,12 @@ def _branch(row: Row) -> Branch:
     return Branch(branch_name(row.catalog_name), branch_name(row.source), created_at)
 
 
+def created_at_ms(branch: Branch) -> int:
+    """Return when a branch was made, in milliseconds, as the database has it."""
+    assert branch.created_at is not None
+    return round(branch.created_at.timestamp() * 1000)
+
+
 def require_branch(catalog: SqlCatalog, name: str) -> Branch:
     """Return a branch.
 
@@ -104,7 +111,7 @@ def table_locations(catalog: SqlCatalog) -> dict[TableName, str]:
                 IcebergTables.table_namespace,
                 IcebergTables.table_name,
                 IcebergTables.metadata_location,
-            ).where(IcebergTables.catalog_name == catalog.name)
+            ).where(IcebergTables.catalog_name == catalog.name, *only_tables(catalog))
         ).all()
     # Nested namespaces are other systems' and have no name here.
     return {

@@ -11,6 +11,7 @@ from sqlalchemy import delete
 
 from phlo_iceberg.branches.changes import Comparison, read_sides
 from phlo_iceberg.branches.create import copy_tables, insert_tables
+from phlo_iceberg.branches.delete import delete_unneeded_files
 from phlo_iceberg.branches.metadata import delete_metadata
 from phlo_iceberg.branches.publish import add_namespaces, base_of, require_location
 from phlo_iceberg.branches.records import BASES
@@ -49,7 +50,37 @@ def update_branch(catalog: SqlCatalog, name: str) -> BranchUpdate:
     raise MovedHeadError(f"The source of the branch {name} moved too often to update it.")
 
 
-def _take(catalog: SqlCatalog, name: str, sides: Sides, stale: Sequence[Comparison]) -> bool:
+def discard_changes(
+    catalog: SqlCatalog, name: str, tables: set[TableName], created_at_ms: int | None = None
+) -> None:
+    """Let a branch have tables as its source has them now, and delete what it alone needed.
+
+    Args:
+        catalog: Any catalog of the lake.
+        name: The branch.
+        tables: The tables.
+        created_at_ms: When the branch was made that is meant; ``None`` for any of that name.
+    """
+    for _ in range(ATTEMPTS):
+        sides = read_sides(catalog, name)
+        changed = [c for c in sides.compare(tables & sides.touched()) if c.is_changed]
+        if not changed:
+            return
+        if _take(catalog, name, sides, changed, created_at_ms):
+            for one in changed:
+                if one.branch is not None:
+                    delete_unneeded_files(sides.branch, one.table, one.branch.location)
+            return
+    raise MovedHeadError(f"The source of the branch {name} moved too often to discard changes.")
+
+
+def _take(
+    catalog: SqlCatalog,
+    name: str,
+    sides: Sides,
+    stale: Sequence[Comparison],
+    created_at_ms: int | None = None,
+) -> bool:
     """Take tables as the source has them; ``False`` where one moved meanwhile."""
     locations = {c.table: c.source.location for c in stale if c.source is not None}
     copies = copy_tables(sides.branch, sides.source, locations)
@@ -58,7 +89,7 @@ def _take(catalog: SqlCatalog, name: str, sides: Sides, stale: Sequence[Comparis
             send_transaction(
                 catalog,
                 f"update the branch {name}",
-                lambda session: _replace_rows(session, sides, stale, copies),
+                lambda session: _replace_rows(session, sides, stale, copies, created_at_ms),
             )
     except RefusedError:
         return False
@@ -70,8 +101,9 @@ def _replace_rows(
     sides: Sides,
     stale: Sequence[Comparison],
     copies: Mapping[TableName, tuple[StoredMetadata, StoredMetadata]],
+    created_at_ms: int | None,
 ) -> None:
-    if not lock_branch(session, sides.branch.name):
+    if not lock_branch(session, sides.branch.name, created_at_ms):
         raise RefusedError(sides.branch.name)
     for one in stale:
         require_location(session, sides.source, one.table, one.source)

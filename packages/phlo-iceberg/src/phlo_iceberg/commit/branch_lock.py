@@ -26,18 +26,25 @@ BRANCHES = Table(
 """One row per branch; whoever changes what a branch is locks its row."""
 
 
-def lock_branch(session: Session, catalog_name: str) -> bool:
+def lock_branch(session: Session, catalog_name: str, created_at_ms: int | None = None) -> bool:
     """Hold the row of a branch's catalog until the transaction ends.
 
     An update takes the lock on SQLite as on PostgreSQL.
 
+    Args:
+        session: Of the transaction.
+        catalog_name: The branch's catalog.
+        created_at_ms: When the branch was made that is meant, and no later one of its name;
+            ``None`` for any.
+
     Returns:
         Whether the branch is there.
     """
+    is_meant = BRANCHES.c.catalog_name == catalog_name
+    if created_at_ms is not None:
+        is_meant &= BRANCHES.c.created_at_ms == created_at_ms
     held = session.execute(
-        update(BRANCHES)
-        .where(BRANCHES.c.catalog_name == catalog_name)
-        .values(created_at_ms=BRANCHES.c.created_at_ms)
+        update(BRANCHES).where(is_meant).values(created_at_ms=BRANCHES.c.created_at_ms)
     )
     return held.rowcount == 1  # pyright: ignore[reportAttributeAccessIssue] - a cursor result
 
