@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.events import ChecksEvent
 from phlo.interrupts import run_interruptible
+from phlo.names import TableName
 from phlo.plugins import notify
+from phlo.work_catalogs import BranchTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from phlo.checks import CheckResult
     from phlo.lake import Lake
-    from phlo.names import Partition, TableName
-    from phlo.protocols import CheckSuite, Staged, SuiteCheck
+    from phlo.names import Partition
+    from phlo.protocols import CheckSuite, QueryEngine, Staged, SuiteCheck
 
 AUDIT_PREFIX = "audit/"
 """Branches on which stages that failed their audit are kept begin so."""
@@ -71,9 +73,9 @@ class Audit:
 def audit(
     suites: Sequence[CheckSuite],
     lake: Lake,
-    staged: Staged,
+    staged: Staged | BranchTable,
     *,
-    beside: Iterable[Staged] = (),
+    beside: Iterable[Staged | BranchTable] = (),
     partition: Partition | None = None,
     context: Any = None,
 ) -> Audit:
@@ -82,12 +84,15 @@ def audit(
     Args:
         suites: The blocking suites of the table.
         lake: Store and engine.
-        staged: What a load or a model would make of the table.
+        staged: What a load or a model would make of the table: a stage, or a table of a branch.
         beside: Other stages to be published together with it; checks read them as if published.
         partition: The partition loaded, if there is one.
         context: Handed to custom checks.
     """
-    at = {stage.table: stage for stage in beside} | {staged.table: staged}
+    if isinstance(staged, BranchTable):
+        tables = {stage.table for stage in beside}
+        return _audit_on_branch(suites, staged, tables, partition, context)
+    at: dict[TableName, Any] = {s.table: s for s in beside} | {staged.table: staged}
     engine = PinningEngine(lake, staged.table)
 
     def evaluate() -> list[CheckResult]:
@@ -103,6 +108,31 @@ def audit(
     return Audit(
         tuple(results), dict(engine.reads), frozenset(engine.stages), holds_on_any_head(suites)
     )
+
+
+def _audit_on_branch(
+    suites: Sequence[CheckSuite],
+    made: BranchTable,
+    beside: set[TableName],
+    partition: Partition | None,
+    context: Any,
+) -> Audit:
+    """Judge a table of a branch, on which nothing but the run changes anything."""
+    engine = RecordingEngine(made.lake.engine)
+
+    def evaluate() -> list[CheckResult]:
+        results: list[CheckResult] = []
+        for suite in suites:
+            if names := [check.name for check in suite.checks if check.audits]:
+                results += suite.evaluate(
+                    engine, made.lake.store, partition=partition, only=names, context=context
+                )
+        return results
+
+    results = run_interruptible(evaluate)
+    others = engine.read - {made.table}
+    reads = dict.fromkeys(others - beside)
+    return Audit(tuple(results), reads, frozenset(others & beside), holds_on_any_head=False)
 
 
 def holds_on_any_head(suites: Iterable[CheckSuite]) -> bool:
@@ -164,6 +194,35 @@ def notify_checks(results: Sequence[CheckResult], run_id: str, *, staged: bool) 
             "phlo_on_checks",
             ChecksEvent(results[0].table, run_id, tuple(results), staged=staged),
         )
+
+
+class RecordingEngine:
+    """A query engine that records which tables were read.
+
+    Attributes:
+        read: The tables.
+    """
+
+    def __init__(self, engine: QueryEngine) -> None:
+        self._engine, self.read = engine, set[TableName]()
+
+    @property
+    def dialect(self) -> str:
+        """The engine's own dialect."""
+        return self._engine.dialect
+
+    def query(self, sql: str, *, relations: Any = None, **options: Any) -> pa.RecordBatchReader:
+        """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
+        self.read |= self._engine.tables(sql, relations=relations or ())
+        return self._engine.query(sql, relations=relations, **options)
+
+    def columns(self, table: TableName, *, at: Staged | str | None = None) -> pa.Schema:
+        """Return names and types of a table's columns, in order."""
+        return self._engine.columns(table, at=at)
+
+    def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
+        """Return the tables that a SELECT reads."""
+        return self._engine.tables(sql, relations=relations)
 
 
 class PinningEngine:

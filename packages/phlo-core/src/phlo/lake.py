@@ -62,6 +62,15 @@ def open_branch(name: str) -> Lake:
     Raises:
         BranchNotFoundError: The lake has no such branch.
     """
+    return build_branch(name)
+
+
+def build_branch(name: str) -> Lake:
+    """Open the lake of the current project on a branch anew, for one that comes and goes.
+
+    Raises:
+        BranchNotFoundError: The lake has no such branch.
+    """
     return build_lake(get_settings().model_copy(update={"branch": check_branch_name(name)}))
 
 

@@ -41,6 +41,9 @@ CATALOG = "lake"
 BRANCH, BRANCH_CATALOG = "dev", "lake_dev"
 """A branch of the lake, and Trino's name of its catalog; the branch is not made."""
 
+WORK_CATALOGS = {"work-1": "lake_work_1", "work-2": "lake_work_2"}
+"""Trino's names of the catalogs of work branches, by branch."""
+
 START_SECONDS = 180
 
 
@@ -271,7 +274,9 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
             **_s3(properties),
         },
     )
-    for trino_name, name in {CATALOG: CATALOG, BRANCH_CATALOG: f"{CATALOG}@{BRANCH}"}.items():
+    of_branches = {BRANCH: BRANCH_CATALOG, **WORK_CATALOGS}
+    branches = {trino_name: f"{CATALOG}@{name}" for name, trino_name in of_branches.items()}
+    for trino_name, name in {CATALOG: CATALOG, **branches}.items():
         _write_catalog(etc / "catalog" / f"{trino_name}.properties", name, properties, database)
     return etc
 

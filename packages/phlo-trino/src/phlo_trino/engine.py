@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from phlo.errors import QueryError
+from phlo.errors import MissingProviderError, QueryError
 from phlo.protocols import SqlExaminer
 
 from phlo_trino.errors import TABLE_NAMES
@@ -14,12 +14,14 @@ from phlo_trino.statement import write_statement
 from phlo_trino.values import type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pyarrow.dataset as ds
     from phlo.names import TableName
     from phlo.protocols import QueryEngine, Staged
     from phlo.values import ProjectQuery, SqlFinding
+    from phlo.work_catalogs import WorkCatalog
 
     from phlo_trino.server import RunningQuery, TrinoServer
 
@@ -34,12 +36,24 @@ class TrinoEngine:
     Args:
         server: Runs the queries.
         embedded: The engine of this process over the same store.
+        lease: Leases a work catalog; ``None`` where nothing is made with this engine.
     """
 
     dialect = "trino"
 
-    def __init__(self, server: TrinoServer, embedded: QueryEngine) -> None:
-        self._server, self.embedded = server, embedded
+    def __init__(
+        self,
+        server: TrinoServer,
+        embedded: QueryEngine,
+        lease: Callable[[], AbstractContextManager[WorkCatalog]] | None = None,
+    ) -> None:
+        self._server, self.embedded, self._lease = server, embedded, lease
+
+    def lease_work_catalog(self) -> AbstractContextManager[WorkCatalog]:
+        """Lease a work catalog (see :class:`phlo.work_catalogs.LeasesWorkCatalogs`)."""
+        if self._lease is None:
+            raise MissingProviderError("This engine only answers questions; it has no store.")
+        return self._lease()
 
     def query(
         self,

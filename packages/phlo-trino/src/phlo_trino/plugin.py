@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from phlo.plugins import hookimpl
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from phlo.config import Settings
-    from phlo.protocols import QueryEngine
+    from phlo.protocols import QueryEngine, TableStore
     from pydantic_settings import BaseSettings
 
 
@@ -24,7 +25,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl(wrapper=True)
 def phlo_provide_query_engine(
-    settings: Settings,
+    settings: Settings, store: TableStore
 ) -> Generator[None, QueryEngine | None, QueryEngine | None]:
     """Put Trino, where it is configured, before the engine of this process.
 
@@ -42,6 +43,8 @@ def phlo_provide_query_engine(
         return embedded
     from phlo_trino.engine import TrinoEngine
     from phlo_trino.server import TrinoServer
+    from phlo_trino.work_catalogs import lease_work_catalog
 
-    server = TrinoServer(trino, seconds=settings.query_timeout_seconds or None)
-    return TrinoEngine(server, embedded)
+    seconds = settings.query_timeout_seconds or None
+    lease = partial(lease_work_catalog, trino, store, seconds)
+    return TrinoEngine(TrinoServer(trino, seconds=seconds), embedded, lease)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import requests
 from phlo.interrupts import interrupt_with_work
 from phlo.limits import TimeLimit
+from trino import dbapi
 from trino.auth import BasicAuthentication, CertificateAuthentication, JWTAuthentication
 from trino.client import CODECS_UNAVAILABLE, ENCODINGS, ClientSession, TrinoQuery, TrinoRequest
 from trino.constants import HEADER_CLIENT_INFO
 from trino.exceptions import DatabaseError, HttpError
 
 from phlo_trino.errors import StoppedQueryError, explain
+from phlo_trino.statement import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from trino.auth import Authentication
 
     from phlo_trino.settings import TrinoSettings
-    from phlo_trino.statement import Statement
 
 SOURCE = "phlo"
 
@@ -73,6 +74,39 @@ class TrinoServer:
             "https" if settings.tls else "http",
             _authentication(settings),
         )
+
+
+def connect(settings: TrinoSettings, seconds: float | None = None) -> dbapi.Connection:
+    """Open a DB-API connection, with the login, the zone and the labels of phlo's own queries.
+
+    Args:
+        settings: Where Trino is, and the catalog.
+        seconds: Time that one statement may take; ``None`` for no limit.
+    """
+    labels = _labels()
+    limit = {"query_max_run_time": f"{seconds:.0f}s"} if seconds else {}
+    return dbapi.connect(
+        host=settings.host,
+        port=settings.port or (443 if settings.tls else 8080),
+        user=settings.user,
+        catalog=settings.catalog,
+        source=SOURCE,
+        client_tags=[SOURCE, *(f"{name}={value}" for name, value in labels.items())],
+        session_properties=limit | settings.session_properties,
+        http_scheme="https" if settings.tls else "http",
+        auth=_authentication(settings),
+        verify=str(settings.ca_file) if settings.ca_file else True,
+        timezone="UTC",
+    )
+
+
+def run_to_end(settings: TrinoSettings, text: str) -> list[Sequence[Any]]:
+    """Run a statement of phlo's own to its end, and return its rows.
+
+    Raises:
+        PhloError: Trino refuses it, or cannot be reached.
+    """
+    return list(TrinoServer(settings).run(Statement(text, text)).rows())
 
 
 class _Session(requests.Session):

@@ -57,7 +57,21 @@ class TrinoSettings(BaseSettings):
         "by commas; a branch without one is read by DuckDB.",
     )
 
-    @field_validator("session_properties", "branch_catalogs", mode="before")
+    work_catalogs: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Trino's catalogs in which runs of dbt work, one run at a time in each, as "
+        "branch=catalog, separated by commas; phlo makes and deletes these branches.",
+    )
+    work_catalog_file: Path | None = Field(
+        None,
+        description="Properties of Trino's catalog of main, from which phlo makes work catalogs by "
+        "CREATE CATALOG; unset: they stand in Trino's own configuration.",
+    )
+    work_catalog_wait_seconds: float = Field(
+        600, ge=0, description="Time that a run waits for a work catalog which is free."
+    )
+
+    @field_validator("session_properties", "branch_catalogs", "work_catalogs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -85,7 +99,7 @@ class TrinoSettings(BaseSettings):
 
     def on_branch(self, branch: str) -> TrinoSettings | None:
         """Return these settings with a branch's catalog; ``None`` where Trino has none."""
-        catalog = self.branch_catalogs.get(branch)
+        catalog = (self.work_catalogs | self.branch_catalogs).get(branch)
         return self.model_copy(update={"catalog": catalog}) if catalog else None
 
     @property
