@@ -86,8 +86,11 @@ def _folders(workspace: DbtWorkspace, arguments: Sequence[str]) -> list[str]:
         return workspace.project_arguments
     if list(arguments) == ["parse"]:  # @dbt_assets look for it there
         return workspace.arguments(target_dir=workspace.source_dir / "target")
-    target = os.environ.get("DBT_TARGET_PATH")
-    return workspace.arguments(target_dir=Path(target).absolute() if target else None)
+    target_dir = os.environ.get("DBT_TARGET_PATH")
+    return [
+        *workspace.arguments(target_dir=Path(target_dir).absolute() if target_dir else None),
+        *([] if "-t" in arguments else workspace.target_option),
+    ]
 
 
 def _invoke(arguments: Sequence[str]) -> int:

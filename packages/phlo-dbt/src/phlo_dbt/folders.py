@@ -38,6 +38,9 @@ PROFILES_FILE = "profiles.yml"
 ADAPTER = "phlo"
 """The adapter's name, which a profile gives as its ``type``."""
 
+TRINO_ADAPTER = "phlo_trino"
+"""The name of the adapter that works on Trino."""
+
 _OWN_MACROS = Path(__file__).parent / "macros"
 _VARIABLE_PREFIX = "DBT_ENV_"
 _GENERATED = ("target", "logs", ".user.yml")
@@ -99,9 +102,14 @@ class DbtWorkspace:
     @property
     def options(self) -> list[str]:
         """The options of every command by phlo's settings; they change what a parse gives."""
-        settings = load_settings(DbtSettings)
-        target = ["--target", settings.target] if settings.target else []
-        return [*target, *(vars_option(settings.vars) if settings.vars else [])]
+        variables = load_settings(DbtSettings).vars
+        return [*self.target_option, *(vars_option(variables) if variables else [])]
+
+    @property
+    def target_option(self) -> list[str]:
+        """The option that names the profile's target; none where the profile's default is meant."""
+        target = load_settings(DbtSettings).target
+        return ["--target", target] if target else []
 
     def record_variables(self, names: Iterable[str]) -> None:
         """Note which environment variables the project reads; one that changes costs a parse."""
@@ -175,11 +183,14 @@ def _file_facts(folder: Path) -> Iterator[tuple[str, int, int]]:
 def _is_of_phlo(profile: Any) -> bool:
     outputs = profile.get("outputs") if isinstance(profile, dict) else None
     targets = outputs.values() if isinstance(outputs, dict) else []
-    return any(isinstance(target, dict) and target.get("type") == ADAPTER for target in targets)
+    types = [target.get("type") for target in targets if isinstance(target, dict)]
+    return ADAPTER in types or TRINO_ADAPTER in types
 
 
 def profile_text(name: str) -> str:
     """Return a ``profiles.yml`` whose one profile runs dbt on the project's own tables.
+
+    Its target ``trino`` needs ``phlo-dbt[trino]`` and the settings of Trino.
 
     Example:
         >>> print(profile_text("shop"))
@@ -189,10 +200,16 @@ def profile_text(name: str) -> str:
             embedded:
               type: phlo
               threads: 1
+            trino:
+              type: phlo_trino
+              threads: 4
         <BLANKLINE>
     """
-    output = {"type": ADAPTER, "threads": 1}
-    profile = {name: {"target": "embedded", "outputs": {"embedded": output}}}
+    outputs = {
+        "embedded": {"type": ADAPTER, "threads": 1},
+        "trino": {"type": TRINO_ADAPTER, "threads": 4},
+    }
+    profile = {name: {"target": "embedded", "outputs": outputs}}
     return yaml.safe_dump(profile, sort_keys=False)
 
 

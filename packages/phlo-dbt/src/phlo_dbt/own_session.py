@@ -42,17 +42,18 @@ if TYPE_CHECKING:
 _ENDED = "CommandCompleted"
 
 
-def open_own_session(dbt_dir: Path) -> DbtSession:
+def open_own_session(dbt_dir: Path, kind: type[DbtSession] = DbtSession) -> DbtSession:
     """Open a session that ends with the dbt command in progress.
 
     Args:
         dbt_dir: The dbt project, in a phlo project.
+        kind: The session's class, which the adapter names.
     """
     if "PHLO_PROJECT_DIR" not in os.environ and find_project_dir() not in dbt_dir.parents:
         inside = [d for d in dbt_dir.parents if (d / "workflows").is_dir()]
         os.environ["PHLO_PROJECT_DIR"] = str(inside[0] if inside else dbt_dir)
         reset_settings()
-    return _OwnRun().open()
+    return _OwnRun().open(kind)
 
 
 def _is_interrupted() -> bool:
@@ -74,10 +75,10 @@ class _OwnRun:
         """The phlo project, whose workflows are imported when they are first needed."""
         return load_project()
 
-    def open(self) -> DbtSession:
+    def open(self, kind: type[DbtSession]) -> DbtSession:
         workspace = DbtWorkspace.of(get_settings())
         name = f"command-{uuid4().hex[:8]}"
-        self._session = DbtSession(
+        self._session = kind(
             open_lake,
             workspace.runs_dir / name,
             lambda: self.project.tables,

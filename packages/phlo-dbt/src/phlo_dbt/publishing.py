@@ -50,6 +50,7 @@ class DbtOutcome:
         audits: What the blocking suites said of the stages, by unique id.
         vetoes: Why what reads a node may not be published, by unique id: the node is in no stage.
         failed_tests: The rows that failed tests found.
+        unkept_reason: Why a withheld model that is not in ``kept`` stands on no branch.
     """
 
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -61,6 +62,7 @@ class DbtOutcome:
     audits: dict[str, Audit] = field(default_factory=dict)
     vetoes: dict[str, str] = field(default_factory=dict)
     failed_tests: list[FailedTest] = field(default_factory=list)
+    unkept_reason: str = ""
 
     def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """One sentence for each model that was withheld."""
@@ -69,7 +71,7 @@ class DbtOutcome:
             + (
                 f" It is kept as branch {self.kept[uid]!r}."
                 if uid in self.kept
-                else " No branch keeps it: its table is new, or its columns change."
+                else f" No branch keeps it: {self.unkept_reason}."
             )
             for uid, reason in self.withheld.items()
         ]
@@ -129,6 +131,7 @@ def _land_batched(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
         session.land_batched()
     except (PhloError, duckdb.Error) as exc:
         outcome.failures.append(str(exc))
+    session.stage_built(outcome.statuses)
     unstaged = _unstaged(session, outcome)
     outcome.failures += [f"{session.nodes[uid]['name']}: {why}" for uid, why in unstaged.items()]
     return dict.fromkeys(unstaged, "it is in no stage")
@@ -147,18 +150,16 @@ def _unstaged(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
 
 
 def _publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | None) -> None:
-    store = session.lake.store
     try:
         if session.moved is not None:
             raise session.moved
         retry_on_moved_head(
             lambda: _audit_and_publish(session, outcome, judge),
             PUBLISH_ATTEMPTS,
-            can_retry=lambda: not _has_moved(session),
+            can_retry=lambda: not session.has_moved,
         )
     except MovedHeadError:
-        for stage in session.staged.values():
-            store.discard(stage)
+        session.discard(session.staged.values())
         raise
     _keep_withheld(session, outcome)
 
@@ -169,7 +170,7 @@ def _audit_and_publish(session: DbtSession, outcome: DbtOutcome, judge: Judge | 
     reads = _audit(session, outcome, judge)
     ready = {uid: s for uid, s in session.staged.items() if uid not in outcome.withheld}
     with uninterrupted():
-        published = session.lake.store.publish(list(ready.values()), reads=reads)
+        published = session.publish(list(ready.values()), reads)
         outcome.published = dict(zip(ready, published, strict=True))
 
 
@@ -194,6 +195,7 @@ def _audit(
         unjudged = _unjudged(ready, outcome.audits)
         if judge is None or not unjudged:
             break
+        session.forget({stage.table for stage in ready.values()})
         outcome.audits |= {uid: judge(uid, ready) for uid in unjudged}
     return {
         table: snapshot_id
@@ -209,25 +211,13 @@ def _unjudged(ready: Mapping[str, Staged], audits: Mapping[str, Audit]) -> list[
     return [uid for uid in ready if uid not in audits or audits[uid].stages - tables]
 
 
-def _has_moved(session: DbtSession) -> bool:
-    """Return whether a staged table got a snapshot since its stage was planned."""
-    store = session.lake.store
-    return any(
-        stage.base_snapshot_id
-        != (store.load(stage.table).snapshot_id if store.exists(stage.table) else None)
-        for stage in session.staged.values()
-    )
-
-
 def _keep_withheld(session: DbtSession, outcome: DbtOutcome) -> None:
     """Keep what was withheld as branches, to look into; where that cannot be, let it go."""
-    store = session.lake.store
+    outcome.unkept_reason = session.unkept_reason
     for unique_id in outcome.withheld:
         branch = audit_branch(session.nodes[unique_id]["name"], None, session.folder.name)
         try:
-            if store.keep(session.staged[unique_id], branch):
+            if session.keep(session.staged[unique_id], branch):
                 outcome.kept[unique_id] = branch
-            else:
-                store.discard(session.staged[unique_id])
         except Exception:  # the others are published: nothing may fail any more
             logger.warning("%s could not be kept as a branch.", unique_id, exc_info=True)

@@ -12,6 +12,7 @@ from phlo.config import get_settings
 from phlo.locks import locked
 
 from phlo_dbt.dbt_private import copy_manifest, limit_statements
+from phlo_dbt.folders import TRINO_ADAPTER
 from phlo_dbt.manifest import held_manifest, invoke_dbt
 from phlo_dbt.publishing import DbtOutcome, publish_stages
 from phlo_dbt.running import session_in_progress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
     from phlo.lake import Lake
     from phlo.project import Project
 
@@ -73,13 +75,17 @@ def run_dbt(
 
     limit = limit_statements(get_settings().query_timeout_seconds or None)
     with _ONE_AT_A_TIME, limit, scratch_folder(workspace, run_name) as folder:
-        session = DbtSession(
+        manifest = copy_manifest(held_manifest(workspace, workspace.fingerprint))
+        session = _session_class(manifest)(
             lambda: lake, folder, lambda: project.tables, frozenset(chosen), run_id=run_id
         )
         with session_in_progress(session):
             options = ["--log-level", "none", "--no-use-colors"]
-            result = _invoke(
-                workspace, session, [*options, *arguments, *workspace.arguments()], collect
+            result = invoke_dbt(
+                [*options, *arguments, *workspace.arguments()],
+                manifest=manifest,
+                callbacks=[collect],
+                stop=session.interrupt,
             )
             outcome.failures = failures_of(result)
             outcome.compiled = session.compiled
@@ -106,14 +112,12 @@ def _remove_abandoned(runs_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _invoke(
-    workspace: DbtWorkspace,
-    session: DbtSession,
-    arguments: Sequence[str],
-    collect: Callable[[Any], None],
-) -> dbtRunnerResult:
-    manifest = copy_manifest(held_manifest(workspace, workspace.fingerprint))
-    return invoke_dbt(arguments, manifest=manifest, callbacks=[collect], stop=session.interrupt)
+def _session_class(manifest: Manifest) -> type[DbtSession]:
+    if manifest.metadata.adapter_type != TRINO_ADAPTER:
+        return DbtSession
+    from phlo_dbt.trino_session import TrinoSession
+
+    return TrinoSession
 
 
 def failures_of(result: dbtRunnerResult) -> list[str]:
