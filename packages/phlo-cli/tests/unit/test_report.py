@@ -283,7 +283,7 @@ def test_a_comparison_comes_first_with_sensitive_values_masked(phlo_project, phl
     assert answer.json["changed_tables"] == ["bronze.orders", "quarantine.bronze__orders"]
     page = file.read_text()
     _assert_readable(page)
-    assert page.index("What dev changes in main") < page.index('id="tables"')
+    assert page.index("What changed from main to dev") < page.index('id="tables"')
     assert "2 rows added, 2 removed, 0 changed" in page  # no asset tells a key
     assert open_lake().store.load(table).row_count == 3
 
@@ -292,7 +292,7 @@ def test_a_comparison_comes_first_with_sensitive_values_masked(phlo_project, phl
     node = Node(str(table), "table", "o")
     report = replace(many_tables(1, 1), lineage=Lineage({node.name: node}))
     report = replace(report, sensitive={str(table): frozenset({"mail"})})
-    compared = with_comparison(report, index, open_lake().store, "main", "dev")
+    compared = with_comparison(report, index, open_lake().store, "main", "dev", "UTC")
     assert [
         (c.difference.added, c.difference.removed, c.difference.changed)
         for c in compared.comparison.tables
@@ -304,6 +304,22 @@ def test_a_comparison_comes_first_with_sensitive_values_masked(phlo_project, phl
     wrong = phlo("report", "--diff", "dev", "main")
     assert (wrong.code, "Hint: --diff main dev" in wrong.err) == (1, True)
     assert phlo("report", "--diff", "main", "nowhere").code == 2
+
+
+def test_two_snapshots_of_a_table_are_compared(phlo_project, phlo, tmp_path):
+    publish("bronze.other", orders(z=1))
+    table = publish("bronze.orders", orders(a=1))
+    publish("bronze.orders", orders(b=2, c=3))
+    newest = open_lake().store.history(table)[0].snapshot_id
+
+    file = tmp_path / "changes.html"
+    answer = phlo("report", "--diff", f"{newest}^", str(newest), "--out", str(file), "--json")
+
+    assert answer.json["changed_tables"] == ["bronze.orders"]
+    page = file.read_text()
+    assert f"What changed from {newest}^ to {newest}" in page
+    assert "2 rows added, 0 removed, 0 changed" in page
+    assert phlo("report", "--diff", "4f2a", "main").code == 2
 
 
 def test_charts_follow_the_types_of_a_mart(phlo_project):

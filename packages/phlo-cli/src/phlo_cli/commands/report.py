@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.option(
     "--diff",
     nargs=2,
-    metavar="SOURCE BRANCH",
-    help="Show SOURCE, and first what BRANCH, which was made from it, changes.",
+    metavar="OLD NEW",
+    help="Begin with what changed: two branches, runs, snapshots or times, as in `phlo diff`.",
 )
 @output_options()
 @click.pass_context
@@ -40,9 +40,13 @@ def report(
     Tables with size, rows and freshness, rows by partition, checks over time, runs, lineage,
     quarantine and published marts. The page is one file that asks no network for anything; values
     of sensitive columns are masked in it. The project's code is imported only where it changed.
-    """
+
+    \b
+    phlo report --diff main dev            what the branch dev changes; the rest shows main
+    phlo report --diff 4f2a91c0^ 4f2a91c0  what a run changed
+    """  # noqa: D301 - click reads the backspace
     if diff is not None:
-        _use_branch(ctx, diff[0])
+        _use_source(ctx, diff[0])
     with output.busy("Gathering the report"):
         settings, gathered = _gather(diff, output)
         file = _write(gathered, out or _default_file(settings))
@@ -63,12 +67,15 @@ def report(
         click.launch(file.as_uri())
 
 
-def _use_branch(ctx: click.Context, name: str) -> None:
+def _use_source(ctx: click.Context, name: str) -> None:
+    """Show the branch that is compared with, where the state is a branch."""
     from phlo.config import get_settings
 
     from phlo_cli.branch_option import use_branch
+    from phlo_cli.lake_branches import open_branches
 
-    if get_settings().branch != name:
+    is_branch = name in {one.name for one in open_branches().branches()}
+    if is_branch and get_settings().branch != name:
         use_branch(ctx, name)
 
 
@@ -91,7 +98,7 @@ def _gather(diff: tuple[str, str] | None, output: Output) -> tuple[Settings, Rep
     from phlo_cli.lake_branches import open_branches
     from phlo_cli.report.comparison import with_comparison
 
-    return settings, with_comparison(gathered, index, open_branches(), *diff)
+    return settings, with_comparison(gathered, index, open_branches(), *diff, settings.timezone)
 
 
 def _changed_tables(gathered: Report) -> list[str] | None:

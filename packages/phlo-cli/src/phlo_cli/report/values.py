@@ -192,17 +192,17 @@ class Mart:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a branch changed.
+    """What changed between two states of the lake.
 
     Attributes:
-        source: The branch it was made from.
-        branch: Its name.
+        old: What the user called the state before: a branch, run, snapshot or time.
+        new: The same of the state after.
         tables: The tables that differ.
         below: For each, the tables and published marts that are made of it.
     """
 
-    source: str
-    branch: str
+    old: str
+    new: str
     tables: Sequence[ChangedTable]
     below: Mapping[str, Sequence[str]]
 
@@ -221,7 +221,7 @@ class Report:
         marts: Sorted by name.
         lineage: Of all assets.
         sensitive: Columns to mask by table; ``None``: all of it.
-        comparison: What a branch changed, if asked for.
+        comparison: What changed between two states, if asked for.
     """
 
     project: str
