@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import click
+    import pyarrow as pa
     from dagster import Definitions
     from phlo.config import Settings
     from phlo.declarations import Project
     from phlo.events import BranchEvent, ChecksEvent, LoadEvent, PublishEvent, RunEvent
     from phlo.names import TableName
     from phlo.protocols import Check, ProjectRunner, QueryEngine, TableStore
-    from phlo.values import ProjectQuery, ProjectTemplate, TableAsset
+    from phlo.values import ProjectProblem, ProjectQuery, ProjectTemplate, TableAsset
     from pydantic_settings import BaseSettings
 
 hookspec = pluggy.HookspecMarker("phlo")
@@ -96,6 +97,23 @@ def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:  # pyrigh
 
     Returns:
         One value per query, possibly none.
+    """
+
+
+@hookspec
+def phlo_register_problems(
+    project: Project, columns_of: Callable[[TableName], pa.Schema | None]
+) -> Sequence[ProjectProblem]:  # pyright: ignore[reportReturnType]
+    """Hand over what will fail when assets are made, found without reading a row.
+
+    ``phlo doctor`` and ``phlo materialize --dry-run`` tell them.
+
+    Args:
+        project: The loaded project.
+        columns_of: Gives the columns that a table will have; ``None`` where nobody knows yet.
+
+    Returns:
+        One value per problem, possibly none.
     """
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     import pandas as pd
     import pyarrow as pa
@@ -447,6 +447,15 @@ class CheckSuite(Protocol):
             One result per check run, in the order declared. A check that cannot run is a
             result with that status, never an exception.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsCatalogTime(Protocol):
+    """A table store whose catalog has a clock of its own, as a database server has."""
+
+    def catalog_time(self) -> datetime | None:
+        """Return the catalog's time now; ``None`` where it has no clock but this machine's."""
         ...
 
 

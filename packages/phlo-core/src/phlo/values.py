@@ -9,9 +9,10 @@ from phlo.checks import CheckResult, CheckStatus, Severity
 from phlo.names import Partition, TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    import pyarrow as pa
     import pyarrow.dataset as ds
 
 __all__ = [
@@ -267,6 +268,8 @@ class TableAsset:
         key: Columns that are unique together and never null, by contract or by tests.
         meta: What the table's declaration says to other plugins, such as ``publish``.
         sensitive: Columns whose values no message, page or report shows.
+        declared_schema: Gives the columns that the asset's code declares; ``None`` where the code
+            does not say them.
     """
 
     table: TableName
@@ -277,6 +280,26 @@ class TableAsset:
     key: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sensitive: tuple[str, ...] = ()
+    declared_schema: Callable[[], pa.Schema] | None = field(
+        default=None, hash=False, compare=False, repr=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectProblem:
+    """What will fail when an asset is made, known without making it.
+
+    Attributes:
+        table: The table that will not be published.
+        owner: What fails, for people: ``check daily_events__RangeCheck``.
+        message: Why.
+        hint: The edit that mends it; empty where the message says it.
+    """
+
+    table: TableName
+    owner: str
+    message: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from phlo.plugins import hookimpl
@@ -10,9 +11,12 @@ from phlo.values import TableAsset
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
     from dagster import Definitions
     from phlo.project import Project
     from pydantic_settings import BaseSettings
+
+    from phlo_dlt.spec import IngestionSpec
 
 
 @hookimpl
@@ -37,9 +41,16 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
             defined_at=spec.defined_at,
             key=spec.unique_key if spec.merge_strategy == "merge" else (),
             sensitive=tuple(c.name for c in spec.contract.columns if c.is_sensitive),
+            declared_schema=partial(_table_schema, spec),
         )
         for spec in project.specs(IngestionSpec)
     ]
+
+
+def _table_schema(spec: IngestionSpec) -> pa.Schema:
+    from phlo_dlt.load import table_schema
+
+    return table_schema(spec)
 
 
 @hookimpl

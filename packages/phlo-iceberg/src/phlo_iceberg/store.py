@@ -26,6 +26,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
+from sqlalchemy import func, select
 
 from phlo_iceberg import branches
 from phlo_iceberg.branches.names import (
@@ -132,6 +133,14 @@ class IcebergStore:
 
     def __init__(self, catalog: Catalog, policy: Policy | None = None) -> None:
         self.catalog, self._policy = catalog, policy or Policy()
+
+    def catalog_time(self) -> datetime | None:
+        """Return the time of a catalog in a database server; ``None`` for all others."""
+        if not isinstance(self.catalog, SqlCatalog) or self.catalog.engine.name == "sqlite":
+            return None
+        with self.catalog.engine.connect() as connection:
+            now = connection.execute(select(func.current_timestamp())).scalar_one()
+        return now if now.tzinfo else now.replace(tzinfo=UTC)
 
     # -- branches of the lake (see phlo.branches.KeepsBranches)
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from phlo.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import click
+    import pyarrow as pa
     from dagster import Definitions
+    from phlo.names import TableName
     from phlo.project import Project
     from phlo.protocols import Check
-    from phlo.values import ProjectQuery
+    from phlo.values import ProjectProblem, ProjectQuery
     from pydantic_settings import BaseSettings
 
 
@@ -40,6 +42,16 @@ def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:
     from phlo_quality.asset_checks import queries_of
 
     return queries_of(project)
+
+
+@hookimpl
+def phlo_register_problems(
+    project: Project, columns_of: Callable[[TableName], pa.Schema | None]
+) -> Sequence[ProjectProblem]:
+    """Find checks that cannot run over the columns that their table will have."""
+    from phlo_quality.problems import find_problems
+
+    return list(find_problems(project, columns_of))
 
 
 @hookimpl

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 from phlo.errors import PhloError
 from phlo.machine_errors import explain
 from phlo.redaction import redact
 
+from phlo_cli.findings import Finding
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
@@ -26,23 +27,6 @@ if TYPE_CHECKING:
 
 
 _PROBLEMS = {"missing": "missing", "cut": "empty or cut short"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one examination found.
-
-    Attributes:
-        subject: What was examined.
-        status: ``note`` is something that could be better and hinders nothing.
-        message: What was found.
-        hint: What to do; empty where all is well.
-    """
-
-    subject: str
-    status: Literal["ok", "note", "failed"]
-    message: str
-    hint: str = ""
 
 
 @click.command(short_help="Find out whether this project can work.")
@@ -329,15 +313,33 @@ def _privacy() -> Finding | str:
     )
 
 
+def _later(name: str) -> Callable[[], Finding | str]:
+    """Return an examination of :mod:`phlo_cli.examinations`, imported when it is carried out."""
+
+    def look() -> Finding | str:
+        from phlo_cli import examinations
+
+        return getattr(examinations, f"examine_{name}")()
+
+    return look
+
+
 _EXAMINATIONS: dict[str, Callable[[], Finding | str]] = {
     "python": _python,
     "plugins": _plugins,
+    "versions": _later("versions"),
     "settings": _settings,
     "project": _project,
     "runs": _runs,
     "tables": _store,
     "engine": _engine,
     "queries": _queries,
+    "checks": _later("checks"),
+    "disk": _later("disk"),
+    "clock": _later("clock"),
+    "locks": _later("locks"),
+    "backfills": _later("backfills"),
+    "branches": _later("branches"),
     "privacy": _privacy,
     "pages": _pages,
 }

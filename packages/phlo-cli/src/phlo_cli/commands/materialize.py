@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,10 @@ from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from phlo.values import ProjectProblem
+
     from phlo_cli.output import Output
     from phlo_cli.plan import RunPlan
 
@@ -76,8 +81,12 @@ def materialize(
             partition = partition or partition_of_run(location, staged_run)
         plan = build_plan(location, chosen, partition=partition)
     if dry_run:
-        show_plan(plan, output)
-        return
+        from phlo_cli.problems import find_problems
+
+        tables = {asset.table for asset in plan.assets if asset.table}
+        problems = find_problems(location.project, tables)
+        show_plan(plan, problems, output)
+        ctx.exit(FAILED if problems else DONE)
     from phlo_cli.run_report import run_plan
 
     summary = run_plan(location, plan, output, tags=tags)
@@ -94,10 +103,11 @@ def _set_dbt_options(dbt_vars: str | None, *, full_refresh: bool) -> None:
         os.environ["PHLO_DBT_FULL_REFRESH"] = "true"
 
 
-def show_plan(plan: RunPlan, output: Output) -> None:
-    """Print a plan."""
+def show_plan(plan: RunPlan, problems: Sequence[ProjectProblem], output: Output) -> None:
+    """Print a plan, and what is known to fail in it."""
     if output.as_json:
-        output.json(plan.as_dict())
+        told = [asdict(problem) | {"table": str(problem.table)} for problem in problems]
+        output.json(plan.as_dict() | {"problems": told})
         return
     rows = plan.as_dict()["assets"]
     output.line(f"{counted(len(rows), 'asset')} would be made, in this order:\n")
@@ -107,3 +117,7 @@ def show_plan(plan: RunPlan, output: Output) -> None:
         right=("checks",),
         empty="Nothing.",
     )
+    for problem in problems:
+        output.line(f"\n✗ {problem.owner} of {problem.table} cannot run: {problem.message}", "red")
+        if problem.hint:
+            output.line(f"Hint: {problem.hint}")
