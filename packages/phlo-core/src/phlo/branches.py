@@ -176,8 +176,12 @@ class BranchLease(Protocol):
         """Its name."""
         ...
 
-    def fill(self) -> None:
-        """Make the branch from main, without anything that an earlier run left on it."""
+    def fill(self) -> str:
+        """Make the branch from main, without anything that an earlier run left on it.
+
+        Returns:
+            An empty namespace that no other branch has: an engine that sees it reads this branch.
+        """
         ...
 
     def discard(self, tables: Iterable[TableName]) -> None:

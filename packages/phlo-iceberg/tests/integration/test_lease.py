@@ -72,8 +72,9 @@ def test_runs_have_branches_of_their_own_and_the_third_one_waits_in_vain(store):
 
 def test_a_lease_publishes_what_it_keeps_and_leaves_nothing(store, tmp_path):
     with lease(store) as work:
-        work.fill()
+        mark = (work.fill(),)
         branch = store.on_branch(work.branch)
+        assert mark in branch.catalog.list_namespaces()
         publish_rows(branch, events([("a", 2), ("c", 2)]), merge(DAY_2))
         publish_rows(branch, events([("m", 5)]), merge(DAY_2), table=MADE)
         work.discard([MADE])
@@ -82,6 +83,7 @@ def test_a_lease_publishes_what_it_keeps_and_leaves_nothing(store, tmp_path):
         assert read(branch) == {"a": 2, "b": 1, "c": 2}
         assert read(store) == {"a": 1, "b": 1}
         assert [change.table for change in work.publish()] == [EVENTS]
+    assert mark not in store.catalog.list_namespaces()
     assert read(store) == {"a": 2, "b": 1, "c": 2}
     assert store.examine(EVENTS, deep=True) == []
     assert [b.name for b in store.branches()] == ["main"]

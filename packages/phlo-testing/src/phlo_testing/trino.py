@@ -57,6 +57,7 @@ class TrinoLake:
         https_port: Where it listens on localhost by HTTPS, with a login.
         ca_file: The certificate of that (PEM).
         access_token: A JSON web token of the user ``phlo``.
+        catalog_file: Trino's properties of the catalog ``lake``; its catalogs are dynamic.
     """
 
     port: int
@@ -64,6 +65,7 @@ class TrinoLake:
     https_port: int
     ca_file: Path
     access_token: str
+    catalog_file: Path
 
     def connect(self) -> Connection:
         """Open a DB-API connection with catalog ``lake`` and time zone UTC."""
@@ -119,7 +121,8 @@ def run_trino(
     port, https_port = free_ports(2)
     key = secrets.token_bytes(32)
     properties = _catalog_properties(database, object_store)
-    lake = TrinoLake(port, properties, https_port, folder / "ca.pem", _token(key))
+    catalog_file = folder / "etc" / "catalog" / f"{CATALOG}.properties"
+    lake = TrinoLake(port, properties, https_port, folder / "ca.pem", _token(key), catalog_file)
     _make_catalog(lake)
     etc = _write_settings(folder, lake, database)
     _write_login(etc, lake, key)
@@ -236,6 +239,7 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
         {
             "coordinator": "true",
             "node-scheduler.include-coordinator": "true",
+            "catalog.management": "dynamic",
             "http-server.http.port": lake.port,
             "discovery.uri": f"http://127.0.0.1:{lake.port}",
             "query.max-memory": "1GB",

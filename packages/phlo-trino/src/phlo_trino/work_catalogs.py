@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from phlo.branches import LeasesBranches
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CATALOG_NAME = "iceberg.jdbc-catalog.catalog-name"
 _CONNECTOR = "connector.name"
+_CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PROPERTY = re.compile(r"\s*([^#!=:\s][^=:\s]*)\s*[=:]?\s*(.*?)\s*")
 
 
@@ -48,15 +49,51 @@ def lease_work_catalog(
     if not isinstance(store, LeasesBranches):
         raise UnsupportedCatalogError(
             f"The table store {type(store).__name__} has no branches to work on.",
-            hint="Take PHLO_DBT_TARGET away: dbt then runs in the process of the run.",
+            hint="Take PHLO_DBT_TARGET away: dbt runs in the process of the run then.",
         )
     names = settings.work_catalogs
-    with store.lease_branch(list(names), wait_seconds=settings.work_catalog_wait_seconds) as lease:
+    with ExitStack() as stack:
+        with _explained():
+            held = store.lease_branch(list(names), wait_seconds=settings.work_catalog_wait_seconds)
+            lease = stack.enter_context(held)
         on_branch = settings.model_copy(update={"catalog": names[lease.branch]})
         _end_queries(settings, on_branch.catalog)
         with _catalog_in_trino(settings, on_branch.catalog, lease):
-            lease.fill()
+            _require_branch(on_branch, lease, lease.fill())
             yield WorkCatalog(on_branch.catalog, lease, lambda: connect(on_branch, seconds))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say of a catalog that cannot lease branches what works with it."""
+    try:
+        yield
+    except UnsupportedCatalogError as exc:
+        raise UnsupportedCatalogError(
+            "With this catalog nothing can be made on Trino: runs have no branch to work on.",
+            got=str(exc).partition("\n")[0],
+            expected="an SQL catalog on PostgreSQL",
+            hint="Take PHLO_DBT_TARGET away: dbt runs in the process of the run then, and queries "
+            "and checks of published tables on Trino.",
+        ) from exc
+
+
+def _require_branch(settings: TrinoSettings, lease: BranchLease, namespace: str) -> None:
+    """Check that Trino's catalog is the branch's: in main's, everybody would see what a run does.
+
+    Args:
+        settings: Name the catalog.
+        lease: The branch.
+        namespace: What the branch alone has.
+    """
+    schemas = run_to_end(settings, sql("SHOW SCHEMAS FROM {c}", c=Identifier(settings.catalog)))
+    if [namespace] not in [list(row) for row in schemas]:
+        raise ConfigurationError(
+            f"Trino's catalog {settings.catalog!r} does not read the branch {lease.branch!r}.",
+            got="another catalog-name, or another database",
+            expected=f"{CATALOG_NAME}=<catalog>@{lease.branch}",
+            hint="Correct the catalog's properties in Trino, or PHLO_TRINO_WORK_CATALOGS.",
+        )
 
 
 def _end_queries(settings: TrinoSettings, catalog: str) -> None:
@@ -102,7 +139,7 @@ def create_catalog(catalog: str, file: Path, branch: str) -> Sql:
     """
     properties = read_properties(file)
     connector, lake = properties.pop(_CONNECTOR, None), properties.get(CATALOG_NAME)
-    if connector is None or lake is None:
+    if connector is None or lake is None or not _CONNECTOR_NAME.fullmatch(connector):
         raise ConfigurationError(
             f"{file} does not describe an Iceberg catalog in a database.",
             got=f"the properties {sorted(properties)}",
@@ -114,7 +151,7 @@ def create_catalog(catalog: str, file: Path, branch: str) -> Sql:
     return sql(
         "CREATE CATALOG {c} USING {u} WITH ({p})",
         c=Identifier(catalog),
-        u=Identifier(connector),
+        u=Sql(connector),  # Trino takes the quotes of a quoted one for a part of its name
         p=Sql(", ".join(pairs)),
     )
 

@@ -25,11 +25,17 @@ def file(tmp_path):
 
 def test_a_work_catalog_is_mains_with_the_name_of_the_branch(file):
     assert create_catalog("lake_work_1", file, "work-1") == (
-        'CREATE CATALOG "lake_work_1" USING "iceberg" WITH '
+        'CREATE CATALOG "lake_work_1" USING iceberg WITH '
         "(\"iceberg.jdbc-catalog.catalog-name\" = 'lake@work-1', "
         "\"iceberg.jdbc-catalog.connection-password\" = 'it''s=${ENV:SECRET}', "
         "\"s3.endpoint\" = 'http://s3.example.com:9000/?a=b')"
     )
+
+
+def test_no_other_sql_stands_in_the_name_of_a_connector(file):
+    file.write_text(LAKE.replace("=iceberg", "=iceberg; DROP CATALOG lake", 1))
+    with pytest.raises(ConfigurationError, match=r"lake\.properties"):
+        create_catalog("lake_work_1", file, "work-1")
 
 
 @pytest.mark.parametrize("line", ["connector.name=iceberg", "iceberg.jdbc-catalog.catalog-name"])

@@ -62,11 +62,14 @@ class Lease:
         """Name of the lake's catalog, before the separator in the names of branches' catalogs."""
         return lake_name(self._catalog.name)
 
-    def fill(self) -> None:
+    def fill(self) -> str:
         """Make the branch from main, without anything that an earlier run left on it."""
         self._clear()
         branch = create_branch(self._catalog, self.branch, MAIN)
         self._made_at_ms = created_at_ms(branch)
+        namespace = f"phlo_lease_{self._made_at_ms}"
+        open_branch(self._catalog, self.branch).create_namespace(namespace)
+        return namespace
 
     def discard(self, tables: Iterable[TableName]) -> None:
         """Let the branch have tables as main has them."""
