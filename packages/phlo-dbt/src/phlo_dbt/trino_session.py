@@ -14,6 +14,7 @@ from phlo.sql import Sql, quote_identifier, quote_table, sql
 from phlo.values import LoadAccount, Published
 from phlo.work_catalogs import BranchTable, LeasesWorkCatalogs
 
+from phlo_dbt.folders import DATABASE
 from phlo_dbt.session import DbtSession
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class TrinoSession(DbtSession):
         self.work_lake = build_branch(self.work.lease.branch)
         super().start()
         move_relations(self.manifest, self.work.name)
+        self.config.credentials.database = self.work.name  # what {{ target.database }} says
 
     def _refuse_materializations(self) -> None:
         for node in self.manifest.nodes.values():
@@ -77,6 +79,12 @@ class TrinoSession(DbtSession):
                     expected=f"one of {', '.join(_LANDING)}, ephemeral",
                     hint=f"Set materialized: table in {node.original_file_path}.",
                 )
+
+    @property
+    def catalog(self) -> str:
+        """The work catalog's name in Trino."""
+        assert self.work is not None
+        return self.work.name
 
     def connect(self, connection: Any = None) -> Any:
         """Open a DB-API connection to the work catalog."""
@@ -187,17 +195,18 @@ def move_relations(manifest: Any, catalog: str) -> None:
 
     A view would name the work catalog, and is a table in the embedded project too. Where the
     project does not say otherwise, a table is replaced in place, so that it keeps its folder and
-    history, and rows of an incremental model with a unique key are merged, as in this process.
+    earlier snapshots, and rows of an incremental model with a unique key are merged, as in this
+    process.
     """
     for node in (*manifest.nodes.values(), *manifest.sources.values()):
-        if not getattr(node, "relation_name", None):
-            continue
+        if node.database != DATABASE:
+            continue  # a source in another catalog of Trino's
         node.database = catalog
-        table = TableName(node.schema, getattr(node, "identifier", None) or node.alias)
-        node.relation_name = f"{quote_identifier(catalog)}.{quote_table(table)}"
+        if getattr(node, "relation_name", None):
+            table = TableName(node.schema, getattr(node, "identifier", None) or node.alias)
+            node.relation_name = f"{quote_identifier(catalog)}.{quote_table(table)}"
     for node in manifest.nodes.values():
         if node.resource_type in ("model", "seed", "snapshot"):
-            node.database = catalog
             _set_defaults(node.config)
 
 

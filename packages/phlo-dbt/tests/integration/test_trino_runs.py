@@ -228,6 +228,10 @@ def test_main_moves_once_by_what_passed_and_loses_nothing_to_dropped_tables(stor
     for name, way in (("daily", "rename"), ("apart", "drop")):
         file = f"models/gold/{name}.sql"
         project.write(file, f"{{{{ config(on_table_exists='{way}') }}}}\n" + FILES[file])
+    # Neither what a hook makes nor the rows of failed tests are anybody's model.
+    hook = "create table {{ target.database }}.bronze.hooked as select 1 as n"
+    asides = f'on-run-start: ["{hook}"]\ndata_tests: {{+store_failures: true}}\n'
+    project.write("dbt_project.yml", FILES["dbt_project.yml"] + asides)
     process = project.start("dbt", "build")
     states = [first]
     while process.poll() is None:
@@ -239,6 +243,7 @@ def test_main_moves_once_by_what_passed_and_loses_nothing_to_dropped_tables(stor
     # The load of the events, and one publish.
     assert len(states) <= 3
     after = contents(store)
+    assert set(after) == set(before)
     assert after["gold.daily"] == before["gold.daily"]
     assert after["gold.apart"] == ["{'id': 'c', 'value': 30}", "{'id': 'd', 'value': 4}"]
     assert len(after["silver.events_clean"]) == 4
@@ -247,6 +252,37 @@ def test_main_moves_once_by_what_passed_and_loses_nothing_to_dropped_tables(stor
     project.run("dbt", "build")
     assert len(contents(store)["gold.daily"]) == 4
     assert is_whole(store)
+
+
+SUITE = """
+from phlo_quality import NullCheck, RangeCheck, phlo_quality
+
+
+@phlo_quality(table="gold.apart", checks=[RangeCheck(column="value", max_value=2)], blocking=True)
+def small() -> None: ...
+
+
+@phlo_quality(table="gold.daily", checks=[NullCheck(["label"])], blocking=True)
+def labeled() -> None: ...
+"""
+
+
+def test_blocking_suites_judge_the_tables_in_the_work_catalog_by_trino(store, project, trino_lake):
+    project.write("../../quality/suites.py", SUITE)
+    load(store, FIRST, Replace())
+    output = project.run("materialize", "--select", "tag:dbt", code=1)
+    assert "apart was not published: the check small__RangeCheck__value failed." in output
+    assert set(contents(store)) == {
+        "bronze.events",
+        "gold.daily",
+        "silver.categories",
+        "silver.events_clean",
+        "silver.seen",
+        "transform.names",
+    }
+    asked = "SELECT query FROM system.runtime.queries WHERE source = 'phlo' AND {}"
+    by_trino = trino_lake.execute(asked.format("strpos(query, 'apart') > 0"))
+    assert any("FOR VERSION AS OF" in query for (query,) in by_trino)
 
 
 SLOW = """
@@ -262,7 +298,10 @@ where x + y + z < 0
 def test_a_killed_run_leaves_main_and_the_next_one_takes_its_work_catalog(
     store, project, trino_lake
 ):
-    project.environment["PHLO_TRINO_WORK_CATALOGS"] = "work-1=lake_work_1"
+    project.environment |= {
+        "PHLO_TRINO_WORK_CATALOGS": "made-1=lake_made",
+        "PHLO_TRINO_WORK_CATALOG_FILE": str(trino_lake.catalog_file),
+    }
     load(store, FIRST, Replace())
     project.run("dbt", "build")
     load(store, SECOND, Append())
@@ -278,11 +317,13 @@ def test_a_killed_run_leaves_main_and_the_next_one_takes_its_work_catalog(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert rows_of(store, "lake") == place
-    assert rows_of(store, "lake@work-1")
+    assert rows_of(store, "lake@made-1")
+    assert ["lake_made"] in trino_lake.execute("SHOW CATALOGS")
     (project.folder / "workflows/transforms/dbt/models/gold/slow.sql").unlink()
     project.run("dbt", "build")
     assert trino_lake.execute(running) == [[0]]
-    assert rows_of(store, "lake@work-1") == ()
+    assert rows_of(store, "lake@made-1") == ()
+    assert ["lake_made"] not in trino_lake.execute("SHOW CATALOGS")
     after = contents(store)
     assert len(after["gold.daily"]) == len(after["silver.events_clean"]) == 4
     assert after["bronze.events"] == before["bronze.events"]

@@ -23,7 +23,7 @@ from phlo.errors import PhloError
 
 from phlo_dbt.folders import DATABASE, TRINO_ADAPTER
 from phlo_dbt.running import current_session
-from phlo_dbt.trino.statements import dropped_table, refuse_deleting_files
+from phlo_dbt.trino.statements import dropped_table, refuse_deleting_files, refuse_other_catalogs
 from phlo_dbt.trino_session import TrinoSession
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class PhloTrinoCredentials(TrinoNoneCredentials):
 
 
 class _GuardedConnection(ConnectionWrapper):
-    """Sends statements, but those that would delete files which main needs."""
+    """Sends statements, but those that would change main, or delete files which it needs."""
 
     def __init__(self, session: TrinoSession) -> None:
         super().__init__(session.connect(), prepared_statements_enabled=True)
@@ -65,6 +65,7 @@ class _GuardedConnection(ConnectionWrapper):
     def execute(self, sql: str, bindings: Any = None) -> Any:
         """Run a statement; a table that shares its files is dropped in the catalog alone."""
         try:
+            refuse_other_catalogs(sql, self._session.catalog)
             refuse_deleting_files(sql)
             table = dropped_table(sql)
             is_dropped = table is not None and self._session.drop(table)
