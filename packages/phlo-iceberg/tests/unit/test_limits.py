@@ -4,12 +4,13 @@ import os
 import subprocess
 import time
 
+import pyarrow as pa
 import pytest
 from phlo.config import get_settings
 from phlo.errors import QueryMemoryError, QueryTimeoutError
 from phlo.lake import open_lake, reset_lake
 from phlo.limits import QueryLimits, half_of_memory_mb, spill_folder
-from phlo_iceberg.read.connection import connect
+from phlo_iceberg.read.connection import connect, connect_to_stage
 from phlo_iceberg.read.engine import DuckDBEngine
 
 NUMBERS = "SELECT n FROM UNNEST(sequence(1, {n})) AS t(n)"
@@ -99,3 +100,28 @@ def test_what_a_killed_process_spilled_is_removed(tmp_path):
         (spill / name / "duckdb_temp_storage.tmp").write_text("x")
     assert spill_folder(tmp_path / ".phlo") == spill / str(os.getpid())
     assert {folder.name for folder in spill.iterdir()} == {str(os.getppid()), str(os.getpid())}
+
+
+def test_loads_into_files_share_one_duckdb_and_nothing_in_it(phlo_environment):
+    first, second = connect_to_stage("file:///lake/a"), connect_to_stage("/lake/b")
+    for number, connection in enumerate((first, second)):
+        connection.execute(f"CREATE TEMP VIEW rows AS SELECT {number} AS n")
+        connection.register("load", pa.table({"n": [number]}))
+    for number, connection in enumerate((first, second)):
+        assert connection.sql("SELECT r.n, l.n FROM rows AS r, load AS l").fetchall() == [
+            (number, number)
+        ]
+        assert connection.sql("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+    databases = "SELECT path, current_setting('temp_directory') FROM duckdb_databases()"
+    assert first.sql(databases).fetchall() == second.sql(databases).fetchall()
+    first.close()
+    assert second.sql("SELECT n FROM rows").fetchall() == [(1,)]
+
+
+def test_loads_into_an_object_store_share_no_duckdb(phlo_environment):
+    """What reads the store is registered with a whole DuckDB, and credentials change."""
+    spills = {
+        connection.sql("SELECT current_setting('temp_directory')").fetchall()[0]
+        for connection in [connect_to_stage("s3://lake/a"), connect_to_stage("s3://lake/b")]
+    }
+    assert len(spills) == 2

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from phlo.config import get_settings
+from phlo.interrupts import interrupt_with_work
 from phlo.limits import QueryLimits, open_duckdb
 from phlo.sql import sql
 
@@ -44,12 +47,37 @@ def connect(
         to_write: Whether rows are written to files: UUIDs leave as such then, and not as text.
     """
     limits = limits or QueryLimits.of(get_settings())
-    connection = open_duckdb(limits.duckdb_settings())
+    return _set_up(open_duckdb(limits.duckdb_settings()), to_write=to_write)
+
+
+def _set_up(connection: duckdb.DuckDBPyConnection, *, to_write: bool) -> duckdb.DuckDBPyConnection:
     connection.execute(sql("SET arrow_lossless_conversion = {l}", l=to_write))
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+def connect_to_stage(path: str) -> duckdb.DuckDBPyConnection:
+    """Open a connection that plans and writes one load, which names only what is temporary.
+
+    Opening a DuckDB costs as much as a small load, so loads into local files share one. An object
+    store has a DuckDB for each load, since credentials may change.
+
+    Args:
+        path: Where the table's files are.
+    """
+    if "://" in path and not path.startswith("file://"):
+        return connect(to_write=True)
+    connection = _shared(os.getpid(), QueryLimits.of(get_settings())).cursor()
+    interrupt_with_work(connection)
+    return _set_up(connection, to_write=True)
+
+
+@lru_cache(maxsize=1)
+def _shared(process_id: int, limits: QueryLimits) -> duckdb.DuckDBPyConnection:
+    """Keep one DuckDB open; a forked process may not use its parent's."""
+    return open_duckdb(limits.duckdb_settings())
 
 
 def allow_only(

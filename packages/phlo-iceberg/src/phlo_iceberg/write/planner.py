@@ -95,7 +95,7 @@ class Planner:
         # DuckDB guesses a thousand rows a file, and would hash the table instead of the load.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         connection.register(LOAD, rows)
-        connection.execute(sql("CREATE VIEW {v} AS {s}", v=INCOMING, s=self._incoming(rows)))
+        connection.execute(sql("CREATE TEMP VIEW {v} AS {s}", v=INCOMING, s=self._incoming(rows)))
         self._load_count = rows.count_rows()
 
     def plan(self, how: How) -> Plan:
@@ -430,7 +430,7 @@ class Planner:
         self, name: str, tasks: Sequence[FileScanTask], columns: Sequence[str]
     ) -> None:
         rows = self._state.relation(tasks, columns=columns, with_position=True)
-        self._db.execute(sql("CREATE VIEW {v} AS {r}", v=Identifier(name), r=rows))
+        self._db.execute(sql("CREATE TEMP VIEW {v} AS {r}", v=Identifier(name), r=rows))
 
     def _select_rows(self, where: Sql | None = None) -> Sql:
         return sql(

@@ -22,7 +22,7 @@ from pyiceberg.table.update import (
 )
 
 from phlo_iceberg.pyiceberg_private import apply_updates
-from phlo_iceberg.read.connection import connect, duckdb_path, use_object_store
+from phlo_iceberg.read.connection import connect_to_stage, duckdb_path, use_object_store
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.state import FILE, POSITION, TableState
@@ -182,7 +182,7 @@ def stage_load(
 ) -> StagedLoad:
     """Plan a load, write its files and build its snapshot (see ``TableStore.stage``)."""
     written: list[str] = []
-    connection = connect(to_write=True)
+    connection = connect_to_stage(target.metadata.location)
     try:
         use_object_store(connection, target.handle.io, target.metadata.location)
         plan = Planner(connection, target.state, rows, account).plan(how)
