@@ -11,7 +11,7 @@ import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import AssetNotFoundError, ConfigurationError, nearest
@@ -89,6 +89,7 @@ def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
             (workspace.parse_dir / "manifest.json").replace(file)
             workspace.record_variables(manifest.env_vars)
             key.write_text(workspace.fingerprint)
+            _hold(workspace, manifest)
         return json.loads(file.read_text())
 
 
@@ -117,14 +118,23 @@ def _last_manifest(workspace: DbtWorkspace) -> dict[str, Any] | None:
         return json.loads(file.read_text()) if file.exists() else None
 
 
-@cache
-def held_manifest(workspace: DbtWorkspace, fingerprint: str) -> Manifest:
-    """The manifest as dbt holds it, parsed once per process and state of the project.
+_held: dict[tuple[DbtWorkspace, str], Manifest] = {}
+
+
+def _hold(workspace: DbtWorkspace, manifest: Manifest) -> None:
+    _held.clear()  # an earlier state of the project is of no more use
+    _held[workspace, workspace.fingerprint] = manifest
+
+
+def held_manifest(workspace: DbtWorkspace) -> Manifest:
+    """Return the manifest as dbt holds it, parsed once per process and state of the project.
 
     Callers hand dbt a copy of it: dbt writes compiled code into what it is given.
     """
     with workspace.lock():
-        return parse_manifest(workspace)
+        if (workspace, workspace.fingerprint) not in _held:
+            _hold(workspace, parse_manifest(workspace))
+        return _held[workspace, workspace.fingerprint]
 
 
 def invoke_dbt(

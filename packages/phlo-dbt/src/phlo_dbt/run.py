@@ -75,7 +75,7 @@ def run_dbt(
 
     limit = limit_statements(get_settings().query_timeout_seconds or None)
     with _ONE_AT_A_TIME, limit, scratch_folder(workspace, run_name) as folder:
-        manifest = copy_manifest(held_manifest(workspace, workspace.fingerprint))
+        manifest = copy_manifest(held_manifest(workspace))
         session = _session_class(manifest)(
             lambda: lake, folder, lambda: project.tables, frozenset(chosen), run_id=run_id
         )

@@ -1,6 +1,7 @@
 """Parsing a project, naming its tables, and finding what its sources read."""
 
 import pytest
+from dbt.parser.manifest import ManifestLoader
 from phlo.config import get_settings
 from phlo.errors import AssetNotFoundError, ConfigurationError
 from phlo.names import TableName
@@ -231,3 +232,18 @@ def test_a_run_finds_what_it_does_not_build_and_what_reads_itself(dbt_project):
         "bronze.stg_events",
         "silver.events_cleaned",
     }
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.slow)])
+def test_models_are_parsed_once_for_assets_and_all_runs(dbt_project, monkeypatch, count):
+    parses, load = [], ManifestLoader.load
+    monkeypatch.setattr(ManifestLoader, "load", lambda self: parses.append(self) or load(self))
+    for number in range(count):
+        dbt_project.write(f"models/gold/m_{number}.sql", f"select {number} as n")
+    assert dbt_project.materialize("m_0").success
+    assert dbt_project.materialize("m_1", "m_2").success
+    assert len(parses) == 1
+    dbt_project.write("models/gold/m_1.sql", "select 7 as n, 'longer' as text")
+    assert dbt_project.materialize("m_1").success
+    assert dbt_project.rows("gold.m_1") == [(7, "longer")]
+    assert len(parses) == 2
