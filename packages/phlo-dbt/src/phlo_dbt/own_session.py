@@ -28,6 +28,7 @@ from phlo_dbt.dbt_private import limit_statements
 from phlo_dbt.folders import DbtWorkspace
 from phlo_dbt.publishing import DbtOutcome, publish_stages
 from phlo_dbt.run import scratch_folder
+from phlo_dbt.run_results import record_unpublished
 from phlo_dbt.running import session_in_progress
 from phlo_dbt.session import DbtSession
 
@@ -94,7 +95,8 @@ class _OwnRun:
     def _on_message(self, message: Any) -> None:
         self._outcome.collect(message)
         if message.info.name == _ENDED:
-            with self._stack:
+            with self._stack, ExitStack() as ending:
+                ending.callback(record_unpublished, self._session, self._outcome)
                 self._finish()
 
     def _finish(self) -> None:

@@ -15,6 +15,7 @@ from phlo_dbt.dbt_private import copy_manifest, limit_statements
 from phlo_dbt.folders import TRINO_ADAPTER
 from phlo_dbt.manifest import held_manifest, invoke_dbt
 from phlo_dbt.publishing import DbtOutcome, publish_stages
+from phlo_dbt.run_results import record_unpublished
 from phlo_dbt.running import session_in_progress
 from phlo_dbt.session import DbtSession
 
@@ -79,7 +80,8 @@ def run_dbt(
         session = _session_class(manifest)(
             lambda: lake, folder, lambda: project.tables, frozenset(chosen), run_id=run_id
         )
-        with session_in_progress(session):
+        with session_in_progress(session), ExitStack() as ending:
+            ending.callback(record_unpublished, session, outcome)
             options = ["--log-level", "none", "--no-use-colors"]
             result = invoke_dbt(
                 [*options, *arguments, *workspace.arguments()],

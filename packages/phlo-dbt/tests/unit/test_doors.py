@@ -154,6 +154,19 @@ def test_options_of_the_user_win(dbt_project, tmp_path, option):
     assert dbt_project.rows("silver.m") == [(2,)]
 
 
+def test_retry_builds_again_what_was_built_and_not_published(dbt_project, door):
+    write_days(dbt_project, 1)
+    dbt_project.write("models/gold/below.sql", "select n + 1 as n from {{ ref('days') }}")
+    assert door("build", "-s", "days+").success
+    write_days(dbt_project, 2)
+    assert not door("build", "-s", "days+").success
+    assert dbt_project.rows("silver.days") == [(1,)]
+    dbt_project.write("models/silver/days.sql", "select 9 as n")
+    assert door("retry").success
+    assert dbt_project.rows("silver.days") == [(9,)]
+    assert dbt_project.rows("gold.below") == [(10,)]
+
+
 def test_a_source_without_a_schema_is_no_modified_one(dbt_project, tmp_path, capfd):
     dbt_project.write_guide()
     dbt_project.load_events(("a", 1, 1.0, "x"))
