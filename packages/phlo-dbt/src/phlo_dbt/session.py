@@ -22,6 +22,7 @@ from phlo_dbt.column_metadata import select_list
 from phlo_dbt.incremental import Incoming, Landing, plan_built, plan_landing
 from phlo_dbt.manifest import point_sources, resolve_sources, table_nodes, table_of
 from phlo_dbt.reads import tables_named_in, tables_read_by, texts_of
+from phlo_dbt.value_limits import explain_conversion, refuse_far_moments
 from phlo_dbt.variables import default_variables
 
 if TYPE_CHECKING:
@@ -336,9 +337,8 @@ class DbtSession:
     ) -> None:
         node = self.nodes[unique_id]
         table = table_of(node)
-        select = sql("SELECT {c} FROM {r}", c=select_list(connection, relation), r=relation)
         with self._interruptible(connection):
-            incoming = Incoming(connection, self._copy(connection, select, unique_id))
+            incoming = Incoming(connection, self._copy(connection, relation, node))
         current = self._current(table, node, full_refresh=full_refresh)
         plan = plan_built if is_built else plan_landing
         landing = plan(incoming, node, current)
@@ -360,11 +360,20 @@ class DbtSession:
             self.moved = MovedHeadError(f"{table} was changed while a model that adds to it ran.")
             raise self.moved
 
-    def _copy(self, connection: duckdb.DuckDBPyConnection, select: Sql, name: str) -> Path:
-        file = self.folder / f"{name}.parquet"
-        connection.execute(
-            sql("COPY ({q}) TO {file} (FORMAT parquet)", q=select, file=literal(str(file)))
-        )
+    def _copy(
+        self, connection: duckdb.DuckDBPyConnection, relation: Sql, node: Mapping[str, Any]
+    ) -> Path:
+        """Write a relation to a Parquet file, in types and values that Iceberg has."""
+        file = self.folder / f"{node['unique_id']}.parquet"
+        select = sql("SELECT {c} FROM {r}", c=select_list(connection, relation), r=relation)
+        try:
+            connection.execute(
+                sql("COPY ({q}) TO {file} (FORMAT parquet)", q=select, file=literal(str(file)))
+            )
+        except duckdb.ConversionException as exc:
+            explained = explain_conversion(connection, relation, node, exc)
+            raise (explained or exc) from exc
+        refuse_far_moments(file, node)
         return file
 
     @property

@@ -1,6 +1,7 @@
 """How rows of a model become part of its table: types, strategies, schema changes, seeds."""
 
-from datetime import date
+import re
+from datetime import date, datetime, time
 from decimal import Decimal
 from uuid import UUID
 
@@ -46,6 +47,76 @@ def test_types_that_iceberg_lacks_become_their_nearest(dbt_project):
         None,
         Decimal(3),
     )
+
+
+# By model: an expression, the column that the message names, and the value that it tells.
+BEYOND = {
+    "forever": ("date 'infinity'", "v", "infinity"),
+    "never": ("timestamp '-infinity'", "v", "-infinity"),
+    "before": ("date '0044-03-15 (BC)'", "v", "0044-03-15 (BC)"),
+    "year_zero": ("timestamp '0000-12-31 23:59:59'", "v", "0001-12-31 (BC) 23:59:59"),
+    "after": ("timestamptz '9999-12-31 23:30:00-02'", "v", "10000-01-01 01:30:00"),
+    "finer": ("timestamp_ns 'infinity'", "v", "infinity"),
+    "midnight": ("time '24:00:00'", "v", "24:00:00"),
+    "in_list": ("[[date '2025-01-01'], [date '10000-01-01']]", "v.list.", "10000-01-01"),
+    "in_struct": ("{'a': {'b': timestamp 'infinity'}}", "v.a.b", "infinity"),
+    "in_map": ("map([date 'infinity'], [1])", "v.key_value.key", "infinity"),
+    "sum_too_large": ("9223372036854775808::hugeint", "'v'", "9223372036854775808"),
+    "unsigned": ("340282366920938463463374607431768211455::uhugeint", "'v'", "out of range"),
+    "endless": ("99999999999999999999999999999999999999999999::bignum", "'v'", "out of range"),
+    "large_in_list": ("[9223372036854775808::hugeint]", "'v'", "9223372036854775808"),
+    "large_in_struct": ("{'h': 9223372036854775808::hugeint}", "'v'", "9223372036854775808"),
+}
+# By column: an expression, and what a reader finds.
+WITHIN = {
+    "first": ("date '0001-01-01'", date(1, 1, 1)),
+    "last": ("date '9999-12-31'", date(9999, 12, 31)),
+    "second": ("timestamp '9999-12-31 23:59:59.999999'", datetime.max),
+    "evening": ("time '23:59:59.999999'", time.max),
+    "a_while": ("interval '1 month 2 days 03:04:05'", "1 month 2 days 03:04:05"),
+    "whiles": ("[interval '1 day']", ["1 day"]),
+    "zoned": ("timetz '10:00:00+02'", "10:00:00+02"),
+    "large": ("cast('-9' || repeat('8', 37) as decimal(38, 0))", Decimal("-9" + "8" * 37)),
+    "fine": ("cast('1234567890123456789012345678.9876543210' as decimal(38, 10))",
+             Decimal("1234567890123456789012345678.9876543210")),
+    "total": ("9223372036854775807::hugeint", 2**63 - 1),
+    "unsigned": ("18446744073709551615::ubigint", Decimal(2**64 - 1)),
+    "lists": ("[[1], [null], null]", [[1], [None], None]),
+    "struct": ("{'a': 1, 'b': {'c': [[date '2025-01-01']]}}",
+               {"a": 1, "b": {"c": [[date(2025, 1, 1)]]}}),
+    "map": ("map(['a', 'b'], [1, null])", [("a", 1), ("b", None)]),
+    "fixed": ("[1, 2, 3]::int[3]", [1, 2, 3]),
+    "none": ("[]::int[]", []),
+    "one_of": ("union_value(n := 1)", '{"n":1}'),
+}  # fmt: skip
+
+
+def test_values_that_no_table_holds_are_refused_with_their_column(dbt_project):
+    for name, (expression, _, _) in BEYOND.items():
+        dbt_project.write(f"models/gold/{name}.sql", f"select 1 as id, {expression} as v")
+    told = failure_of(dbt_project.materialize())
+    messages = {part.split(":")[0]: part for part in re.split(r"\n(?=[a-z_]+: )", told)}
+    for name, (_, column, value) in BEYOND.items():
+        assert f"of the model {name} (models/gold/{name}.sql)" in messages[name]
+        assert column in messages[name]
+        assert value in messages[name]
+
+
+def test_the_last_values_that_a_table_holds_arrive_exactly(dbt_project):
+    columns = ", ".join(f"{text} as {name}" for name, (text, _) in WITHIN.items())
+    dbt_project.write("models/gold/within.sql", f"select {columns}")
+    assert dbt_project.materialize().success
+    [row] = dbt_project.rows("gold.within", *WITHIN)
+    assert dict(zip(WITHIN, row, strict=True)) == {n: value for n, (_, value) in WITHIN.items()}
+
+
+def test_a_models_own_conversion_error_stays_duckdbs(dbt_project):
+    dbt_project.write(
+        "models/gold/own.sql", "select cast(x as hugeint) as v from (values ('x')) t(x)"
+    )
+    told = failure_of(dbt_project.materialize())
+    assert "Could not convert string" in told
+    assert "the nearest type" not in told
 
 
 def test_a_model_without_rows_is_an_empty_table_with_its_columns(dbt_project):
