@@ -5,6 +5,7 @@ Every function here has a test that says what it must do, so that an upgrade tha
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 def copy_manifest(manifest: Manifest) -> Manifest:
     """Copy a manifest, for a run of dbt to write into.
 
-    dbt's own ``Manifest.deepcopy`` fails where a node is disabled.
+    dbt's own ``Manifest.deepcopy`` fails where a node is disabled, and a pickled manifest has its
+    fixtures and lookups in one another's places (dbt-core 1.11). Lookups are made when needed.
     """
-    copy: Manifest = pickle.loads(pickle.dumps(manifest))
+    names = [f.name for f in dataclasses.fields(manifest) if not f.name.startswith("_")]
+    parts = {name: getattr(manifest, name) for name in names}
+    copy = type(manifest)(**pickle.loads(pickle.dumps(parts)))
     copy.build_flat_graph()
     return copy
 

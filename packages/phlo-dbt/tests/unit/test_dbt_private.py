@@ -24,6 +24,43 @@ def test_copy_manifest_keeps_disabled_nodes_and_leaves_the_original_alone(dbt_pr
     assert manifest.nodes["model.shop.one"].compiled_code is None
 
 
+SEMANTICS = """
+models:
+  - name: days
+    time_spine: {standard_granularity_column: sold_on}
+    columns: [{name: sold_on, granularity: day}]
+semantic_models:
+  - name: counted
+    model: ref('days')
+    defaults: {agg_time_dimension: sold_on}
+    entities: [{name: sale, type: primary, expr: n}]
+    dimensions: [{name: sold_on, type: time, type_params: {time_granularity: day}}]
+    measures: [{name: total, agg: sum, expr: n}]
+metrics:
+  - {name: total, label: Total, type: simple, type_params: {measure: total}}
+saved_queries:
+  - name: saved
+    query_params: {metrics: [total], group_by: ["TimeDimension('sale__sold_on', 'day')"]}
+    exports: [{name: exported, config: {export_as: table}}]
+unit_tests:
+  - name: by_fixture
+    model: below
+    given: [{input: ref('days'), format: csv, fixture: given}]
+    expect: {rows: [{n: 3}]}
+"""
+
+
+def test_metrics_saved_queries_and_fixtures_stand_beside_a_run(dbt_project):
+    dbt_project.write("models/gold/days.sql", "select date '2025-01-01' as sold_on, 2 as n")
+    dbt_project.write("models/gold/below.sql", "select n + 1 as n from {{ ref('days') }}")
+    dbt_project.write("models/s.yml", SEMANTICS)
+    dbt_project.write("tests/fixtures/given.csv", "sold_on,n\n2025-01-01,2\n")
+    manifest = parse_manifest(DbtWorkspace.of(get_settings()))
+    assert copy_manifest(manifest).fixtures == manifest.fixtures != {}
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("gold.below") == [(3,)]
+
+
 def test_connection_lock_is_held_while_dbt_duckdb_opens_its_connection():
     assert connection_lock() is DuckDBConnectionManager._LOCK
     with connection_lock(), connection_lock():  # opening a connection takes it once more
