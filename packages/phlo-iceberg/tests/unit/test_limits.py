@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ from phlo.config import get_settings
 from phlo.errors import QueryMemoryError, QueryTimeoutError
 from phlo.lake import open_lake, reset_lake
 from phlo.limits import QueryLimits, half_of_memory_mb, spill_folder
-from phlo_iceberg.read.connection import connect, connect_to_stage
+from phlo_iceberg.read.connection import _shared, connect, connect_to_stage
 from phlo_iceberg.read.engine import DuckDBEngine
 
 NUMBERS = "SELECT n FROM UNNEST(sequence(1, {n})) AS t(n)"
@@ -116,6 +117,23 @@ def test_loads_into_files_share_one_duckdb_and_nothing_in_it(phlo_environment):
     assert first.sql(databases).fetchall() == second.sql(databases).fetchall()
     first.close()
     assert second.sql("SELECT n FROM rows").fetchall() == [(1,)]
+
+
+def test_a_duckdb_that_became_unusable_is_replaced(phlo_environment):
+    connect_to_stage("/lake/a")
+    (database,) = [one for (pid, _), one in _shared.items() if pid == os.getpid()]
+    database.close()
+    assert connect_to_stage("/lake/a").sql("SELECT 1").fetchall() == [(1,)]
+
+
+def test_other_limits_have_another_duckdb_and_a_parents_one_stays(phlo_environment, monkeypatch):
+    parent = (0, QueryLimits.of(get_settings()))
+    monkeypatch.setitem(_shared, parent, connect())
+    connect_to_stage("/lake/a")
+    monkeypatch.setattr(QueryLimits, "of", lambda _: replace(parent[1], memory_mb=1024))
+    memory = connect_to_stage("/lake/a").sql("SELECT current_setting('memory_limit')").fetchall()
+    assert memory == [("1.0 GiB",)]
+    assert sorted(pid for pid, _ in _shared) == [0, os.getpid()]
 
 
 def test_loads_into_an_object_store_share_no_duckdb(phlo_environment):

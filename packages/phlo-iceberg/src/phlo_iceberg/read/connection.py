@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import duckdb
 from phlo.config import get_settings
 from phlo.interrupts import interrupt_with_work
 from phlo.limits import QueryLimits, open_duckdb
@@ -15,7 +15,6 @@ from phlo.sql import sql
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import duckdb
     from pyiceberg.io import FileIO
 
 
@@ -69,15 +68,31 @@ def connect_to_stage(path: str) -> duckdb.DuckDBPyConnection:
     """
     if "://" in path and not path.startswith("file://"):
         return connect(to_write=True)
-    connection = _shared(os.getpid(), QueryLimits.of(get_settings())).cursor()
+    limits = QueryLimits.of(get_settings())
+    try:
+        return _open_shared(limits)
+    except duckdb.Error:  # a fatal error of an earlier load made the DuckDB unusable
+        _close_shared()
+        return _open_shared(limits)
+
+
+def _open_shared(limits: QueryLimits) -> duckdb.DuckDBPyConnection:
+    key = os.getpid(), limits
+    if key not in _shared:
+        _close_shared()
+        _shared[key] = open_duckdb(limits.duckdb_settings())
+    connection = _shared[key].cursor()
     interrupt_with_work(connection)
     return _set_up(connection, to_write=True)
 
 
-@lru_cache(maxsize=1)
-def _shared(process_id: int, limits: QueryLimits) -> duckdb.DuckDBPyConnection:
-    """Keep one DuckDB open; a forked process may not use its parent's."""
-    return open_duckdb(limits.duckdb_settings())
+def _close_shared() -> None:
+    for key in [key for key in _shared if key[0] == os.getpid()]:
+        del _shared[key]
+
+
+_shared: dict[tuple[int, QueryLimits], duckdb.DuckDBPyConnection] = {}
+"""The DuckDB of this process, and those of parents that were forked: closing these would hang."""
 
 
 def allow_only(
