@@ -214,7 +214,8 @@ def _type_of_text(value: str, *, is_text: bool) -> str:
 
 
 def _key(columns: Iterable[SampleColumn], rows: Sequence[dict[str, Any]]) -> str:
-    names = [c.name for c in columns if not c.has_nulls and c.type in ("str", "int", "datetime")]
+    kinds = ("str", "int", "date", "datetime")
+    names = [c.name for c in columns if not c.has_nulls and c.type in kinds]
     unique = [n for n in names if len({str(row[n]) for row in rows}) == len(rows)]
     named = [n for n in unique if re.search(r"(^|_)(id|key|no|number)$", n.lower())]
     return next(iter([*named, *unique, *names]), next(iter(rows[0])))

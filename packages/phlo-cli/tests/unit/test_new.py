@@ -135,3 +135,9 @@ def test_a_source_of_an_address_loads(phlo, here, address):
     assert run.code == 0, run.out + run.err
     rows = phlo("query", "SELECT * FROM bronze.users", "--json").json
     assert [row["userId"] for row in rows] == [1]
+
+
+def test_a_day_can_be_the_key_of_a_sample(tmp_path):
+    file = tmp_path / "weather.csv"
+    file.write_text("day;rain_mm\n2025-01-15;1,5\n2025-01-16;0\n")
+    assert read_sample(str(file)).key == "day"
