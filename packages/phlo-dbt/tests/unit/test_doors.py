@@ -2,6 +2,7 @@
 
 import signal
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from dbt.cli.main import dbtRunner
@@ -154,7 +155,8 @@ def test_options_of_the_user_win(dbt_project, tmp_path, option):
     assert dbt_project.rows("silver.m") == [(2,)]
 
 
-def test_retry_builds_again_what_was_built_and_not_published(dbt_project, door):
+def test_retry_builds_again_what_was_built_and_not_published(dbt_project):
+    door = partial(phlo_dbt, dbt_project)
     write_days(dbt_project, 1)
     dbt_project.write("models/gold/below.sql", "select n + 1 as n from {{ ref('days') }}")
     assert door("build", "-s", "days+").success
