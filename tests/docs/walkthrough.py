@@ -25,7 +25,15 @@ STEP = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 FILE = re.compile(r"^(?:#|--) ((?:workflows|tests|data)/\S+|\.env|\S+\.(?:service|timer))$", re.M)
-NOT_RUN = ("pip ", "python -m venv", "source ", "phlo dev", "phlo report --open", "sudo ")
+NOT_RUN = (
+    "make build",
+    "pip ",
+    "python -m venv",
+    "source ",
+    "phlo dev",
+    "phlo report --open",
+    "sudo ",
+)
 PRELOAD = ["phlo_cli.location", "phlo_cli.run", "phlo_dlt.step", "phlo_iceberg.store"]
 RUN_ID = re.compile(r"\b[0-9a-f]{8}\b(?!-)")
 CHANGING = [  # what differs from run to run

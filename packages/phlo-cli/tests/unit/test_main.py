@@ -94,7 +94,8 @@ def test_plugin_list_shows_versions_and_hooks(phlo):
     rows = {row["name"]: row for row in phlo("plugin", "list", "--json").json}
     assert rows["cli"]["distribution"] == "phlo-cli"
     registers = ("commands", "definitions", "settings", "templates")
-    assert rows["cli"]["hooks"] == [f"phlo_register_{things}" for things in registers]
+    hooks = ["phlo_provide_runner", *(f"phlo_register_{things}" for things in registers)]
+    assert rows["cli"]["hooks"] == hooks
     assert rows["core"]["is_enabled"] is True
     assert rows["cli"]["checks"] == []
 
