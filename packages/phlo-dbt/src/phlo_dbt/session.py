@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import duckdb
 import pyarrow as pa
-from phlo.errors import MissingProviderError, MovedHeadError
+from phlo.errors import MissingProviderError, MovedHeadError, SchemaChangeError
 from phlo.sql import Identifier, Sql, literal, quote_identifier, quote_table, sql
 from phlo.values import LoadAccount
 
@@ -381,15 +381,21 @@ class DbtSession:
         return {"phlo.run-id": self.run_id} if self.run_id else {}
 
     def _stage(self, unique_id: str, table: TableName, landing: Landing) -> Staged:
-        return self.lake.store.stage(
-            table,
-            landing.rows,
-            landing.how,
-            schema=_with_docs(landing.schema, self.nodes[unique_id]),
-            account=LoadAccount(extracted=landing.rows.count_rows()),
-            summary={"phlo.dbt-model": unique_id} | self._run_entry,
-            on_schema_change=landing.on_schema_change,
-        )
+        node = self.nodes[unique_id]
+        try:
+            return self.lake.store.stage(
+                table,
+                landing.rows,
+                landing.how,
+                schema=_with_docs(landing.schema, node),
+                account=LoadAccount(extracted=landing.rows.count_rows()),
+                summary={"phlo.dbt-model": unique_id} | self._run_entry,
+                on_schema_change=landing.on_schema_change,
+            )
+        except SchemaChangeError as exc:
+            if node["config"]["materialized"] == "incremental":
+                exc.hint = f"Build it anew: phlo materialize {node['name']} --full-refresh"
+            raise
 
 
 def _drop(connection: duckdb.DuckDBPyConnection, table: TableName) -> None:

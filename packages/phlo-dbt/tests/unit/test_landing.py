@@ -264,6 +264,15 @@ def test_sync_refuses_a_type_that_would_cost_the_stored_values(days):
     assert days.rows("silver.days") == [("mon", 1), ("tue", 2)]
 
 
+def test_a_type_that_the_table_cannot_take_names_the_way_to_build_it_anew(days):
+    write_days(days, unique_key="day")
+    assert days.materialize().success
+    write_days(days, "day, n * 1.5 as n", unique_key="day")
+    told = failure_of(days.materialize())
+    assert "Column 'n' of silver.days cannot become" in told
+    assert "Hint: Build it anew: phlo materialize days --full-refresh" in told
+
+
 def test_full_refresh_builds_the_table_anew(days):
     write_days(days, unique_key="day")
     assert days.materialize().success
