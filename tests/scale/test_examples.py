@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from phlo.names import is_metadata_column
 from phlo_testing.databases import fresh_database
+from phlo_testing.trino import WORK_CATALOGS
 from phlo_trino.engine import TrinoEngine
 from phlo_trino.server import TrinoServer
 from phlo_trino.settings import TrinoSettings
@@ -35,6 +36,11 @@ COMMANDS = {
         "materialize --select tag:dbt,group:publishing --partition 2013-01-02",
     ),
 }
+DBT_ON_TRINO = {
+    "PHLO_TRINO_WORK_CATALOGS": ",".join(map("=".join, WORK_CATALOGS.items())),
+    "PHLO_DBT_TARGET": "trino",
+}
+"""One of the examples has dbt work on Trino too."""
 LOAD_TIMES = {"ingested_timestamp"}
 """Columns of models that tell when a row was loaded."""
 
@@ -150,7 +156,8 @@ def read_marts(address):
 def test_an_example_gives_the_same_tables_at_both_scales(name, run_example, trino_lake):
     empty(trino_lake)
     embedded = run_example(name, "embedded", {})
-    scaled = run_example(name, "scaled", trino_lake.settings, trino_lake.catalog_properties)
+    settings = trino_lake.settings | (DBT_ON_TRINO if name == "flights" else {})
+    scaled = run_example(name, "scaled", settings, trino_lake.catalog_properties)
 
     assert scaled.tables.keys() == embedded.tables.keys()
     assert len(scaled.tables) > 5
