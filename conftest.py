@@ -3,7 +3,7 @@
 import pytest
 
 # Projects that `phlo init` writes have tests of their own, which run in their own folder.
-collect_ignore_glob = ["*/templates/*", "*/examples/*"]
+collect_ignore_glob = ["*/templates/*", "examples/*"]
 
 
 @pytest.fixture(autouse=True)
