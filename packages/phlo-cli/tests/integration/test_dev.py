@@ -170,14 +170,14 @@ def test_losses_after_a_pause_of_all_processes_are_not_counted():
     done = run_services(
         "services._PAUSE_SECONDS = 0  # every look is taken for the first one after a pause\n"
         "losses = []\n"
-        "def end_after_six(lost):\n"
+        "def end_after_four(lost):\n"
         "    losses.append(lost)\n"
-        "    if len(losses) == 6: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "print = end_after_six\n"
+        "    if len(losses) == 4: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "print = end_after_four\n"
         "serve(daemon(0.3))\n"
         "sys.stdout.write(' '.join(losses))\n"
     )
-    assert (done.stdout.split(), done.returncode) == (["daemon"] * 6, 0), done.stderr
+    assert (done.stdout.split(), done.returncode) == (["daemon"] * 4, 0), done.stderr
 
 
 def run_dev(*arguments):

@@ -127,6 +127,7 @@ print(lake.backfill("events", partitions=["2025-01-01", "2025-01-02"], parallel=
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_runs_in_processes(project, tmp_path):
     done = run_script(tmp_path, SCRIPT)
     assert done.returncode == 0, done.stderr

@@ -164,6 +164,7 @@ def write_source(dbt_project, values: str) -> None:
     )
 
 
+@pytest.mark.slow  # tests/system/test_whole_dbt.py has a sample of it
 def test_two_runs_of_every_materialization_give_the_rows_of_dbt_duckdb(dbt_project, plain):
     write_project(dbt_project.write)
     tables = [

@@ -483,6 +483,7 @@ def test_a_model_is_built_anew_where_its_own_table_moved_after_it_was_read(
     assert dbt_project.rows("silver.days", "id") == [("row 0",), ("row 2",), ("theirs",)]
 
 
+@pytest.mark.slow
 def test_two_processes_from_a_cold_start_both_succeed_or_say_why(dbt_project):
     for number in range(3):
         dbt_project.write(f"models/gold/m{number}.sql", f"select {number} as n")

@@ -161,8 +161,15 @@ def test_no_row_of_an_incremental_source_is_lost_or_doubled(root, tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("workflow", [WINDOW, CURSOR], ids=["window", "cursor"])
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("workflow", "seed"),
+    [
+        pytest.param(CURSOR, 1, id="cursor-1"),
+        pytest.param(CURSOR, 2, id="cursor-2", marks=pytest.mark.slow),
+        pytest.param(WINDOW, 1, id="window-1", marks=pytest.mark.slow),
+        pytest.param(WINDOW, 2, id="window-2", marks=pytest.mark.slow),
+    ],
+)
 def test_a_shuffled_parallel_backfill_loads_every_row_once(root, workflow, seed):
     """Whether each partition reads its own window, or all go on from one cursor."""
     (root / "workflows" / "ingestion" / "events.py").write_text(workflow)

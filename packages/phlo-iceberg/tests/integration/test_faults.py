@@ -123,6 +123,7 @@ def test_a_load_that_failed_left_the_old_table_or_the_new_and_can_be_run_again(k
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_that_failed_took_its_files_away_and_changed_nothing(kind, folder):
     work, (new_rows, _) = str(folder), LOADS[kind]
