@@ -35,7 +35,7 @@ test-values: $(READY)  ## Run 100,000 generated values of every type through eve
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
-	$(BIN)/pytest -m "slow and not trino and not scale and not readers and not values" --timeout 3000 $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not trino and not scale and not readers and not values" --timeout 3000 $(PYTEST)
 
 test-dbt: $(READY)  ## Hold the materializations to dbt's own conformance suite
 	$(BIN)/pytest -n 2 --dist loadgroup -m dbt_adapter packages/phlo-dbt/tests/adapter
