@@ -35,6 +35,7 @@ from phlo.lake import build_lake
 from phlo.locks import locked
 from phlo.orchestration.instance import open_instance
 from phlo_testing.ports import free_ports
+from phlo_testing.processes import own_environment
 
 TABLES = {"merges": "merge", "replaces": "replace"}
 ROWS = 20
@@ -164,9 +165,8 @@ class Soak:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the project's processes, by which they are found too."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
         zones = os.pathsep.join([str(self.folder / "zones"), *zoneinfo.TZPATH])
-        return own | {"PYTHONTZPATH": zones, "PHLO_SOAK": str(self.folder)}
+        return own_environment(PYTHONTZPATH=zones, PHLO_SOAK=str(self.folder))
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes of the project that live."""

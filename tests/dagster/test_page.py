@@ -4,7 +4,6 @@ All tests share one `phlo dev`. What they expect stands in the guide's page.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from phlo.locks import locked
 from phlo_testing.ports import free_ports
+from phlo_testing.processes import own_environment
 from pyiceberg.catalog.sql import SqlCatalog
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.xdist_group("page")]
@@ -240,8 +240,7 @@ query {
 
 
 def environment(**more):
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
-    return own | {"DAGSTER_DISABLE_TELEMETRY": "yes"} | more
+    return own_environment(DAGSTER_DISABLE_TELEMETRY="yes", **more)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A signal to `phlo` cancels what it does: loads, dbt, checks, publishing, backfill workers."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import closing
 import psutil
 import pytest
 from phlo.locks import locked
+from phlo_testing.processes import own_environment
 from pyiceberg.catalog.sql import SqlCatalog
 
 FLOWS = """
@@ -66,8 +66,7 @@ WHERE md5(x::VARCHAR || y::VARCHAR) = ''
 
 
 def environment():
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
-    return own | {"PYTHONUNBUFFERED": "1"}
+    return own_environment(PYTHONUNBUFFERED="1")
 
 
 def start(folder, *arguments):

@@ -1,13 +1,13 @@
 """The project of `phlo init`, from the first load to the quarantine, by the command itself."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
+from phlo_testing.processes import own_environment
 
 pytestmark = pytest.mark.xdist_group("command line")  # one test goes on where another ended
 
@@ -21,11 +21,10 @@ def project(tmp_path_factory):
 
 
 def phlo(folder, *arguments, code=0, **environment):
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
     done = subprocess.run(
         [sys.executable, "-m", "phlo_cli", *arguments],
         cwd=folder,
-        env=own | environment,
+        env=own_environment(**environment),
         capture_output=True,
         text=True,
         timeout=200,

@@ -16,20 +16,9 @@ from pathlib import Path
 import pytest
 from phlo.locks import locked
 from phlo_testing.crash import kill_points
-from phlo_testing.processes import in_processes
+from phlo_testing.processes import DBT_PRELOAD, in_processes, own_environment
 from pyiceberg.catalog.sql import SqlCatalog
 
-PRELOAD = [
-    "dagster_dbt",
-    "dbt.adapters.phlo.impl",
-    "dbt.cli.main",
-    "phlo.orchestration.assembly",
-    "phlo_cli.main",
-    "phlo_dbt.own_session",
-    "phlo_dbt.step",
-    "phlo_iceberg.read.engine",
-    "phlo_iceberg.store",
-]
 FILES = {
     "dbt_project.yml": "name: shop\nversion: '1.0'\nseeds: {+schema: bronze}\n"
     "snapshots: {+schema: snaps}\n",
@@ -88,8 +77,8 @@ class Killed:
             (self.dbt_dir / name).write_text(text)
         (root / "pyproject.toml").write_text('[project]\nname = "shop"\n')
         self.write_source(BEFORE)
-        in_processes(run_in_process, [(str(root), "dbt init")], preload=PRELOAD)
-        in_processes(run_in_process, [(str(root), "dbt")], preload=PRELOAD)
+        in_processes(run_in_process, [(str(root), "dbt init")], preload=DBT_PRELOAD)
+        in_processes(run_in_process, [(str(root), "dbt")], preload=DBT_PRELOAD)
         assert self.tables() == OLD
         self.snapshots_before = self.snapshot_counts()
         self.write_source(AFTER)
@@ -155,8 +144,7 @@ class Killed:
 
 
 def environment() -> dict[str, str]:
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
-    return own | {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    return own_environment(DBT_SEND_ANONYMOUS_USAGE_STATS="false")
 
 
 def heed_signals() -> None:
@@ -213,7 +201,7 @@ def kill_at_points(killed: Killed, door: str, sample: int | None) -> None:
     points = kill_points(
         run_in_process,
         arguments,
-        preload=PRELOAD,
+        preload=DBT_PRELOAD,
         prepare=killed.lay_out,
         is_wanted=is_phlos,
         sample=sample,
@@ -221,7 +209,9 @@ def kill_at_points(killed: Killed, door: str, sample: int | None) -> None:
     )
     for point in points:
         print(door, point)
-        killed.judge_next_run(lambda: in_processes(run_in_process, [arguments], preload=PRELOAD))
+        killed.judge_next_run(
+            lambda: in_processes(run_in_process, [arguments], preload=DBT_PRELOAD)
+        )
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ One project is shared: a mistake is written into it, one command is run, and it 
 """
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from phlo_testing.processes import own_environment
 
 pytestmark = pytest.mark.xdist_group("mistakes")  # they share one project
 
@@ -202,11 +202,10 @@ def test_a_mistake_is_told_at_once_with_its_cure(project, server, mistake):
 
 
 def phlo(folder, *arguments, **environment):
-    isolated = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
     return subprocess.run(
         [sys.executable, "-m", "phlo_cli", *arguments],
         cwd=folder,
-        env=isolated | environment,
+        env=own_environment(**environment),
         capture_output=True,
         text=True,
         timeout=200,

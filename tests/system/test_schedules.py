@@ -1,7 +1,6 @@
 """Schedules under `phlo dev`, with Dagster's own daemon and the runs that it launches."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -10,6 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from phlo_testing.processes import own_environment
 
 WORKFLOW = """
 import time
@@ -56,10 +56,11 @@ def dev(folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
     command = [sys.executable, "-m", "phlo_cli", "dev", "--port", str(port)]
     with (folder / "dev.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=own, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, env=own_environment(), stdout=log, stderr=log
+        )
     try:
         yield
     finally:
@@ -68,9 +69,10 @@ def dev(folder):
 
 
 def answer(folder, *arguments):
-    own = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
     command = [sys.executable, "-m", "phlo_cli", *arguments, "--json"]
-    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=own_environment(), capture_output=True, text=True, check=False
+    )
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 

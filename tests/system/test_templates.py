@@ -1,11 +1,11 @@
 """Write, test, load and read every template of `phlo init` by the command, without a network."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from phlo_testing.processes import own_environment
 
 NOWHERE = "http://127.0.0.1:9"
 NO_NETWORK = {
@@ -94,11 +94,10 @@ def test_a_template_is_alive_at_once(tmp_path, template, loads, query, rows):
 
 
 def phlo(folder, *arguments):
-    isolated = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
     done = subprocess.run(
         [sys.executable, "-m", "phlo_cli", *arguments],
         cwd=folder,
-        env=isolated | NO_NETWORK,
+        env=own_environment(**NO_NETWORK),
         capture_output=True,
         text=True,
         timeout=250,

@@ -22,23 +22,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 import yaml
-from phlo_testing.processes import in_processes
+from phlo_testing.processes import DBT_PRELOAD, in_processes
 from pyiceberg.catalog.sql import SqlCatalog
 
 PROJECT = Path(__file__).with_name("whole_dbt")
 DBT = "workflows/transforms/dbt"
-PRELOAD = [
-    "dagster_dbt",
-    "dbt.adapters.phlo.impl",
-    "dbt.cli.main",
-    "phlo.orchestration.assembly",
-    "phlo_cli.main",
-    "phlo_dbt.own_session",
-    "phlo_dbt.step",
-    "phlo_dlt.step",
-    "phlo_iceberg.read.engine",
-    "phlo_iceberg.store",
-]
+PRELOAD = [*DBT_PRELOAD, "phlo_dlt.step"]
 PAYMENTS = pa.schema(
     [("id", pa.int64()), ("order_id", pa.int64()), ("method", pa.string()),
      ("cents", pa.int64()), ("paid_at", pa.timestamp("us"))]

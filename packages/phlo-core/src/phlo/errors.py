@@ -18,6 +18,18 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
 
 
+def is_exit_or_panic(error: BaseException) -> bool:
+    """Return whether code gave up by an error that is no ``Exception`` and no interrupt.
+
+    ``sys.exit()`` raises one, and so does a library written in Rust (its ``PanicException``). What
+    calls code of a user or a source takes it for that code's failure: nobody stopped the run.
+
+    >>> is_exit_or_panic(SystemExit(0)), is_exit_or_panic(KeyboardInterrupt())
+    (True, False)
+    """
+    return isinstance(error, SystemExit) or type(error).__name__ == "PanicException"
+
+
 class PhloError(Exception):
     """Root of all errors phlo raises on purpose.
 

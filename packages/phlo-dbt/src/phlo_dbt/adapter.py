@@ -17,7 +17,7 @@ from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.exceptions import DbtRuntimeError
 from phlo.config import get_settings
-from phlo.errors import PhloError
+from phlo.errors import PhloError, is_exit_or_panic
 from phlo.limits import QueryLimits
 
 from phlo_dbt.dbt_private import connection_lock
@@ -27,7 +27,7 @@ from phlo_dbt.running import current_session
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dbt.adapters.contracts.connection import Connection
+    from dbt.adapters.contracts.connection import AdapterResponse, Connection
 
 _SCRATCH_DATABASE = {
     "path": f"{DATABASE}.duckdb",
@@ -113,6 +113,17 @@ class PhloAdapter(DuckDBAdapter):
         config: Any = self.config
         session = current_session() or open_own_session(Path(config.project_root))
         session.take(macro_resolver, config)
+
+    def submit_python_job(
+        self, parsed_model: dict[str, Any], compiled_code: str
+    ) -> AdapterResponse:
+        """Run a Python model; dbt would wait for ever for one that exits or panics."""
+        try:
+            return super().submit_python_job(parsed_model, compiled_code)
+        except BaseException as exc:
+            if not is_exit_or_panic(exc):
+                raise
+            raise DbtRuntimeError(f"Python model failed: {type(exc).__name__}: {exc}") from exc
 
     @available
     def valid_incremental_strategies(self) -> Sequence[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+import trino.exceptions
 from phlo.errors import BranchConflictError, FatalRunError, MissingProviderError, MovedHeadError
 from phlo.lake import build_branch
 from phlo.names import TableName
@@ -180,13 +181,14 @@ class TrinoSession(DbtSession):
         """Do nothing: the branch goes with all its files."""
 
     def first_rows(self, query: str, count: int) -> list[dict[str, Any]]:
-        """Return the first rows of a query on the work catalog."""
-        connection = self.connect()
-        cursor = connection.cursor()
-        cursor.execute(sql("SELECT * FROM ({q}) LIMIT {n}", q=Sql(query), n=count))
-        rows = cursor.fetchall()
-        names = [column[0] for column in cursor.description or ()]
-        connection.close()
+        """Return the first rows of a query on the work catalog; none where it cannot answer."""
+        limited = sql("SELECT * FROM ({q}) LIMIT {n}", q=Sql(query), n=count)
+        try:
+            with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+                rows = cursor.execute(limited).fetchall()
+                names = [column[0] for column in cursor.description or ()]
+        except trino.exceptions.Error:  # a test may need what a hook of dbt set up and took away
+            return []
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 

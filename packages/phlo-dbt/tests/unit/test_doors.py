@@ -1,5 +1,6 @@
 """dbt that phlo did not start: at a prompt, in an editor, by `phlo dbt`."""
 
+import json
 import signal
 from contextlib import suppress
 from functools import partial
@@ -193,3 +194,37 @@ def test_init_keeps_what_is_there(dbt_project):
     (dbt_project.dbt_dir / "profiles.yml").write_text("mine: {}")
     assert run_command(["init"]) == 0
     assert (dbt_project.dbt_dir / "profiles.yml").read_text() == "mine: {}"
+
+
+GIVES_UP = """
+class PanicException(BaseException):
+    pass
+
+
+def give_up():
+    raise {error}
+
+
+def model(dbt, session):
+    give_up()
+    return session.sql("select 1 as n")
+"""
+
+
+def test_python_models_that_exit_or_panic_fail_and_the_others_are_published(dbt_project, door):
+    """dbt waits for ever for a thread that such an error has ended."""
+    errors = {"exits": "SystemExit('no data')", "panics": "PanicException('money')"}
+    for name, error in errors.items():
+        dbt_project.write(f"models/gold/{name}.py", GIVES_UP.format(error=error))
+    dbt_project.write("models/gold/fine.sql", "select 1 as n")
+
+    assert not door("build", "--threads", "2").success
+
+    assert dbt_project.rows("gold.fine") == [(1,)]
+    (file,) = dbt_project.root.rglob("run_results.json")
+    results = json.loads(file.read_text())["results"]
+    told = {r["unique_id"].split(".")[-1]: r["message"] for r in results if r["status"] == "error"}
+    assert {name: text.splitlines()[-1].strip() for name, text in told.items()} == {
+        "exits": "Python model failed: SystemExit: no data",
+        "panics": "Python model failed: PanicException: money",
+    }

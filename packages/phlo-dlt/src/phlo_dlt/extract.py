@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import isgenerator
 from itertools import chain
@@ -26,7 +25,7 @@ from dlt.extract.items_transform import ItemTransform, LimitItem
 from dlt.extract.pipe import Pipe
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.trace import TRACE_FILE_NAME
-from phlo.errors import ConfigurationError
+from phlo.errors import ConfigurationError, is_exit_or_panic
 from phlo.redaction import remember_secrets
 
 from phlo_dlt.addresses import explain_nothing
@@ -40,7 +39,8 @@ from phlo_dlt.dlt_private import (
 from phlo_dlt.routing import RouteStep
 from phlo_dlt.rows.batches import are_dicts, batches_of
 from phlo_dlt.rows.conformer import Conformer
-from phlo_dlt.source_errors import is_panic, raise_source_error
+from phlo_dlt.source_errors import raise_source_error
+from phlo_dlt.sqlalchemy_private import exact_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,8 @@ def extract(
     _prepare(resource, name, conformer)
     pipeline = dlt.pipeline(pipeline_name=f"phlo_{name}", pipelines_dir=str(folder / "dlt"))
     _seed(pipeline, state)
-    with watch_absent_selectors() as absent, _exact_databases():
+    keep_exact_objects()
+    with watch_absent_selectors() as absent, exact_json():
         load_id, locations = _run(pipeline, source if source is not None else resource, name)
     files = tuple(sorted((folder / "dlt").glob("*/normalize/extracted/*/*/*.parquet")))
     logger.info("Extracted %d rows into %d files.", conformer.extracted, len(files))
@@ -145,19 +146,6 @@ def extract(
         if conformer.extracted
         else explain_nothing(locations, listed.row_count, absent, elsewhere),
     )
-
-
-@contextmanager
-def _exact_databases() -> Iterator[None]:
-    """Let databases hand over exact values, where one can have been opened at all."""
-    with ExitStack() as stack:
-        if "sqlalchemy" in sys.modules:
-            from phlo_dlt.sqlalchemy_private import exact_json  # optional: dlt[sql_database]
-
-            stack.enter_context(exact_json())
-        if "dlt.sources.sql_database" in sys.modules:
-            keep_exact_objects()
-        yield
 
 
 def _count_listed(resource: DltResource) -> CountStep:
@@ -337,7 +325,7 @@ def _run(
         with _remembering_secrets(pipeline):
             info = pipeline.extract(data)
     except BaseException as exc:
-        if not isinstance(exc, PipelineStepFailed) and not is_panic(exc):
+        if not isinstance(exc, PipelineStepFailed) and not is_exit_or_panic(exc):
             raise
         raise_source_error(exc, name)
     locations = [place for steps in info.metrics.values() for s in steps for place in s["inputs"]]

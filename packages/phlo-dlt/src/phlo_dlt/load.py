@@ -25,6 +25,7 @@ from phlo.errors import (
     MovedHeadError,
     ReplayError,
     SingleTableCatalogError,
+    is_exit_or_panic,
 )
 from phlo.folders import LOCKS
 from phlo.interrupts import uninterrupted
@@ -59,7 +60,7 @@ from phlo_dlt.rows.deduplicate import deduplicate
 from phlo_dlt.rows.judge import exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.rows.samples import cures, describe_row
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
-from phlo_dlt.source_errors import is_panic, raise_source_error
+from phlo_dlt.source_errors import raise_source_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -185,7 +186,7 @@ def _call(attempt: Attempt, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except BaseException as exc:
-        if not isinstance(exc, Exception) and not is_panic(exc):
+        if not isinstance(exc, Exception) and not is_exit_or_panic(exc):
             raise
         raise_source_error(exc, attempt.spec.table.name)
 

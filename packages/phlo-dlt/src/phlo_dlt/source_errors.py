@@ -23,11 +23,6 @@ _SHOWN_CHARACTERS = 60
 _RAISED_ON_PURPOSE = (PhloError, Failure, RetryRequested)
 
 
-def is_panic(error: BaseException) -> bool:
-    """Return whether a library written in Rust gave up: its error is no ``Exception``."""
-    return type(error).__name__ == "PanicException"
-
-
 def raise_source_error(error: BaseException, name: str) -> NoReturn:
     """Raise what a source failed with as a SourceError or a BrokenSourceError.
 

@@ -129,6 +129,35 @@ def test_none_is_no_data(events):
     assert observed.metadata["status"].value == "no_data"
 
 
+class PanicException(BaseException):
+    """What a library written in Rust raises."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit("no data"), PanicException("money")])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "while it yields"])
+def test_a_source_that_exits_or_panics_has_failed_and_stopped_nobody(
+    events, error, is_late, caplog
+):
+    events.declare()
+    assert events.load([events.row("a", 1.0)]).success
+
+    def rows(_):
+        def yielded():
+            yield events.row("b", 2.0)
+            raise error
+
+        if is_late:
+            return yielded()
+        raise error
+
+    result = events.load(rows)
+
+    said = events.failure(result).description
+    assert f"The source of 'events' failed: {type(error).__name__}: {error}" in said
+    assert "Canceled" not in caplog.text
+    assert events.values() == {"a": 1.0}
+
+
 def test_zero_rows_are_a_load_like_any_other(events):
     events.declare()
 

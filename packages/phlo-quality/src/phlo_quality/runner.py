@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from phlo.errors import PhloError
+from phlo.errors import PhloError, is_exit_or_panic
 from phlo.names import STRATEGY_PROPERTY
 from phlo.sql import Identifier, Sql, sql
 
@@ -212,11 +212,13 @@ def _sql(declared: DeclaredCheck) -> SqlCheck:
 
 
 def _timed(answer: Callable[[], QualityCheckResult], *, plus: float = 0.0) -> QualityCheckResult:
-    """Time an answer; an exception, or an attempt to exit, becomes a result."""
+    """Time an answer; an exception, an attempt to exit or a panic becomes a result."""
     started = time.perf_counter()
     try:
         result = answer()
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - a check may fail in any way
+    except BaseException as exc:
+        if not isinstance(exc, Exception) and not is_exit_or_panic(exc):
+            raise
         result = _could_not_run(exc)
     return replace(result, execution_time_seconds=time.perf_counter() - started + plus)
 

@@ -275,10 +275,21 @@ class Exiting(QualityCheck):
         raise SystemExit(3)
 
 
+class PanicException(BaseException):
+    """What a library written in Rust raises."""
+
+
+class Panicking(QualityCheck):
+    def execute(self, df: pd.DataFrame, context):
+        raise PanicException("not implemented")
+
+
 def test_a_custom_check_changes_no_other_result(judge):
-    results = judge({"v": [1, 2, 3]}, Dropping(), Exiting(), RangeCheck("v", max_value=2))
+    checks = [Dropping(), Exiting(), Panicking(), RangeCheck("v", max_value=2)]
+    results = judge({"v": [1, 2, 3]}, *checks)
     assert [(r.status, r.row_count) for r in results] == [
         ("passed", 3),
+        ("could_not_run", None),
         ("could_not_run", None),
         ("failed", 3),
     ]

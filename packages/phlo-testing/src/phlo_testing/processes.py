@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import inspect
 import multiprocessing
+import os
 import runpy
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+DBT_PRELOAD = (
+    "dagster_dbt",
+    "dbt.cli.main",
+    "phlo.orchestration.assembly",
+    "phlo_cli.main",
+    "phlo_dbt.adapter",
+    "phlo_dbt.own_session",
+    "phlo_dbt.step",
+    "phlo_iceberg.read.engine",
+    "phlo_iceberg.store",
+)
+"""Modules that take long to import, for processes that run dbt by any of its doors."""
+
+
+def own_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without its settings of phlo and Dagster, for a child.
+
+    Args:
+        variables: What the child gets besides.
+    """
+    others = {k: v for k, v in os.environ.items() if not k.startswith(("PHLO_", "DAGSTER_"))}
+    return others | variables
 
 
 def in_processes(
