@@ -231,6 +231,9 @@ def test_main_moves_once_by_what_passed_and_loses_nothing_to_dropped_tables(stor
     # Neither what a hook makes nor the rows of failed tests are anybody's model.
     hook = "create table {{ target.database }}.bronze.hooked as select 1 as n"
     asides = f'on-run-start: ["{hook}"]\ndata_tests: {{+store_failures: true}}\n'
+    # The rows of this failed test can be shown no more when dbt has ended.
+    asides += 'on-run-end: ["drop table {{ target.database }}.bronze.hooked"]\n'
+    project.write("tests/gone.sql", "select n from {{ target.database }}.bronze.hooked")
     project.write("dbt_project.yml", FILES["dbt_project.yml"] + asides)
     process = project.start("dbt", "build")
     states = [first]
@@ -248,6 +251,7 @@ def test_main_moves_once_by_what_passed_and_loses_nothing_to_dropped_tables(stor
     assert after["gold.apart"] == ["{'id': 'c', 'value': 30}", "{'id': 'd', 'value': 4}"]
     assert len(after["silver.events_clean"]) == 4
     assert is_whole(store)
+    project.write("tests/gone.sql", "select 1 as n where false")
     project.write("models/tests.yml", FILES["models/tests.yml"])
     project.run("dbt", "build")
     assert len(contents(store)["gold.daily"]) == 4
