@@ -4,7 +4,7 @@ import time
 
 import psycopg
 import pytest
-from phlo.errors import MovedHeadError, UnknownCommitError
+from phlo.errors import MovedHeadError, ServiceError, UnknownCommitError
 from phlo.names import TableName
 from phlo.values import Append
 from phlo_iceberg.commit import settle
@@ -114,6 +114,33 @@ def test_several_tables_whose_answer_is_lost_land_together_and_once(database, lo
 
     assert database.rows() == [*OLD, *NEW]
     assert database.rows(OTHERS) == NEW
+
+
+@pytest.mark.parametrize("loss", ["committed", "not committed"])
+def test_a_leased_branch_whose_publish_stays_unknown_is_cleared_by_the_next_run(database, loss):
+    """The next run leases it at once, while the server may still be about to commit."""
+    store, direct = database.store(), database.store(database.address.port)
+    publish_rows(store, events(OLD), append(DAY_1))
+
+    with store.lease_branch(["work-1"], wait_seconds=0) as work:
+        work.fill()
+        publish_rows(store.on_branch("work-1"), events(NEW), append(DAY_2))
+        database.execute(SLOW_COMMIT)
+        database.proxy.lose_next_commit(loss, then_down=True)
+        with pytest.raises(UnknownCommitError):
+            work.publish()
+        with pytest.raises(ServiceError, match="catalog's database cannot be used"):
+            work.publish()
+    with direct.lease_branch(["work-1"], wait_seconds=30) as work:
+        work.fill()
+        published = [*OLD, *NEW] if loss == "committed" else OLD
+        assert database.rows() == published
+        publish_rows(direct.on_branch("work-1"), events([("c", 3)]), append(DAY_2))
+        work.publish()
+
+    assert database.rows() == [*published, ("c", 3)]
+    assert direct.examine(EVENTS, deep=True) == []
+    assert [branch.name for branch in direct.branches()] == ["main"]
 
 
 @pytest.mark.parametrize("loss", ["committed", "not committed"])

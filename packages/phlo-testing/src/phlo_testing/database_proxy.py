@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 Loss = Literal["committed", "not committed"]
 
 
+_COMMIT = b"COMMIT\x00"
+"""The statement as the protocol ends it: BEGIN may name the level READ COMMITTED."""
+
+
 class LossyDatabaseProxy:
     """Hands bytes on unchanged, until a client's COMMIT is to be lost.
 
@@ -79,7 +83,7 @@ class LossyDatabaseProxy:
 
     def _hand_on_requests(self, client: socket.socket, server: socket.socket) -> None:
         for data in _received(client):
-            if self._loss is not None and b"COMMIT" in data:
+            if self._loss is not None and _COMMIT in data:
                 self._lose(client, server, data)
                 return
             with suppress(OSError):  # the server closed its end: the client is told by its answers

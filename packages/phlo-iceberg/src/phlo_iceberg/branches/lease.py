@@ -34,6 +34,7 @@ from phlo_iceberg.branches.records import created_at_ms, make_tables, table_loca
 from phlo_iceberg.branches.transaction import RefusedError, send_transaction
 from phlo_iceberg.branches.update import discard_changes
 from phlo_iceberg.commit.branch_lock import lock_branch
+from phlo_iceberg.service_errors import explain_errors, explained_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 
 
+@explain_errors
 class Lease:
     """A branch that one run works on (see :class:`phlo.branches.BranchLease`)."""
 
@@ -140,10 +142,13 @@ def lease_branch(catalog: SqlCatalog, names: Sequence[str], wait_seconds: float)
         )
     for name in names:
         check_branch_name(name)
-    connection = catalog.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with explained_errors():
+        connection = catalog.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     connection.detach()  # its locks end with it: it must not go back to the pool
     try:
-        lease = Lease(catalog, _lock_one(connection, catalog, names, wait_seconds))
+        with explained_errors():
+            branch = _lock_one(connection, catalog, names, wait_seconds)
+        lease = Lease(catalog, branch)
         try:
             yield lease
         finally:
