@@ -38,7 +38,7 @@ from phlo_dlt.dlt_private import (
 )
 from phlo_dlt.routing import RouteStep
 from phlo_dlt.rows.batches import are_dicts, batches_of
-from phlo_dlt.rows.conformer import Conformer
+from phlo_dlt.rows.conformer import DICT_ROWS, Conformer
 from phlo_dlt.source_errors import raise_source_error
 from phlo_dlt.sqlalchemy_private import exact_json
 
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BATCH_ROWS = 50_000
-"""Rows yielded one by one are converted in batches of this size."""
+_WRITTEN_ROWS = 50_000  # a group of rows in the extracted files
 
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 
@@ -124,6 +123,7 @@ def extract(
     watch, listed, route = CursorWatch(resource), _count_listed(resource), _route(resource, name)
     _prepare(resource, name, conformer)
     pipeline = dlt.pipeline(pipeline_name=f"phlo_{name}", pipelines_dir=str(folder / "dlt"))
+    dlt.config[f"{pipeline.pipeline_name}.data_writer.buffer_max_items"] = _WRITTEN_ROWS
     _seed(pipeline, state)
     keep_exact_objects()
     with watch_absent_selectors() as absent, exact_json():
@@ -283,7 +283,7 @@ def _gather(items: Iterable[Any]) -> Iterator[Any]:
             yield item
             continue
         pending.extend(rows)
-        if len(pending) >= BATCH_ROWS:
+        if len(pending) >= DICT_ROWS:
             yield pending
             pending = []
     if pending:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from phlo.errors import ConfigurationError
 
+from phlo_dlt.rows.conformer import DICT_ROWS
 from phlo_dlt.rows.csv_files import guess_delimiter, read_csv
 from phlo_dlt.rows.int96 import int96_columns, restore_nanoseconds
 from phlo_dlt.rows.layout import FileOptions, Layout, Origin, cannot_read
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from phlo_dlt.rows.conformer import Conformer
 
-BATCH_ROWS = 50_000
+_ARROW_ROWS = 50_000
 _BROKEN_PACKING = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -111,7 +112,7 @@ def _json_lines(file: ListedFile, conformer: Conformer) -> Iterator[pa.Table]:
     with file.open() as lines:
         rows = _json_rows(lines, file.name, layout)
         first = 0
-        while batch := list(itertools.islice(rows, BATCH_ROWS)):
+        while batch := list(itertools.islice(rows, DICT_ROWS)):
             conformer.origin = Origin(file.name, first, layout)
             first += len(batch)
             yield conformer.rows(batch)
@@ -190,7 +191,7 @@ def _parquet_batches(
 ) -> Iterator[pa.RecordBatch]:
     with _named_if_broken(name):
         yield from parquet.iter_batches(
-            BATCH_ROWS, columns=None if columns is None else list(columns)
+            _ARROW_ROWS, columns=None if columns is None else list(columns)
         )
 
 
