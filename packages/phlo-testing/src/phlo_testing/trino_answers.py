@@ -179,7 +179,7 @@ def plain(value: Any, kind: Any) -> Any:
 
 def _shortest(value: float) -> float:
     """The shortest number that is this 32-bit float."""
-    texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+    texts = (f"{value:.{digits}g}" for digits in range(2, 10))
     held = struct.pack("f", value)
     return next((float(x) for x in texts if struct.pack("f", float(x)) == held), value)
 

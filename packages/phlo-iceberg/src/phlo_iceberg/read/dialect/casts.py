@@ -289,7 +289,8 @@ def _to_json(c: _Cast) -> str:
     if not _is_plain_json(c.held):
         raise refuse(f"CAST({c.held} AS json)", "Its text differs between the engines.")
     text = f"CAST(to_json({c.sql}) AS VARCHAR)"
-    return used(c.uses, "json_parse", text) if "map" in str(c.held) else text
+    is_text = "map" in str(c.held) or "char" in str(c.held)
+    return used(c.uses, "json_parse", text) if is_text else text
 
 
 def _is_plain_json(kind: t.Type) -> bool:
@@ -323,7 +324,7 @@ _CASTS: dict[tuple[str, str], Callable[[_Cast], str]] = {
     ("varchar", "char"): _text_to_char,
     ("char", "char"): _text_to_char,
     ("varchar", "varbinary"): lambda c: f"encode({c.sql})",
-    ("varchar", "uuid"): _plain,
+    ("varchar", "uuid"): lambda c: c.use("text_to_uuid"),
     ("uuid", "varchar"): _to_text,
     ("varchar", "json"): _to_json,
     ("integer", "json"): _to_json,
@@ -348,6 +349,7 @@ _CASTS: dict[tuple[str, str], Callable[[_Cast], str]] = {
     ("decimal", "varchar"): _to_text,
     ("boolean", "integer"): _plain,
     ("boolean", "real"): _plain,
+    ("boolean", "decimal"): lambda c: f"CAST(CAST({c.sql} AS INTEGER) AS {c.target})",
     ("boolean", "double"): _plain,
     ("boolean", "varchar"): _to_text,
     ("date", "varchar"): _to_text,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from phlo_iceberg.read.dialect.macros import BODIES
-from phlo_iceberg.read.dialect.values import OR_NULL, PREFIX
+from phlo_iceberg.read.dialect.values import IN_TRY, OR_NULL, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,7 +50,7 @@ def _needed(uses: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _collect(name: str, macros: dict[str, str], functions: dict[str, None]) -> None:
     if name in macros or name in functions:
         return
-    plain, suffix = name.removesuffix(OR_NULL), OR_NULL if name.endswith(OR_NULL) else ""
+    plain, suffix = _apart(name)
     if plain not in BODIES:
         functions[name] = None
         return
@@ -57,15 +58,29 @@ def _collect(name: str, macros: dict[str, str], functions: dict[str, None]) -> N
     for inner in _CALL.findall(body):
         _collect(inner + suffix, macros, functions)
     text = _CALL.sub(rf"{PREFIX}\1{suffix}", body)
-    if suffix:
+    if suffix == OR_NULL:
         text = _ERROR.sub("NULL", text).replace("CAST(x ", "TRY_CAST(x ")
+    if suffix == IN_TRY:
+        text = _ERROR.sub(_failing_cast, text)
     macros[name] = f"CREATE OR REPLACE TEMP MACRO {PREFIX}{name}({parameters}) AS {text}"
+
+
+def _apart(name: str) -> tuple[str, str]:
+    """Split the name of a macro or function from what stands after it."""
+    suffix = next((s for s in (OR_NULL, IN_TRY) if name.endswith(s)), "")
+    return name.removesuffix(suffix), suffix
+
+
+def _failing_cast(error: re.Match[str]) -> str:
+    """Raise by a cast of the message, since TRY takes no ``error()``."""
+    message = error[0].removeprefix("error(").removesuffix(")")
+    return f"CASE WHEN CAST({message} AS BOOLEAN) THEN NULL END"
 
 
 def _make_function(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     from phlo_iceberg.read.dialect.python_functions import FUNCTIONS
 
-    function = FUNCTIONS[name.removesuffix(OR_NULL)]
+    function = FUNCTIONS[_apart(name)[0]]
     create: Any = connection.create_function
     create(
         PREFIX + name,
@@ -91,9 +106,16 @@ def _over_columns(function: PythonFunction, *, is_safe: bool) -> Callable[..., p
             if is_safe:
                 return None
             raise
+        except (ValueError, ArithmeticError, LookupError, struct.error) as exc:
+            if is_safe:
+                return None
+            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: {exc}") from exc
 
     def over(rows: Iterable[tuple[Any, ...]]) -> pa.Array:
-        return pa.array([one(row) for row in rows], kind)
+        try:
+            return pa.array([one(row) for row in rows], kind)
+        except (UnicodeEncodeError, pa.ArrowException) as exc:
+            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: {exc}") from exc
 
     # DuckDB counts the parameters.
     return {
@@ -118,4 +140,5 @@ _ARROW = {
     "BLOB": pa.binary(),
     "VARCHAR[]": pa.list_(pa.string()),
     "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
+    "MAP(VARCHAR, VARCHAR[])": pa.map_(pa.string(), pa.list_(pa.string())),
 }

@@ -66,7 +66,6 @@ class Expressions:
     depth: int = 0
     over: str = ""
     nulls: str = ""
-    suffix: str = ""
 
     def __call__(self, node: Node) -> Value:
         """Translate one expression.
@@ -94,11 +93,11 @@ class Expressions:
 
     def use(self, name: str, *arguments: str) -> str:
         """Call a macro or Python function of the connection."""
-        return used(self.uses, name + self.suffix, *arguments)
+        return used(self.uses, name, *arguments)
 
     def cast(self, value: Value, wanted: t.Type, *, safe: bool = False) -> Value:
         """See :func:`phlo_iceberg.read.dialect.casts.cast`."""
-        return cast(value, wanted, self.uses, safe=safe or bool(self.suffix))
+        return cast(value, wanted, self.uses, safe=safe)
 
     def coerce(self, value: Value, wanted: t.Type) -> Value:
         """See :func:`phlo_iceberg.read.dialect.casts.coerce`."""
@@ -205,8 +204,11 @@ def _paren(e: Expressions, node: exp.Paren) -> Value:
 def _neg(e: Expressions, node: exp.Neg) -> Value:
     if isinstance(node.this, exp.Literal) and node.this.this in ("2147483648", str(2**63)):
         kind = t.INTEGER if len(node.this.this) == 10 else t.BIGINT
-        return Value(f"CAST(-{node.this.this} AS {t.duckdb_type(kind)})", kind)
+        text = f"CAST(-{node.this.this} AS {t.duckdb_type(kind)})"
+        return Value(text, kind, constant=-int(node.this.this))
     value = e(node.this)
+    if value.constant in (-(2**31), -(2**63)) and value.type.is_integer:
+        raise t.mismatch(f"NUMERIC_VALUE_OUT_OF_RANGE: {as_written(node)}", str(value.constant))
     if not (value.type.is_number or value.type.name.startswith("interval")):
         raise t.mismatch(f"{as_written(node)} is no number.", str(value.type))
     constant = -value.constant if isinstance(value.constant, int | float) else None
@@ -222,7 +224,8 @@ def _not(e: Expressions, node: exp.Not) -> Value:
 def _connector(word: str) -> Callable[[Expressions, Node], Value]:
     def translate(e: Expressions, node: Node) -> Value:
         parts = [e.condition(part) for part in node.flatten(unnest=False)]
-        return Value(connect(word, parts), t.BOOLEAN)
+        decided = _DECIDED[word]  # Trino evaluates nothing beside it
+        return Value(decided if decided in parts else connect(word, parts), t.BOOLEAN)
 
     return translate
 
@@ -341,7 +344,7 @@ def _in(e: Expressions, node: exp.In) -> Value:
     if isinstance(node.this, exp.Tuple):
         return _in_rows(e, node)
     left = e(node.this)
-    query = node.args.get("query")
+    query = node.args.get("query") or _listed_values(node)
     if query is not None:
         return _in_query(e, left, query.this if isinstance(query, exp.Subquery) else query, what)
     values = [e(item) for item in node.expressions]
@@ -358,10 +361,16 @@ def _in(e: Expressions, node: exp.In) -> Value:
     return Value(f"({_comparable(e, left, common).sql} IN ({items}))", t.BOOLEAN)
 
 
+def _listed_values(node: exp.In) -> Node | None:
+    """The VALUES of ``x IN (VALUES ...)``."""
+    items = node.expressions
+    return items[0] if len(items) == 1 and isinstance(items[0], exp.Values) else None
+
+
 def _in_rows(e: Expressions, node: exp.In) -> Value:
     """Rows in a list of rows: every part is equal to its partner."""
     what = as_written(node)
-    if node.args.get("query") is not None:
+    if node.args.get("query") is not None or _listed_values(node) is not None:
         raise refuse(
             what,
             "Rows in a query are compared as unknown where they hold null.",
@@ -370,6 +379,8 @@ def _in_rows(e: Expressions, node: exp.In) -> Value:
     alternatives = []
     for item in node.expressions:
         parts = item.expressions if isinstance(item, exp.Tuple) else []
+        if len(parts) != len(node.this.expressions):
+            raise t.mismatch(f"{what!r} compares rows of different lengths.", as_written(item))
         pairs = zip(node.this.expressions, parts, strict=True)
         equal = [compare(e, e(a), "=", e(b), what).sql for a, b in pairs]
         alternatives.append(f"({' AND '.join(equal)})")
@@ -406,9 +417,12 @@ def _like(e: Expressions, node: exp.Like, escape: Node | None = None) -> Value:
     value, pattern = (e(part) for part in (node.this, node.expression))
     if not all(v.type.is_text or v.type == t.UNKNOWN for v in (value, pattern)):
         raise t.mismatch(f"{as_written(node)!r} is about text.", f"{value.type} and {pattern.type}")
-    suffix = "" if escape is None else f" ESCAPE {e(escape).sql}"
     word = "NOT LIKE" if node.args.get("negate") else "LIKE"
-    return Value(f"({value.sql} {word} {pattern.sql}{suffix})", t.BOOLEAN)
+    if escape is None:
+        return Value(f"({value.sql} {word} {pattern.sql})", t.BOOLEAN)
+    letter = e(escape).sql
+    checked_pattern = e.use("like_pattern", pattern.sql, letter)
+    return Value(f"({value.sql} {word} {checked_pattern} ESCAPE {letter})", t.BOOLEAN)
 
 
 def _escape(e: Expressions, node: exp.Escape) -> Value:
@@ -621,7 +635,11 @@ def _window(e: Expressions, node: exp.Window) -> Value:
     over = e.columns.window(node)
     e.over = f" OVER {over}"
     try:
-        return e(node.this)
+        value = e(node.this)
+        if e.over:
+            what = as_written(node.this)
+            raise t.mismatch(f"FUNCTION_NOT_WINDOW: {what} is no window function.", str(what))
+        return value
     finally:
         e.over = e.nulls = ""
 
@@ -683,7 +701,7 @@ _KNOWN_PARTS = frozenset(
         *("quoted", "is_string", "table", "db", "catalog", "typed", "position", "start", "length"),
         *("substr", "returning", "path", "option", "json_query", "separator", "negate"),
         *("is_literal", "null_handling", "unique_keys", "return_type", "encoding", "on_condition"),
-        *("quote", "on_overflow", "only_json_types"),
+        *("quote", "on_overflow", "only_json_types", "form"),
     ]
 )
 """Parts of expressions that some rule reads, or that change nothing; others are refused."""
@@ -743,6 +761,7 @@ _NODES: dict[str, Callable[..., Value]] = {
     "Substring": _named("substring", "this", "start", "length"),
     "StrPosition": _named("strpos", "this", "substr"),
     "Trim": _special("trim"),
+    "Normalize": _special("normalize"),
     "Extract": _special("extract"),
     "ParseJSON": _named("json_parse", "this"),
     "JSONValue": _special("json_value"),

@@ -13,7 +13,8 @@ from sqlglot import exp
 from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.casts import instant, local_time, timestamp_text
 from phlo_iceberg.read.dialect.literals import typed_literal
-from phlo_iceberg.read.dialect.parser import KEEP_SYNTAX, LITERAL, PARAMETER, as_written
+from phlo_iceberg.read.dialect.macros import BODIES
+from phlo_iceberg.read.dialect.parser import KEEP_SYNTAX, LITERAL, MARK, PARAMETER, as_written
 from phlo_iceberg.read.dialect.patterns import is_alike_in_both
 from phlo_iceberg.read.dialect.python_functions import (
     NotTranslatedError,
@@ -23,7 +24,7 @@ from phlo_iceberg.read.dialect.python_functions import (
     json_steps,
 )
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES, Rule
-from phlo_iceberg.read.dialect.values import OR_NULL, PREFIX, Node, Value, Words, refuse
+from phlo_iceberg.read.dialect.values import IN_TRY, PREFIX, Node, Value, Words, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +98,10 @@ def _has_two_families(rules: Sequence[Rule]) -> bool:
     """Whether a function gives text of text, bytes of bytes and arrays of arrays."""
     families = {rule.parameters[0].name for rule in rules if rule.parameters}
     returns = {rule.returns.name for rule in rules}
-    return len(families & {"varchar", "varbinary", "array"}) > 1 and len(returns) > 1
+    is_of_json = families == {"json", "varchar"}
+    return is_of_json or (
+        len(families & {"varchar", "varbinary", "array"}) > 1 and len(returns) > 1
+    )
 
 
 def _bind(rule: Rule, values: Sequence[Value], *, is_exact: bool) -> dict[str, t.Type] | None:
@@ -171,8 +175,8 @@ def _text(e: Expressions, template: str, names: dict[str, str]) -> str:
     """Fill a template; ``@name`` calls a macro with the arguments that follow, or with all."""
 
     def use(match: re.Match[str]) -> str:
-        e.uses.add(match[1] + e.suffix)
-        return PREFIX + match[1] + e.suffix + (match[2] or "({*})")
+        e.uses.add(match[1])
+        return PREFIX + match[1] + (match[2] or "({*})")
 
     text = re.sub(r"@(\w+)(\(?)", use, template)
     return re.sub(r"\{(\*|\w+)\}", lambda m: names[m[1]], text)
@@ -288,7 +292,10 @@ def ordered(e: Expressions, item: Node) -> str:
         raise refuse(as_written(item), f"DuckDB orders {value.type} otherwise.")
     direction = "DESC" if item.args.get("desc") else "ASC"
     nulls = "FIRST" if item.args.get("nulls_first") else "LAST"
-    return f"{value.sql} {direction} NULLS {nulls}"
+    text = value.sql
+    if value.constant is not None or value.type == t.UNKNOWN:  # else DuckDB takes 2 for a column
+        text = f"CAST({text} AS {t.duckdb_type(value.type)})"
+    return f"{text} {direction} NULLS {nulls}"
 
 
 def _count(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
@@ -547,6 +554,8 @@ _AGGREGATES: dict[str, Callable[[Expressions, list[Node], _Aggregate], Value]] =
 def listagg(e: Expressions, node: exp.GroupConcat, condition: str = "") -> Value:
     """LISTAGG(text, separator) WITHIN GROUP (ORDER BY ...)."""
     what, order = as_written(node), node.this
+    if e.over:
+        raise refuse(what, "DuckDB has no LISTAGG with OVER.", "Use array_agg with OVER.")
     if not isinstance(order, exp.Order) or node.args.get("on_overflow") is not None:
         raise refuse(what, "LISTAGG is translated with an order, and without ON OVERFLOW.")
     distinct = isinstance(order.this, exp.Distinct)
@@ -588,13 +597,29 @@ def _nullif(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 
 
 def _try(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
-    """Errors of rows become null; macros that raise them are called as those that give null."""
-    outer, e.suffix = e.suffix, OR_NULL
+    """Null where any part raises, even one that stands in a ``coalesce``."""
+    if any(_is_over_rows(part) for part in parts[0].walk()):
+        raise refuse(what, "DuckDB tries no aggregates.", "Take the aggregate out of TRY.")
+    outer, e.uses = e.uses, set()
     try:
         value = e(parts[0])
     finally:
-        e.suffix = outer
-    return Value(f"TRY({value.sql})", value.type)
+        inside, e.uses = e.uses, outer
+    macros = inside & BODIES.keys()
+    e.uses |= (inside - macros) | {name + IN_TRY for name in macros}
+
+    def in_try(match: re.Match[str]) -> str:
+        return f"{PREFIX}{match[1]}{IN_TRY if match[1] in macros else ''}("
+
+    text = re.sub(rf"\b{PREFIX}(\w+)\(", in_try, value.sql)
+    return Value(f"TRY({text})", value.type)
+
+
+def _is_over_rows(node: Node) -> bool:
+    """Whether it is an aggregate, a window function or a query."""
+    name = node.name.removeprefix(MARK).lower() if isinstance(node, exp.Anonymous) else ""
+    is_aggregate = name in _AGGREGATES or name in AGGREGATE_RULES
+    return is_aggregate or isinstance(node, exp.Window | exp.GroupConcat | exp.Query)
 
 
 def _typeof(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
@@ -948,6 +973,8 @@ def _format(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 def _as_argument(e: Expressions, value: Value, what: Words) -> str:
     """The kind of a value and its text, for a function that takes values of every type."""
     kind = value.type
+    if kind == t.UNKNOWN:
+        return "CAST(NULL AS VARCHAR)"
     if not (kind.is_number or kind.is_text or kind.name in ("boolean", "date")):
         raise refuse(what, f"{kind} is written otherwise.", "Cast it to varchar.")
     text = f"CAST({value.sql} AS VARCHAR)"
@@ -1125,6 +1152,16 @@ def _check(read: Callable[[str], object], text: str, what: Words) -> None:
         return
 
 
+def normalize(e: Expressions, node: exp.Normalize) -> Value:
+    """NORMALIZE(text, form)."""
+    form = node.args.get("form")
+    name = form.name.upper() if form else "NFC"
+    if name not in ("NFC", "NFD", "NFKC", "NFKD"):
+        raise t.mismatch(f"{as_written(node)!r} has no such form.", name)
+    values = [e(node.this), Value(literal(name), t.VARCHAR)]
+    return apply(e, RULES["normalize"], values, as_written(node))
+
+
 def trim(e: Expressions, node: exp.Trim) -> Value:
     """TRIM(LEADING x FROM y) and its kin."""
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(
@@ -1201,14 +1238,15 @@ def json_object(e: Expressions, node: exp.JSONObject) -> Value:
         key, value = e(pair.this), e(pair.expression)
         if not (value.type.is_integer or value.type.name in ("varchar", "boolean", "unknown")):
             raise refuse(as_written(node), f"{value.type} is written otherwise.")
-        item = (
-            "'null'"
-            if value.type == t.UNKNOWN
-            else (f"coalesce(CAST(to_json({value.sql}) AS VARCHAR), 'null')")
-        )
-        pairs.append(f"CAST(to_json({key.sql}) AS VARCHAR) || ':' || {item}")
+        item = "'null'" if value.type == t.UNKNOWN else f"coalesce({_json_of(e, value)}, 'null')"
+        pairs.append(f"{_json_of(e, key)} || ':' || {item}")
     inside = " || ',' || ".join(pairs) or "''"
     return Value(f"('{{' || {inside} || '}}')", t.VARCHAR)
+
+
+def _json_of(e: Expressions, value: Value) -> str:
+    text = f"CAST(to_json({value.sql}) AS VARCHAR)"
+    return e.use("json_parse", text) if value.type.is_text else text
 
 
 def _parameter(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:

@@ -38,11 +38,12 @@ array_join(a, glue) | CASE WHEN glue IS NOT NULL THEN coalesce(array_to_string(a
 array_join_with(a, glue, other) | array_to_string(list_transform(a, lambda x: coalesce(x, other)), glue)
 slice_of(a, i, n) | CASE WHEN a IS NULL OR n IS NULL THEN NULL WHEN i = 0 THEN error('INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1') WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: length must be greater than or equal to 0') WHEN i > len(a) OR -i > len(a) OR n = 0 THEN a[1:0] WHEN i > 0 THEN a[i:i + n - 1] ELSE a[len(a) + i + 1:len(a) + i + n] END
 trim_array(a, n) | CASE WHEN a IS NULL THEN NULL WHEN n < 0 OR n > len(a) THEN error('INVALID_FUNCTION_ARGUMENT: size must not exceed array cardinality') ELSE a[1:len(a) - n] END
-repeat_value(x, n) | CASE WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: count argument of repeat function must be greater than or equal to 0') ELSE list_transform(range(CAST(n AS BIGINT)), lambda i: x) END
-sequence_by(a, b, s) | CASE WHEN s = 0 OR (s > 0 AND a > b) OR (s < 0 AND a < b) THEN error('INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is greater than zero otherwise stop should be less than or equal to start') ELSE generate_series(a, b, s) END
-sequence_of(a, b) | CASE WHEN a <= b THEN generate_series(a, b) ELSE generate_series(a, b, -1) END
-sequence_of_dates(a, b) | list_transform(generate_series(CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP), CASE WHEN a <= b THEN INTERVAL 1 DAY ELSE INTERVAL (-1) DAY END), lambda x: CAST(x AS DATE))
-sequence_of_dates_by(a, b, s) | list_transform(generate_series(CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP), s), lambda x: CAST(x AS DATE))
+repeat_value(x, n) | CASE WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: count argument of repeat function must be greater than or equal to 0') WHEN n > 10000 THEN error('INVALID_FUNCTION_ARGUMENT: count argument of repeat function must be less than or equal to 10000') ELSE list_transform(range(CAST(n AS BIGINT)), lambda i: x) END
+sequence_by(a, b, s) | CASE WHEN s = 0 OR (s > 0 AND a > b) OR (s < 0 AND a < b) THEN error('INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is greater than zero otherwise stop should be less than or equal to start') WHEN (CAST(b AS HUGEINT) - a) // s >= 10000 THEN error('INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than 10000 entries') ELSE generate_series(a, b, s) END
+sequence_of(a, b) | CASE WHEN abs(CAST(b AS HUGEINT) - a) >= 10000 THEN error('INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than 10000 entries') WHEN a <= b THEN generate_series(a, b) ELSE generate_series(a, b, -1) END
+sequence_of_dates(a, b) | @sequence_of_dates_by(a, b, CASE WHEN a <= b THEN 86400000000 ELSE -86400000000 END)
+sequence_of_dates_by(a, b, us) | CASE WHEN us % 86400000000 <> 0 THEN error('INVALID_FUNCTION_ARGUMENT: sequence step must be a day interval if start and end values are dates') ELSE list_transform(@sequence_of_times(CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP), us), lambda x: CAST(x AS DATE)) END
+sequence_of_times(a, b, us) | CASE WHEN us = 0 OR (us > 0 AND a > b) OR (us < 0 AND a < b) THEN error('INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is greater than zero otherwise stop should be less than or equal to start') WHEN (epoch_us(b) - epoch_us(a)) // us >= 10000 THEN error('INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than 10000 entries') ELSE generate_series(a, b, to_microseconds(us)) END
 ngrams(a, n) | CASE WHEN a IS NULL THEN NULL WHEN n < 1 THEN error('INVALID_FUNCTION_ARGUMENT: N must be positive') WHEN len(a) <= n THEN [a] ELSE list_transform(range(1, len(a) - n + 2), lambda i: a[i:i + n - 1]) END
 any_true(a) | CASE WHEN a IS NULL THEN NULL WHEN list_contains(a, TRUE) THEN TRUE WHEN list_count(a) < len(a) THEN NULL ELSE FALSE END
 all_true(a) | CASE WHEN a IS NULL THEN NULL WHEN list_contains(a, FALSE) THEN FALSE WHEN list_count(a) < len(a) THEN NULL ELSE TRUE END
@@ -59,6 +60,7 @@ from_unix_seconds(x) | timezone('UTC', make_timestamp(CAST(round(x * 1000) AS BI
 text_to_integer(x, kind) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[+-]?[0-9]{1,18}') THEN CAST(x AS BIGINT) ELSE @parse_integer(x, kind) END
 text_to_double(x, kind) | @parse_double(x, kind)
 text_to_decimal(x, kind) | @parse_decimal(x, kind)
+text_to_uuid(x) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}') THEN CAST(x AS UUID) ELSE error('INVALID_CAST_ARGUMENT: Cannot cast value to UUID: ' || x) END
 text_to_boolean(x) | CASE WHEN x IS NULL THEN NULL WHEN lower(x) IN ('t', 'true', '1') THEN TRUE WHEN lower(x) IN ('f', 'false', '0') THEN FALSE ELSE error('INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to BOOLEAN') END
 text_to_date(x) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}') THEN CAST(x AS DATE) ELSE @parse_date(x) END
 text_to_timestamp(x) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}( ([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?)?') THEN CAST(x AS TIMESTAMP) ELSE @parse_timestamp(x) END
@@ -71,11 +73,12 @@ ln_double(x) | CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) WHEN x = 0 THEN CAST('
 log10_double(x) | CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) ELSE log10(x) END
 log_double(b, x) | @ln_double(x) / @ln_double(CAST(b AS DOUBLE))
 round_integer(x, d) | CASE WHEN d >= 0 THEN x ELSE @round_whole(CAST(x AS BIGINT), d) END
-left_shift(x, n, w) | CASE WHEN n >= w THEN x * 0 ELSE @shift_left(CAST(x AS BIGINT), n, w) END
+left_shift(x, n, w) | @shift_left(CAST(x AS BIGINT), n, w)
 right_shift(x, n, w) | @shift_right(CAST(x AS BIGINT), n, w)
-right_shift_signed(x, n) | CAST(x AS BIGINT) >> n
-substring_from(x, i) | CASE WHEN i = 0 OR -i > length(x) THEN substring(x, 1, 0) ELSE substring(x, i) END
-substring_of(x, i, n) | CASE WHEN i = 0 OR -i > length(x) OR n <= 0 THEN substring(x, 1, 0) WHEN i > 0 THEN substring(x, i, n) ELSE substring(x, length(x) + i + 1, n) END
+right_shift_signed(x, n, w) | @shift_right_signed(CAST(x AS BIGINT), n, w)
+substring_from(x, i) | CASE WHEN i = 0 OR i > length(x) OR i < -length(x) THEN substring(x, 1, 0) ELSE substring(x, i) END
+substring_of(x, i, n) | CASE WHEN i = 0 OR i > length(x) OR i < -length(x) OR n <= 0 THEN substring(x, 1, 0) WHEN i > 0 THEN substring(x, i, least(n, length(x))) ELSE substring(x, length(x) + i + 1, least(n, length(x))) END
+like_pattern(p, e) | CASE WHEN p IS NULL OR e IS NULL THEN NULL WHEN length(e) <> 1 THEN error('INVALID_FUNCTION_ARGUMENT: Escape string must be a single character') WHEN NOT regexp_full_match(p, '(?s)([^' || regexp_escape(e) || ']|' || regexp_escape(e) || '[%_' || regexp_escape(e) || '])*') THEN error('INVALID_FUNCTION_ARGUMENT: Escape character must be followed by %, _ or the escape character itself') ELSE p END
 pad_left(x, n, p) | CASE WHEN p = '' THEN error('INVALID_FUNCTION_ARGUMENT: Padding string must not be empty') WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: Target length must be positive') ELSE lpad(x, CAST(n AS INTEGER), p) END
 pad_right(x, n, p) | CASE WHEN p = '' THEN error('INVALID_FUNCTION_ARGUMENT: Padding string must not be empty') WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: Target length must be positive') ELSE rpad(x, CAST(n AS INTEGER), p) END
 split_text(x, d) | CASE WHEN d = '' THEN error('INVALID_FUNCTION_ARGUMENT: The delimiter may not be the empty string') ELSE string_split(x, d) END

@@ -127,7 +127,7 @@ def parse_select(text: str) -> exp.Query:
         QueryError: It is not SQL, not one statement, or not a SELECT.
     """
     try:
-        plain = _TRINO.tokenize(_apart(text))
+        plain = _TRINO.tokenize(_with_plain_numbers(text))
         _check_order_of_limits(plain)
         tokens = list(_marked(plain))
         statements = [s for s in _TRINO.parser().parse(tokens, text) if s is not None]
@@ -184,15 +184,38 @@ _RESERVED = frozenset(
 )
 """Words that Trino takes for a name only in double quotes; sqlglot takes some as they are."""
 
-_EXPONENT = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<number>\b\d+\.?\d*[eE]\d+)(?=[+-])""",
+_NUMBER = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/"""
+    r"""|(?P<double>\b\d+\.?\d*[eE]\d+)(?=[+-])|(?P<number>\b\d\w*)""",
     re.S,
 )
 
 
-def _apart(text: str) -> str:
-    """Put a space after ``1e0`` where an operator follows: sqlglot takes that for its exponent."""
-    return _EXPONENT.sub(lambda m: m[0] + " " if m["number"] else m[0], text)
+def _with_plain_numbers(text: str) -> str:
+    """Write numbers as sqlglot reads them.
+
+    It takes the ``-`` of ``1e0-x`` for a sign of the exponent, ``1_000`` for 1 with an alias, and
+    ``0x1F`` for bytes.
+    """
+    return _NUMBER.sub(_plain_number, text)
+
+
+def _plain_number(match: re.Match[str]) -> str:
+    number = match["number"]
+    if number is None:
+        return f"{match[0]} " if match["double"] else match[0]
+    if re.fullmatch(r"\d+(?:[eE]\d*)?", number):
+        return number
+    if re.fullmatch(r"\d+(?:_\d+)+", number):
+        return number.replace("_", "")
+    if re.fullmatch(r"0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+", number):
+        return str(int(number, 0))
+    raise QueryError(
+        f"SYNTAX_ERROR: {number!r} is no number, and names do not begin with a digit.",
+        got=number,
+        expected="a number, or a name in double quotes",
+        hint=f'Write "{number}" if it is a name.',
+    )
 
 
 def _without_colours(exc: SqlglotError) -> str:
@@ -205,7 +228,7 @@ def as_written(node: Node) -> Written:
 
 
 def _write(node: Node) -> str:
-    text = node.sql(dialect="trino", normalize_functions=False)
+    text = node.sql(dialect=_TRINO, normalize_functions=False)
     text = re.sub(rf"{re.escape(MARK + LITERAL)}\('(\w+)', ", r"\1(", text).replace(MARK, "")
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -29,6 +29,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, quote_plus, unquote, unquote_plus, urlsplit
 
+from phlo_iceberg.read.dialect.java_numbers import double_text, java_text, real_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -194,6 +196,9 @@ def width_bucket(x: float, low: float, high: float, count: int) -> int:
 
 @_register("DOUBLE, DOUBLE[] -> BIGINT")
 def width_bucket_of(x: float, bins: list[float]) -> int:
+    is_sorted = all(a < b for a, b in zip(bins, bins[1:], strict=False))
+    if math.isnan(x) or not bins or not is_sorted or not all(map(math.isfinite, bins)):
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Bins must be finite numbers in order")
     return sum(1 for bound in bins if bound <= x)
 
 
@@ -261,11 +266,12 @@ def intercept_of(ys: list[float], xs: list[float]) -> float | None:
 @_register("VARCHAR, BIGINT -> BIGINT")
 def from_base(text: str, radix: int) -> int:
     try:
-        return int(text, radix) if "_" not in text and text == text.strip() else int("x", 2)
-    except ValueError as exc:
-        raise TrinoError(
-            f"INVALID_FUNCTION_ARGUMENT: Not a valid base-{radix} number: {text}"
-        ) from exc
+        number = int(text, radix) if "_" not in text and text == text.strip() else 2**63
+    except ValueError:
+        number = 2**63
+    if not -(2**63) <= number < 2**63:
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Not a valid base-{radix} number: {text}")
+    return number
 
 
 @_register("BIGINT, BIGINT -> VARCHAR")
@@ -286,12 +292,23 @@ def _signed(number: int, bits: int) -> int:
 
 @_register("BIGINT, INTEGER, INTEGER -> BIGINT")
 def shift_left(x: int, n: int, bits: int) -> int:
-    return _signed(x << n, bits)
+    places = _places(n, bits)
+    return _signed(x << places, bits) if places < bits else 0
 
 
 @_register("BIGINT, INTEGER, INTEGER -> BIGINT")
 def shift_right(x: int, n: int, bits: int) -> int:
-    return _signed((x & ((1 << bits) - 1)) >> n, bits) if n < bits else 0
+    return _signed((x & ((1 << bits) - 1)) >> _places(n, bits), bits)
+
+
+@_register("BIGINT, INTEGER, INTEGER -> BIGINT")
+def shift_right_signed(x: int, n: int, bits: int) -> int:
+    return x >> _places(n, bits)
+
+
+def _places(n: int, bits: int) -> int:
+    """Bits to shift by: Java counts negative ones down from 64, beyond which nothing is left."""
+    return n % 64 if n < 0 else n
 
 
 @_register("BIGINT, BIGINT -> BIGINT")
@@ -403,31 +420,8 @@ def parse_timestamp(text: str) -> datetime:
     return moment + timedelta(microseconds=(nanos + 500) // 1000)
 
 
-def _java_text(x: float, digits: str) -> str:
-    if math.isnan(x):
-        return "NaN"
-    if math.isinf(x):
-        return "Infinity" if x > 0 else "-Infinity"
-    number = Decimal(digits)
-    sign = "-" if math.copysign(1, x) < 0 else ""
-    if not number:
-        return f"{sign}0E0"
-    _, parts, exponent = number.as_tuple()
-    text = "".join(map(str, parts)).rstrip("0")
-    power = len(parts) - 1 + int(exponent)
-    return f"{sign}{text[0]}.{text[1:] or '0'}E{power}"
-
-
-@_register("DOUBLE -> VARCHAR")
-def double_to_text(x: float) -> str:
-    return _java_text(x, repr(x))
-
-
-@_register("REAL -> VARCHAR")
-def real_to_text(x: float) -> str:
-    if not math.isfinite(x):
-        return _java_text(x, "0")
-    return _java_text(x, f"{x:.6e}")
+FUNCTIONS["double_to_text"] = PythonFunction(double_text, ("DOUBLE",), "VARCHAR")
+FUNCTIONS["real_to_text"] = PythonFunction(real_text, ("REAL",), "VARCHAR")
 
 
 # Text
@@ -501,6 +495,17 @@ def split_to_map(text: str, entry: str, pair: str) -> list[tuple[str, str]]:
         if not separator or key in result:
             raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Bad input or duplicate key: {part}")
         result[key] = value
+    return list(result.items())
+
+
+@_register("VARCHAR, VARCHAR, VARCHAR -> MAP(VARCHAR, VARCHAR[])")
+def split_to_multimap(text: str, entry: str, pair: str) -> list[tuple[str, list[str]]]:
+    result: dict[str, list[str]] = {}
+    for part in filter(None, text.split(entry)):
+        key, separator, value = part.partition(pair)
+        if not separator:
+            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Key-value delimiter must appear: {part}")
+        result.setdefault(key, []).append(value)
     return list(result.items())
 
 
@@ -589,6 +594,8 @@ def format_text(form: str, arguments: list[str | None]) -> str:
 
     try:
         return _FORMAT.sub(one, form)
+    except NotTranslatedError:
+        raise
     except (StopIteration, IndexError, ValueError) as exc:
         raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid format string: {form}") from exc
 
@@ -596,8 +603,13 @@ def format_text(form: str, arguments: list[str | None]) -> str:
 def _format_one(match: re.Match[str], argument: str | None) -> str:
     flags, width, precision, letter = match[2], match[3], match[4], match[5]
     kind, _, text = (argument or "varchar:null").partition(":")
-    if letter in "sS":
+    if argument is None and letter in "sSdfeExX":
+        shown = "null"[: int(precision or 4)]
+        shown = shown.upper() if letter in "SEX" else shown
+    elif letter in "sS":
         shown = _format_text(kind, text)
+        if precision and max(shown[: int(precision)], default="") > "\uffff":
+            raise NotTranslatedError(f"A part of a letter beyond the BMP: {shown}")
         shown = shown[: int(precision)] if precision else shown
         shown = shown.upper() if letter == "S" else shown
     elif letter in "dfeExX":
@@ -607,22 +619,18 @@ def _format_one(match: re.Match[str], argument: str | None) -> str:
         shown = shown.upper() if letter == "B" else shown
     else:
         raise ValueError(letter)
-    size = int(width or 0)
+    # Java counts a letter beyond the BMP as two.
+    size = int(width or 0) - sum(c > "\uffff" for c in shown)
     if "-" in flags:
         return shown.ljust(size)
-    if "0" in flags and letter not in "sS":
+    if "0" in flags and letter not in "sS" and any(c.isdigit() for c in shown):
         sign = shown[0] if shown[0] in "+- " else ""
         return sign + shown[len(sign) :].rjust(size - len(sign), "0")
     return shown.rjust(size)
 
 
 def _format_text(kind: str, text: str) -> str:
-    if kind in ("double", "real"):
-        number = float(text)
-        if math.isfinite(number) and (1e-3 <= abs(number) < 1e7 or not number):
-            return f"{Decimal(repr(number)):f}"
-        return _java_text(number, repr(number))
-    return text
+    return java_text(float(text)) if kind in ("double", "real") else text
 
 
 def _format_boolean(kind: str, text: str, *, is_null: bool) -> str:
@@ -645,7 +653,7 @@ def _format_number(kind: str, text: str, letter: str, flags: str, precision: str
     if letter in "xX":
         return f"{int(number) & 0xFFFFFFFFFFFFFFFF if int(number) < 0 else int(number):{letter}}"
     if not number.is_finite():
-        return text
+        return (sign if float(text) > 0 else "") + java_text(float(text))
     digits = int(precision) if precision is not None else 6
     if letter in "eE":
         return f"{float(number):{sign}.{digits}{letter}}"
@@ -676,7 +684,63 @@ def bytes_of(data: bytes, start: int, length: int) -> bytes:
 
 @_register("BLOB -> VARCHAR")
 def from_utf8(data: bytes) -> str:
-    return bytes(data).decode("utf-8", errors="replace")
+    return "\ufffd".join(_valid_parts(bytes(data)))
+
+
+@_register("BLOB, VARCHAR -> VARCHAR")
+def from_utf8_with(data: bytes, replacement: str) -> str:
+    if len(replacement) > 1:
+        raise TrinoError(
+            "INVALID_FUNCTION_ARGUMENT: Replacement character string must be empty "
+            "or a single character"
+        )
+    return replacement.join(_valid_parts(bytes(data)))
+
+
+def _valid_parts(data: bytes) -> list[str]:
+    """Texts between the sequences of bytes that are no UTF-8."""
+    parts = [""]
+    while data:
+        try:
+            return [*parts[:-1], parts[-1] + data.decode()]
+        except UnicodeDecodeError as error:
+            parts[-1] += data[: error.start].decode()
+            parts.append("")
+            data = data[error.start + _invalid_length(data[error.start :]) :]
+    return parts
+
+
+def _invalid_length(data: bytes) -> int:
+    """Bytes of one invalid sequence: those that its first byte asks for, as far as they follow."""
+    first = data[0]
+    if first < 0xC0 or first >= 0xFE:
+        return 1
+    asked = 8 - (first ^ 0xFF).bit_length()
+    following = next((n for n, byte in enumerate(data[1:asked]) if not 0x80 <= byte < 0xC0), asked)
+    return min(1 + following, asked, len(data))
+
+
+def _padded(data: bytes, size: int, padding: bytes) -> bytes:
+    if not 0 <= size < 2**31:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Target length must be positive")
+    if not padding:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Padding bytes must not be empty")
+    missing = max(size - len(data), 0)
+    return (padding * (missing // len(padding) + 1))[:missing]
+
+
+@_register("BLOB, BIGINT, BLOB -> BLOB")
+def pad_bytes_left(data: bytes, size: int, padding: bytes) -> bytes:
+    return (
+        (_padded(data, size, bytes(padding)) + bytes(data))[:size]
+        if len(data) < size
+        else bytes(data)[:size]
+    )
+
+
+@_register("BLOB, BIGINT, BLOB -> BLOB")
+def pad_bytes_right(data: bytes, size: int, padding: bytes) -> bytes:
+    return (bytes(data) + _padded(data, size, bytes(padding)))[:size]
 
 
 @_register("VARCHAR -> BLOB")
@@ -814,12 +878,19 @@ def _host(parts: SplitResult) -> str:
 
 for _name, _part in {
     "path": lambda p: unquote(p.path),
-    "protocol": lambda p: p.scheme,
     "query": lambda p: unquote(p.query),
     "fragment": lambda p: unquote(p.fragment),
     "host": _host,
 }.items():
     FUNCTIONS[f"url_extract_{_name}"] = PythonFunction(_url_part(_part), ("VARCHAR",), "VARCHAR")
+
+
+@_register("VARCHAR -> VARCHAR")
+def url_extract_protocol(text: str) -> str | None:
+    parts = _url(text)
+    return None if parts is None else text[: len(parts.scheme)]  # as it is written
+
+
 FUNCTIONS["url_extract_port"] = PythonFunction(_url_part(lambda p: p.port), ("VARCHAR",), "BIGINT")
 
 
@@ -1041,14 +1112,21 @@ def _canonical(number: str) -> str:
     if re.fullmatch(r"-?[0-9]+", number):
         return str(int(number))
     value = float(number)
-    text = (
-        f"{Decimal(repr(value)):f}" if 1e-3 <= abs(value) < 1e7 else _java_text(value, repr(value))
-    )
-    return text if "." in text or "E" in text else text + ".0"
+    return java_text(value) if math.isfinite(value) else _quoted(java_text(value))
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """Text in quotes as Jackson writes it: escapes in capitals, two beyond the BMP."""
+    return _ESCAPED.sub(_in_capitals, json.dumps(text, ensure_ascii=False))
+
+
+_ESCAPED = re.compile(r"\\u[0-9a-f]{4}|\\.|[\U00010000-\U0010ffff]")
+
+
+def _in_capitals(match: re.Match[str]) -> str:
+    is_escape = match[0][0] == "\\"
+    text = match[0] if is_escape else json.dumps(match[0]).strip('"')
+    return text.upper().replace("U", "u") if text[1] == "u" else text
 
 
 @_register("VARCHAR -> VARCHAR")
@@ -1145,7 +1223,7 @@ def json_value(text: str, path: str) -> str | None:
         return _scalar(value)
     if re.fullmatch(r"-?[0-9]+", value):
         return value if -(2**63) <= int(value) < 2**63 else None
-    return double_to_text(float(value))
+    return double_text(float(value))
 
 
 @_register("VARCHAR, VARCHAR -> VARCHAR")
@@ -1255,7 +1333,7 @@ def json_cast(text: str, kind: str) -> str | None:
         raise TrinoError(f"INVALID_CAST_ARGUMENT: Cannot cast to {kind}: {text}")
     if kind.startswith("varchar"):
         is_double = isinstance(value, _Number) and not re.fullmatch(r"-?[0-9]+", value)
-        return double_to_text(float(shown)) if is_double else shown
+        return double_text(float(shown)) if is_double else shown
     if kind == "boolean":
         if isinstance(value, bool) or shown in ("true", "false"):
             return shown
@@ -1327,13 +1405,15 @@ _MYSQL: dict[str, Callable[[datetime], str]] = {
 def date_format(moment: datetime, form: str) -> str:
     def one(match: re.Match[str]) -> str:
         letter = match[1]
-        if letter in "DUuVwX":
+        if letter and letter in "DUuVwX":
             raise TrinoError(
                 f"INVALID_FUNCTION_ARGUMENT: %{letter} not supported in date format string"
             )
         return _MYSQL[letter](moment) if letter in _MYSQL else letter
 
-    return re.sub(r"%(.)", one, form, flags=re.S)
+    if form in ("", "%"):
+        raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid format: {form!r}")
+    return re.sub(r"%(.?)", one, form, flags=re.S)
 
 
 _PARSED = {

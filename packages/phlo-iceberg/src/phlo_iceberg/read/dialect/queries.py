@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+class Unnamed(str):
+    """The name that a column without one is shown by, which no query can name."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Output:
     """A column that a query or table gives.
@@ -47,7 +53,8 @@ class Source:
         Raises:
             QueryError: Several columns have it.
         """
-        columns = [c for c in self.columns if c.name.lower() == name.lower()]
+        named = [c for c in self.columns if not isinstance(c.name, Unnamed)]
+        columns = [c for c in named if c.name.lower() == name.lower()]
         if len(columns) > 1:
             raise QueryError(
                 f"AMBIGUOUS_NAME: Column {name!r} is ambiguous.",
@@ -120,7 +127,7 @@ class Scope:
 
     def _qualified(self, parts: list[str]) -> Value | None:
         for source in self.sources:
-            if source.alias.lower() != parts[0].lower():
+            if source.alias.lower() != parts[0].lower() or parts[1].lower() in self.merged:
                 continue
             column = source.find(parts[1])
             if column is None:
@@ -414,6 +421,7 @@ def _select(node: exp.Select, scope: Scope) -> tuple[str, list[Output]]:
     listed = ", ".join(f"{_nullable(value)} AS {quote_identifier(name)}" for name, value in items)
     distinct = _distinct(node)
     scope.outputs = _unique_outputs(items)
+    _check_distinct_order(node, items, scope)
     order = _order_by(node, scope, columns)
     ties = _with_ties(node, scope, columns)
     limit = "" if ties else _limit(node, scope)
@@ -450,6 +458,22 @@ def _distinct(node: exp.Select) -> str:
     return "DISTINCT "
 
 
+def _check_distinct_order(node: exp.Select, items: list[tuple[str, Value]], scope: Scope) -> None:
+    """Raise where SELECT DISTINCT is ordered by what it does not select."""
+    if node.args.get("distinct") is None or node.args.get("order") is None:
+        return
+    selected = {value.sql for _, value in items}
+    for item in node.args["order"].expressions:
+        is_ordinal = isinstance(item.this, exp.Literal) and not item.this.is_string
+        if not is_ordinal and scope.expressions(item.this).sql not in selected:
+            what = as_written(item.this)
+            raise t.mismatch(
+                f"EXPRESSION_NOT_IN_DISTINCT: SELECT DISTINCT has no {what!r} to be ordered by.",
+                str(what),
+                "Select it, or leave out DISTINCT.",
+            )
+
+
 def _items(node: exp.Select, scope: Scope) -> list[tuple[str, Value]]:
     items: list[tuple[str, Value]] = []
     for _number, item in enumerate(node.expressions):
@@ -468,7 +492,7 @@ def _name(item: Node, number: int) -> str:
         return item.alias
     if isinstance(item, exp.Column):
         return item.name
-    return item.expression.name if isinstance(item, exp.Dot) else f"_col{number}"
+    return item.expression.name if isinstance(item, exp.Dot) else Unnamed(f"_col{number}")
 
 
 def _star(scope: Scope, alias: str | None = None) -> list[tuple[str, Value]]:
@@ -483,7 +507,11 @@ def _star(scope: Scope, alias: str | None = None) -> list[tuple[str, Value]]:
         return merged + rest
     for source in scope.sources:
         if source.alias.lower() == alias.lower():
-            return [(c.name, _column_of(source, c)) for c in source.columns]
+            return [
+                (c.name, _column_of(source, c))
+                for c in source.columns
+                if c.name.lower() not in scope.merged
+            ]
     raise QueryError(f"There is no table {alias!r} in FROM.", got=f"{alias}.*", expected="a table")
 
 
@@ -633,7 +661,7 @@ def _values(node: exp.Values, scope: Scope) -> tuple[str, list[Output]]:
         "(" + ", ".join(_nullable(e.coerce(v, k)) for v, k in zip(row, kinds, strict=True)) + ")"
         for row in rows
     ]
-    columns = [Output(f"_col{n}", kind) for n, kind in enumerate(kinds)]
+    columns = [Output(Unnamed(f"_col{n}"), kind) for n, kind in enumerate(kinds)]
     return f"VALUES {', '.join(texts)}", columns
 
 
@@ -652,11 +680,11 @@ def _unnest(node: exp.Unnest, scope: Scope, name: str, names: Sequence[str]) -> 
         items, parts = _unnested(value, i)
         for text, kind in parts:
             fields.append(text)
-            columns.append(Output(f"_col{len(columns)}", kind))
+            columns.append(Output(Unnamed(f"_col{len(columns)}"), kind))
     lengths = ", ".join(f"len({_entries(v)})" for v in values)
     if offset:
         fields.append(f"CAST({i} AS BIGINT)")
-        columns.append(Output(f"_col{len(columns)}", t.BIGINT))
+        columns.append(Output(Unnamed(f"_col{len(columns)}"), t.BIGINT))
     packed = ", ".join(f"c{n} := {text}" for n, text in enumerate(fields))
     most = f"greatest({lengths})" if len(values) > 1 else lengths
     rows = f"list_transform(range(1, 1 + {most}), lambda {i}: struct_pack({packed}))"
@@ -687,8 +715,8 @@ def _group(node: exp.Select, scope: Scope) -> str:
     group = node.args.get("group")
     if group is None:
         return ""
-    if group.args.get("totals") or group.args.get("all"):
-        raise refuse(as_written(group), "Trino has no such grouping.")
+    if group.args.get("totals") or group.args.get("all") is not None:
+        raise refuse("GROUP BY with ALL, DISTINCT or TOTALS", "It is not translated.")
     parts = [_grouping(part, scope) for part in group.expressions]
     for kind in ("grouping_sets", "cube", "rollup"):
         held = group.args.get(kind) or []

@@ -71,9 +71,11 @@ round(real) -> real | round({0})
 round(double) -> double | (round({0}) + 0e0)
 round(integral, integer) -> same | CAST(@round_integer({0}, {1}) AS {type})
 round(double, integer) -> double | @round_double
+round(real, integer) -> real | CAST(@round_double(CAST({0} AS DOUBLE), {1}) AS REAL)
 truncate(real) -> real | trunc({0})
 truncate(double) -> double | trunc({0})
 sign(integral) -> same | CAST(sign({0}) AS BIGINT) | a tinyint in DuckDB
+sign(real) -> real | CAST(@sign_double(CAST({0} AS DOUBLE)) AS REAL)
 sign(double) -> double | @sign_double | no NaN in DuckDB
 sqrt(double) -> double | @sqrt_double | an error for negative numbers in DuckDB
 cbrt(double) -> double | @cbrt_double
@@ -111,7 +113,7 @@ bitwise_xor(bigint, bigint) -> bigint | xor({0}, {1})
 bitwise_not(bigint) -> bigint | (~{0})
 bitwise_left_shift(integral, integer) -> same | @left_shift({0}, {1}, {width})
 bitwise_right_shift(integral, integer) -> same | @right_shift({0}, {1}, {width})
-bitwise_right_shift_arithmetic(integral, integer) -> same | @right_shift_signed({0}, {1})
+bitwise_right_shift_arithmetic(integral, integer) -> same | @right_shift_signed({0}, {1}, {width})
 bit_count(bigint, bigint) -> bigint | @bit_count_of
 parse_data_size(varchar) -> decimal(38,0) | CAST(@parse_data_size AS DECIMAL(38, 0))
 length(varchar) -> bigint | CAST(length({0}) AS BIGINT)
@@ -139,6 +141,8 @@ substr(varbinary, bigint) -> varbinary | @bytes_from
 substr(varbinary, bigint, bigint) -> varbinary | @bytes_of
 lpad(varchar, bigint, varchar) -> varchar | @pad_left
 rpad(varchar, bigint, varchar) -> varchar | @pad_right
+lpad(varbinary, bigint, varbinary) -> varbinary | @pad_bytes_left
+rpad(varbinary, bigint, varbinary) -> varbinary | @pad_bytes_right
 trim(char) -> varchar | @trim_text
 trim(varchar) -> varchar | @trim_text | takes other spaces off in DuckDB
 ltrim(char) -> varchar | @ltrim_text
@@ -155,7 +159,9 @@ split(varchar, varchar) -> array(varchar) | @split_text
 split(varchar, varchar, bigint) -> array(varchar) | @split_limited | has no limit in DuckDB
 split_part(varchar, varchar, bigint) -> varchar | @split_part_of | empty past the end in DuckDB
 split_to_map(varchar, varchar, varchar) -> map(varchar, varchar) | @split_to_map
+split_to_multimap(varchar, varchar, varchar) -> map(varchar, array(varchar)) | @split_to_multimap
 concat_ws(varchar, varchar...) -> varchar | concat_ws({*})
+concat_ws(varchar, array(varchar)) -> varchar | @array_join({1}, {0})
 starts_with(varchar, varchar) -> boolean | starts_with({0}, {1})
 chr(bigint) -> varchar | @chr_of
 levenshtein_distance(varchar, varchar) -> bigint | @levenshtein_of
@@ -165,6 +171,8 @@ luhn_check(varchar) -> boolean | @luhn_check
 normalize(varchar, varchar) -> varchar | @normalize_text
 to_utf8(varchar) -> varbinary | encode({0})
 from_utf8(varbinary) -> varchar | @from_utf8
+from_utf8(varbinary, varchar) -> varchar | @from_utf8_with
+from_utf8(varbinary, bigint) -> varchar | @from_utf8_with({0}, @chr_of({1}))
 to_hex(varbinary) -> varchar | hex({0})
 from_hex(varchar) -> varbinary | @from_hex
 to_base64(varbinary) -> varchar | base64({0})
@@ -266,8 +274,8 @@ repeat(T, bigint) -> array(T) | @repeat_value | repeats text in DuckDB
 sequence(bigint, bigint) -> array(bigint) | @sequence_of
 sequence(bigint, bigint, bigint) -> array(bigint) | @sequence_by
 sequence(date, date) -> array(date) | @sequence_of_dates
-sequence(date, date, interval day to second) -> array(date) | @sequence_of_dates_by
-sequence(timestamp, timestamp, interval day to second) -> array(timestamp) | generate_series({0}, {1}, {2})
+sequence(date, date, interval day to second) -> array(date) | @sequence_of_dates_by({0}, {1}, epoch_us({2}))
+sequence(timestamp, timestamp, interval day to second) -> array(timestamp) | @sequence_of_times({0}, {1}, epoch_us({2}))
 ngrams(array(T), bigint) -> array(array(T)) | @ngrams
 map_keys(map(K, V)) -> array(K) | map_keys({0})
 map_values(map(K, V)) -> array(V) | map_values({0})

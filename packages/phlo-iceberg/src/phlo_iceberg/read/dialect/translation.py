@@ -19,6 +19,7 @@ from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.parser import MARK, as_written, parse_select
 from phlo_iceberg.read.dialect.queries import Context, Output, translate_query
 from phlo_iceberg.read.dialect.rules import MAY_DIFFER, TABLESAMPLE, WITHOUT_ORDER
+from phlo_iceberg.read.dialect.values import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +133,12 @@ def _translated(query: _ById, schemas: Schemas, parameters: tuple[t.Type, ...]) 
     for construct, reason in differing_constructs(query.query, unless=outermost).items():
         logger.warning("%s may differ on Trino: %s", construct, reason)
     context = Context(table, parameters, set())
-    text, columns = translate_query(query.query.statement, context)
+    try:
+        text, columns = translate_query(query.query.statement, context)
+    except QueryError:
+        raise
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise refuse("this query", "A part of it has a form that no rule knows.") from exc
     return Translated(text, frozenset(context.uses), tuple(columns))
 
 

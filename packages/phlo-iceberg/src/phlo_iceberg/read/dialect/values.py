@@ -29,6 +29,9 @@ PREFIX = "trino_"
 OR_NULL = "_or_null"
 """After the name of a macro or Python function that gives null instead of an error."""
 
+IN_TRY = "_in_try"
+"""After the name of a macro whose errors DuckDB's TRY catches, which it does not of ``error()``."""
+
 
 def used(uses: set[str], name: str, *arguments: str) -> str:
     """Write a call of a macro or Python function of the connection, and note its name."""
