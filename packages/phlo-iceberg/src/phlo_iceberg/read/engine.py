@@ -14,6 +14,7 @@ from phlo.sql import Identifier, quote_table, sql
 from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.dialect.connection import prepare
 from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
+from phlo_iceberg.read.dialect.row_errors import describe_row_error
 from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_iceberg.read.state import TableState, allow_only_files_of
 from phlo_iceberg.service_errors import explain, explain_errors
@@ -158,4 +159,5 @@ def _query_error(exc: Exception, text: str) -> Exception:
     explained = explain(exc)
     if explained is not exc:
         return explained
-    return QueryError(f"The query failed: {exc}", got=text, expected="valid SQL")
+    message = describe_row_error(str(exc), text)
+    return QueryError(f"The query failed: {message}", got=text, expected="valid SQL")
