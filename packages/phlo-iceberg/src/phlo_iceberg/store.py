@@ -225,7 +225,7 @@ class IcebergStore:
 
     def plan_undo(self, run_id: str) -> Undo:
         """Find out what an undo of a run would do."""
-        return branches.plan_undo(require_sql(self.catalog), run_id)
+        return branches.plan_undo(require_sql(self.catalog), run_id).undo
 
     def undo(self, run_id: str, *, with_later: bool = False) -> Undo:
         """Return every table that a run published to what it was: all or none."""

@@ -13,7 +13,8 @@ from phlo_iceberg.branches.delete import delete_branch
 from phlo_iceberg.branches.lease import lease_branch
 from phlo_iceberg.branches.publish import publish_branch
 from phlo_iceberg.branches.records import list_branches
-from phlo_iceberg.branches.undo import plan_undo, undo_run
+from phlo_iceberg.branches.undo import undo_run
+from phlo_iceberg.branches.undo_plan import plan_undo
 from phlo_iceberg.branches.update import update_branch
 
 __all__ = [

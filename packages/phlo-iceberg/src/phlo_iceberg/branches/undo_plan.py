@@ -1,0 +1,203 @@
+"""Find out what undoing a run would do to the tables that it published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phlo.errors import RunNotFoundError
+from phlo.undo import Undo, UndoneTable
+
+from phlo_iceberg.branches.effective import (
+    RESTORED_ENTRY,
+    EffectiveHistory,
+    EffectiveSnapshot,
+    logical_parent,
+    read_history,
+    summary_of,
+)
+from phlo_iceberg.branches.metadata import read_all, read_stored, rows_snapshot
+from phlo_iceberg.branches.records import is_branch, read_bases, table_locations
+from phlo_iceberg.read.counts import count_rows
+from phlo_iceberg.read.state import TableState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table.metadata import TableMetadata
+
+    from phlo_iceberg.branches.metadata import StoredMetadata
+
+
+@dataclass(frozen=True)
+class TableUndo:
+    """What an undo does to one table.
+
+    Attributes:
+        history: The table's snapshots that stand.
+        undone: The snapshots that are taken back, newest first.
+        before: The metadata from before the first of them; ``None`` where they made the table.
+        obstacle: Why they cannot be taken back; ``None`` where they can.
+    """
+
+    history: EffectiveHistory
+    undone: tuple[EffectiveSnapshot, ...]
+    before: TableMetadata | None
+    obstacle: str | None = None
+
+    @property
+    def restored_id(self) -> int | None:
+        """The snapshot whose rows the table gets; ``None`` for none."""
+        return logical_parent(self.undone[-1].snapshot)
+
+    @property
+    def restored_row_count(self) -> int:
+        """The table's rows after the undo."""
+        return _count(self.history, self.restored_id)
+
+    @property
+    def report(self) -> UndoneTable:
+        """What is told of it."""
+        head = self.history.stored.metadata.current_snapshot_id
+        return UndoneTable(
+            self.history.table,
+            "dropped" if self.before is None else "restored",
+            head,
+            self.restored_id,
+            tuple(dict.fromkeys(one.writer for one in self.undone if one.writer)),
+            _count(self.history, head),
+            self.restored_row_count,
+        )
+
+
+@dataclass(frozen=True)
+class UndoPlan:
+    """What an undo does.
+
+    Attributes:
+        undo: What is told of it.
+        tables: What it does to each table, sorted by name.
+    """
+
+    undo: Undo
+    tables: tuple[TableUndo, ...]
+
+
+def plan_undo(catalog: SqlCatalog, run_id: str) -> UndoPlan:
+    """Plan the undo of a run, and of all later runs that stand on it.
+
+    Raises:
+        RunNotFoundError: No table has anything of such a run, or several runs begin so.
+    """
+    stored = read_all(catalog, table_locations(catalog))
+    histories = [read_history(table, one) for table, one in stored.items()]
+    run = _find_run(histories, run_id)
+    runs = _with_later_runs(histories, run)
+    tables = sorted(
+        (
+            _plan_table(catalog, history, history.since(runs))
+            for history in histories
+            if history.since(runs)
+        ),
+        key=lambda table: table.history.table,
+    )
+    undo = Undo(
+        run,
+        tuple(table.report for table in tables if table.obstacle is None),
+        tuple(sorted(runs - {run})),
+        tuple(table.obstacle for table in tables if table.obstacle is not None),
+    )
+    return UndoPlan(undo, tuple(tables))
+
+
+def _find_run(histories: Iterable[EffectiveHistory], run_id: str) -> str:
+    writers = {one.writer for history in histories for one in history.snapshots if one.writer}
+    matching = sorted(w for w in writers if run_id and w.startswith(run_id) and " " not in w)
+    if len(matching) == 1:
+        return matching[0]
+    raise RunNotFoundError(
+        f"{'Several runs begin' if matching else 'No table holds anything of a run that begins'} "
+        f"with {run_id!r}.",
+        got=repr(run_id),
+        expected=f"one of {matching}" if matching else "a run whose rows are there, whole or cut",
+        hint="`phlo catalog history TABLE` shows the runs that wrote a table.",
+        run_id=run_id,
+    )
+
+
+def _with_later_runs(histories: Sequence[EffectiveHistory], run: str) -> set[str]:
+    """Return a run with all that wrote its tables later, and those that wrote theirs, and so on."""
+    runs, before = {run}, set()
+    while runs != before:
+        before = set(runs)
+        later = (one for history in histories for one in history.since(before))
+        runs |= {one.writer for one in later if one.writer is not None}
+    return runs
+
+
+def _plan_table(
+    catalog: SqlCatalog, history: EffectiveHistory, undone: tuple[EffectiveSnapshot, ...]
+) -> TableUndo:
+    first, metadata = undone[-1].snapshot, history.stored.metadata
+    restored_id = logical_parent(first)
+    if restored_id is not None and metadata.snapshot_by_id(restored_id) is None:
+        return TableUndo(history, undone, None, _expired(history))
+    earlier = list(_earlier_metadata(catalog, history.stored))
+    before = next((m for m in earlier if m.snapshot_by_id(first.snapshot_id) is None), None)
+    if before is None and restored_id is None and _is_whole_log(catalog, history, earlier):
+        return TableUndo(history, undone, None)
+    if restored_id is None and before is not None and before.current_snapshot_id is not None:
+        # Where a parent has expired, its child no longer names it.
+        return TableUndo(history, undone, None, _expired(history))
+    if before is None or not _has_rows_of(before, metadata, restored_id):
+        obstacle = (
+            f"{history.table}: its properties before the run, such as the source's cursor, are no "
+            "longer kept, or were published together with other runs"
+        )
+        return TableUndo(history, undone, None, obstacle)
+    return TableUndo(history, undone, before)
+
+
+def _expired(history: EffectiveHistory) -> str:
+    return f"{history.table}: its snapshot before the run has expired"
+
+
+def _earlier_metadata(catalog: SqlCatalog, stored: StoredMetadata) -> Iterator[TableMetadata]:
+    """Yield the metadata that a table had before, newest first, as far as it is kept."""
+    for entry in reversed(stored.metadata.metadata_log):
+        try:
+            yield read_stored(catalog, entry.metadata_file).metadata
+        except FileNotFoundError:
+            return
+
+
+def _is_whole_log(
+    catalog: SqlCatalog, history: EffectiveHistory, earlier: Sequence[TableMetadata]
+) -> bool:
+    """Return whether the metadata that is kept reaches back to the making of the table."""
+    oldest = earlier[-1] if earlier else history.stored.metadata
+    came_with_branch = is_branch(catalog) and history.table in read_bases(catalog)
+    return not oldest.metadata_log and not came_with_branch
+
+
+def _has_rows_of(before: TableMetadata, now: TableMetadata, restored_id: int | None) -> bool:
+    """Return whether earlier metadata has the rows of a snapshot."""
+    return _load_of(before, before.current_snapshot_id) == _load_of(now, restored_id)
+
+
+def _load_of(metadata: TableMetadata, snapshot_id: int | None) -> int | None:
+    """Return the load that gave a snapshot its rows: joining files and undoing gave it none."""
+    while snapshot_id is not None:
+        at_snapshot = metadata.model_copy(update={"current_snapshot_id": snapshot_id})
+        snapshot_id = rows_snapshot(at_snapshot)
+        snapshot = metadata.snapshot_by_id(snapshot_id or -1)
+        if snapshot is None or RESTORED_ENTRY not in summary_of(snapshot):
+            return snapshot_id
+        snapshot_id = logical_parent(snapshot)
+    return None
+
+
+def _count(history: EffectiveHistory, snapshot_id: int | None) -> int:
+    stored = history.stored
+    return count_rows(TableState(history.table, stored.metadata, stored.io, snapshot_id))
