@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from phlo.names import MAIN
 
 if TYPE_CHECKING:
-    from phlo.branches import KeepsBranches
+    from phlo.branches import KeepsBranches, TableChange
 
 
 def remove_branch(store: KeepsBranches, name: str) -> None:
@@ -51,3 +51,31 @@ def notify_observers(
     from phlo.plugins import notify
 
     notify("phlo_on_branch", BranchEvent(name, action))
+
+
+def commands_for_conflict(store: KeepsBranches, name: str, change: TableChange) -> list[str]:
+    """Write the commands that make a table anew on a branch, on top of its source's state.
+
+    Args:
+        store: The lake.
+        name: The branch.
+        change: What the branch did to a table that both sides changed.
+    """
+    from phlo.project import load_project
+
+    take = f"phlo branch update {name} --take {change.table}"
+    if change.change == "dropped" or change.table not in load_project().tables:
+        return [take]
+    partitions = [f" --partition {p}" for p in _partitions_written(store, name, change)]
+    runs = [f"phlo materialize {change.table}{p} --branch {name}" for p in partitions or [""]]
+    return [take, *runs]
+
+
+def _partitions_written(store: KeepsBranches, name: str, change: TableChange) -> list[str]:
+    """Partitions that the branch's runs loaded into a table, in the order of their loads."""
+    partitions: list[str] = []
+    for snapshot in store.on_branch(name).history(change.table):
+        if snapshot.snapshot_id == change.base_snapshot_id:
+            break
+        partitions.append(snapshot.summary.get("phlo.partition", ""))
+    return list(dict.fromkeys(p for p in reversed(partitions) if p))

@@ -11,7 +11,7 @@ EVENTS = """
     import dagster as dg
     import pandera.pandas as pa
     from phlo_dlt import phlo_ingestion
-    from workflows.values import VALUE
+    from workflows import values
 
 
     class EventSchema(pa.DataFrameModel):
@@ -24,7 +24,7 @@ EVENTS = """
         cron="0 6 * * *",
     )
     def events(partition_date: str):
-        return [{"id": "a", "value": VALUE}, {"id": "b", "value": 2}]
+        return [{"id": "a", "value": values.VALUE}, {"id": "b", "value": getattr(values, "B", 2)}]
 """
 
 
@@ -108,17 +108,40 @@ def test_the_variable_names_the_branch_and_the_option_wins(project, phlo):
     assert [b["branch"] for b in phlo("branch", "list", "--json").json] == ["main", "one", "two"]
 
 
-def test_a_conflict_names_tables_and_runs_and_an_update_takes_the_rest(project, phlo):
+def test_a_conflict_names_tables_and_runs_and_the_commands_that_resolve_it(project, phlo):
     phlo("materialize", "events", "--partition", "2025-01-15")
     phlo("branch", "create", "dev")
-    project.write("workflows/values.py", "VALUE = 10")
+    project.write("workflows/values.py", "VALUE, B = 1, 7")
     phlo("materialize", "events", "--partition", "2025-01-16", "--branch", "dev")
+    project.write("workflows/values.py", "VALUE = 10")
     phlo("materialize", "events", "--partition", "2025-01-16")
     answer = phlo("branch", "publish", "dev")
     assert answer.code == 1
     assert "bronze.events: changed on dev by run" in answer.err
-    updated = phlo("branch", "update", "dev", "--json").json
-    assert [c["table"] for c in updated["conflicts"]] == ["bronze.events"]
+    answer = phlo("branch", "update", "dev", "--json")
+    (conflict,) = answer.json["conflicts"]
+    assert (answer.code, conflict["table"]) == (1, "bronze.events")
+    assert "may have met" in conflict["obstacle"]
+    assert conflict["commands"] == [
+        "phlo branch update dev --take bronze.events",
+        "phlo materialize bronze.events --partition 2025-01-16 --branch dev",
+    ]
+    assert all(phlo(*command.split()[1:]).code == 0 for command in conflict["commands"])
+    assert phlo("branch", "publish", "dev").code == 0
+    assert rows() == [("a", 10), ("b", 2)]
+
+
+def test_a_publish_updates_the_branch_first_where_asked_to(project, phlo):
+    phlo("materialize", "events", "--partition", "2025-01-15")
+    phlo("branch", "create", "dev")
+    project.write("workflows/values.py", "VALUE, B = 10, 7")
+    phlo("materialize", "events", "--partition", "2025-01-16", "--branch", "dev")
+    project.write("workflows/values.py", "VALUE = 5")
+    phlo("materialize", "events", "--partition", "2025-01-15")
+    answer = phlo("branch", "publish", "dev", "--update", "--delete")
+    assert answer.code == 0, answer.err
+    assert "rebased bronze.events" in answer.out
+    assert rows() == [("a", 10), ("b", 7)]
 
 
 def test_a_wrong_name_is_a_wrong_use(project, phlo):

@@ -10,7 +10,7 @@ from phlo.errors import InvalidNameError
 from phlo.names import MAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -161,11 +161,16 @@ class BranchUpdate:
 
     Attributes:
         taken: Tables that are now as the source has them.
-        conflicts: Tables that both sides changed; they stay as the branch has them.
+        conflicts: Tables that both sides changed and that stay as the branch has them.
+        rebased: Tables that both sides changed, and that are now as the source has them with the
+            branch's loads written anew on top.
+        obstacles: By table why a conflict could not be rebased.
     """
 
     taken: tuple[TableName, ...] = ()
     conflicts: tuple[TableChange, ...] = ()
+    rebased: tuple[TableChange, ...] = ()
+    obstacles: Mapping[TableName, str] = field(default_factory=dict, hash=False)
 
 
 class BranchLease(Protocol):
@@ -320,8 +325,17 @@ class KeepsBranches(Protocol):
         """
         ...
 
-    def update_branch(self, name: str) -> BranchUpdate:
-        """Take the source's state of all tables that the branch has not changed."""
+    def update_branch(self, name: str, *, taken: Collection[TableName] = ()) -> BranchUpdate:
+        """Bring a branch to its source's state: all tables of it in one transaction.
+
+        Tables that the branch has not changed become as the source has them. Of a table that both
+        sides changed, the branch's loads are written anew on top of the source's state, as they
+        would run there now, where their rows tell what they would do; else it stays a conflict.
+
+        Args:
+            name: The branch.
+            taken: Tables that become as the source has them, whatever the branch did to them.
+        """
         ...
 
     def delete_branch(self, name: str) -> None:

@@ -57,7 +57,7 @@ from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -207,9 +207,9 @@ class IcebergStore:
         """Let the source have every table as the branch has it: all or none."""
         return branches.publish_branch(require_sql(self.catalog), name, unmoved)
 
-    def update_branch(self, name: str) -> BranchUpdate:
-        """Take the source's state of all tables that the branch has not changed."""
-        return branches.update_branch(require_sql(self.catalog), name)
+    def update_branch(self, name: str, *, taken: Collection[TableName] = ()) -> BranchUpdate:
+        """Bring a branch to its source's state, its own loads on top where that is possible."""
+        return branches.update_branch(require_sql(self.catalog), name, taken)
 
     def delete_branch(self, name: str) -> None:
         """Delete a branch and the files that no other branch needs."""

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from phlo.names import MAIN
 
-from phlo_cli.lake_branches import notify_observers, open_branches, remove_branch
+from phlo_cli.lake_branches import (
+    commands_for_conflict,
+    notify_observers,
+    open_branches,
+    remove_branch,
+)
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from phlo.branches import TableChange
+    from phlo.branches import BranchUpdate, KeepsBranches, TableChange
 
     from phlo_cli.output import Output
 
@@ -82,18 +87,24 @@ def diff(name: str, samples: int, markdown: bool, output: Output) -> None:
 @branch.command()
 @click.argument("name")
 @click.option("--delete", is_flag=True, help="Delete the branch afterwards.")
+@click.option("--update", "is_updated", is_flag=True, help="Update the branch before.")
 @output_options()
 @click.pass_context
-def publish(ctx: click.Context, name: str, delete: bool, output: Output) -> None:
+def publish(ctx: click.Context, name: str, delete: bool, is_updated: bool, output: Output) -> None:
     """Let main, or the branch that NAME was made from, have every table as NAME has it.
 
     All tables move in one transaction, or none: a table that was changed on both sides is a
-    conflict, which is named. Marts that were published from these tables are published anew.
+    conflict, which is named; --update rebases it first where that is possible. Marts that were
+    published from these tables are published anew.
     """
     from phlo_cli.published_marts import publish_moved_marts
 
     store = open_branches()
     sources = {one.name: one.source for one in store.branches()}
+    if is_updated:
+        updated = _update(store, name, ())
+        if not output.as_json:
+            _show_update(store, name, updated, output)
     changes = store.publish_branch(name)
     notify_observers(name, "published")
     show_changes(changes, output, empty=f"{name} changed nothing: there is nothing to publish.")
@@ -108,20 +119,63 @@ def publish(ctx: click.Context, name: str, delete: bool, output: Output) -> None
 
 @branch.command()
 @click.argument("name")
+@click.option("--take", multiple=True, metavar="TABLE", help="Take this table from the source.")
 @output_options()
-def update(name: str, output: Output) -> None:
-    """Let the branch NAME have its source's state of all tables that it has not changed."""
-    updated = open_branches().update_branch(name)
-    notify_observers(name, "updated")
+@click.pass_context
+def update(ctx: click.Context, name: str, take: tuple[str, ...], output: Output) -> None:
+    """Bring the branch NAME to its source's state.
+
+    Tables that the branch has not changed become as the source has them. Of a table that both sides
+    changed, the branch's loads are written anew on top of the source's state; where that is not
+    possible it stays as it is, and the commands that make it anew are shown. Exit code 1: there are
+    such tables.
+    """
+    store = open_branches()
+    updated = _update(store, name, take)
     if output.as_json:
-        conflicts = [change_row(change) for change in updated.conflicts]
-        output.json({"taken": [str(table) for table in updated.taken], "conflicts": conflicts})
-        return
+        output.json(_update_row(store, name, updated))
+    else:
+        _show_update(store, name, updated, output)
+    ctx.exit(FAILED if updated.conflicts else DONE)
+
+
+def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdate:
+    from phlo_cli.commands.catalog import find_table
+
+    on_branch = store.on_branch(name)
+    updated = store.update_branch(name, taken=[find_table(on_branch, table) for table in take])
+    notify_observers(name, "updated")
+    return updated
+
+
+def _update_row(store: KeepsBranches, name: str, updated: BranchUpdate) -> dict[str, Any]:
+    conflicts = [
+        change_row(change)
+        | {
+            "obstacle": updated.obstacles[change.table],
+            "commands": commands_for_conflict(store, name, change),
+        }
+        for change in updated.conflicts
+    ]
+    return {
+        "taken": [str(table) for table in updated.taken],
+        "rebased": [change_row(change) for change in updated.rebased],
+        "conflicts": conflicts,
+    }
+
+
+def _show_update(store: KeepsBranches, name: str, updated: BranchUpdate, output: Output) -> None:
     for table in updated.taken:
         output.line(f"took {table}")
+    for change in updated.rebased:
+        runs = f" of run {', '.join(run[:8] for run in change.runs)}" if change.runs else ""
+        output.line(f"rebased {change.table}: what the branch changed{runs} stands on top")
     for change in updated.conflicts:
-        output.line(f"kept {change.table}: it was changed on both sides", style="yellow")
-    if not updated.taken and not updated.conflicts:
+        reason = updated.obstacles[change.table]
+        output.line(f"kept {change.table}: it was changed on both sides, and {reason}", "yellow")
+        for command in commands_for_conflict(store, name, change):
+            output.line(f"  {command}", style="dim")
+    if not (updated.taken or updated.rebased or updated.conflicts):
         output.line(f"{name} has everything already.")
 
 

@@ -153,11 +153,20 @@ def insert_tables(
     session: Session,
     branch: SqlCatalog,
     copies: Mapping[TableName, tuple[StoredMetadata, StoredMetadata]],
+    locations: Mapping[TableName, str] | None = None,
 ) -> None:
-    """Insert the rows by which a branch's catalog knows tables, and what they began from."""
+    """Insert the rows by which a branch's catalog knows tables, and what they began from.
+
+    Args:
+        session: The transaction.
+        branch: The branch's catalog.
+        copies: By table the source's metadata, and the branch's copy of it.
+        locations: Where metadata is that already follows the copy, by table.
+    """
     if not copies:
         return
-    rows = [table_row(branch, t.namespace, t.name, c.location) for t, (_, c) in copies.items()]
+    now = {table: copy.location for table, (_, copy) in copies.items()} | dict(locations or {})
+    rows = [table_row(branch, t.namespace, t.name, location) for t, location in now.items()]
     session.execute(insert(IcebergTables.__table__), rows)  # pyright: ignore[reportArgumentType]
     bases = [base_row(branch, table, base, copy) for table, (base, copy) in copies.items()]
     session.execute(insert(BASES), bases)

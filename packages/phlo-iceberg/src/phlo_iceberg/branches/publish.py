@@ -175,8 +175,8 @@ def _conflict_error(
     return BranchConflictError(
         f"The branch {name!r} cannot be published: {source} changed the same tables meanwhile.\n"
         + "\n".join(lines),
-        hint=f"`phlo branch update {name}` takes {source}'s state of all other tables; make these "
-        "anew on the branch, or publish a branch made from now.",
+        hint=f"`phlo branch update {name}` brings the branch to {source}'s state, its own loads on "
+        "top where that is possible, and says for every other table how to make it anew.",
         branch=name,
         conflicts=tuple(conflicts),
         stale=tuple(stale),

@@ -29,6 +29,7 @@ from phlo_iceberg.read.state import FILE, POSITION, TableState
 from phlo_iceberg.write.data_files import DataFileWriter, delete_files, write_position_deletes
 from phlo_iceberg.write.matching import INCOMING
 from phlo_iceberg.write.planner import Plan, Planner
+from phlo_iceberg.write.recorded_how import how_entry
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def stage_load(
         change, strategy = _write(connection, target, plan, written)
         delivered = _delivered(connection, rows, how, plan)
         deleted = _deleted(connection, plan)
-        snapshot = _snapshot(target, plan, change, summary)
+        snapshot = _snapshot(target, plan, change, how_entry(how) | dict(summary))
     except BaseException:  # Ctrl-C and a load's timeout too
         delete_files(target.handle.io, written)
         raise
