@@ -58,10 +58,14 @@ def run_again(folder: str, action: str) -> None:
 
 
 def lay_out(store) -> None:
-    """A run on two tables of main; the branch dev with changes of both and a table of its own."""
+    """A run on two tables of main; the branch dev with changes of both and a table of its own.
+
+    The branch old has another row of one of them, which an update writes anew.
+    """
     publish_rows(store, events([("a", 1)]), merge(DAY_1))
     publish_rows(store, events([("z", 8)]), merge(DAY_1), table=OTHER)
     store.create_branch("old")
+    publish_rows(store.on_branch("old"), events([("o", 4)]), merge(DAY_1))
     for table, row in ((EVENTS, ("a", 2)), (OTHER, ("z", 9))):
         summary = {"phlo.run-id": RUN}
         publish_rows(store, events([row]), merge(DAY_2), table=table, summary=summary)

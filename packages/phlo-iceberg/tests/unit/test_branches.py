@@ -174,6 +174,7 @@ def test_an_update_takes_what_the_branch_has_not_changed(store):
     dev = store.on_branch("dev")
     load(dev, [("a", 2)], DAY_2)
     load(store, [("a", 3)], DAY_2)
+    store.drop(EVENTS)
     load(store, [("z", 10)], DAY_2, table=OTHER)
     load(store, [("m", 5)], table=created)
     store.drop(dropped)
