@@ -355,3 +355,18 @@ def test_insert_overwrite_replaces_the_delivered_partitions(dbt_project, keys, r
     assert dbt_project.materialize().success
     assert dbt_project.materialize().success
     assert dbt_project.rows("silver.m", "day", "n") == rows
+
+
+def test_a_unit_test_of_an_incremental_model_says_which_run_it_means(dbt_project):
+    query = "select 1 as id {% if is_incremental() %} where false {% endif %}"
+    config = "{{ config(materialized='incremental', unique_key='id') }}\n"
+    dbt_project.write("models/gold/grows.sql", config + query)
+    test = "unit_tests: [{name: first, model: grows, given: [], expect: {rows: [{id: 1}]}%s}]"
+    dbt_project.write("models/gold/grows.yml", test % "")
+    assert "Hint: add overrides: {macros: {is_incremental: false}}" in failure_of(
+        dbt_project.materialize()
+    )
+    overrides = ", overrides: {macros: {is_incremental: false}}"
+    dbt_project.write("models/gold/grows.yml", test % overrides)
+    assert dbt_project.materialize().success
+    assert dbt_project.rows("gold.grows") == [(1,)]

@@ -169,6 +169,11 @@
     incremental model. -#}
 {% macro is_incremental() %}
   {%- if not execute -%}{{ return(False) }}{%- endif -%}
+  {%- if model.resource_type == 'unit_test' -%}
+    {{ exceptions.raise_compiler_error(
+        "Boolean override for 'is_incremental' must be provided for unit test '" ~ model.name
+        ~ "'. Hint: add overrides: {macros: {is_incremental: false}}, or true, to it.") }}
+  {%- endif -%}
   {%- set relation = load_cached_relation(this) -%}
   {{ return(
         relation is not none
