@@ -17,7 +17,7 @@ def test_every_hook_is_in_the_reference_with_its_arguments():
     hooks = {n: f for n, f in vars(hookspecs).items() if n.startswith("phlo_")}
     written = [f"`{n}({', '.join(inspect.signature(f).parameters)})`" for n, f in hooks.items()]
     assert [row for row in written if row not in text] == []
-    assert len(hooks) == 20
+    assert len(hooks) == 21
 
 
 def test_every_setting_is_in_the_reference_with_its_description():

@@ -42,6 +42,8 @@ class BranchPlan(Shown):
         checks: The checks that failed or could not run.
         reads: Tables that the run read and did not write.
         publishers: Keys of the run's assets that published marts.
+        marts: What would become of published tables, with the locks that it takes.
+        marts_error: Why that could not be found out; empty where it could.
     """
 
     plan_id: str
@@ -56,6 +58,13 @@ class BranchPlan(Shown):
     checks: tuple[dict[str, Any], ...] = ()
     reads: tuple[str, ...] = ()
     publishers: tuple[str, ...] = ()
+    marts: tuple[dict[str, Any], ...] = ()
+    marts_error: str = ""
+
+    @property
+    def refused_marts(self) -> list[str]:
+        """The published tables that could not follow."""
+        return [mart["target"] for mart in self.marts if mart["refused"]]
 
     @property
     def branch(self) -> str:
@@ -89,8 +98,8 @@ class BranchPlan(Shown):
 
     @property
     def is_ok(self) -> bool:
-        """Whether no check failed: a plan is made of a run that went well."""
-        return not self.checks
+        """Whether no check failed, and all published tables could follow."""
+        return not self.checks and not self.refused_marts
 
     def shown(self) -> ShownTable:
         """Return the tables that would change, and the command that publishes them."""
@@ -184,6 +193,6 @@ def _file(settings: Settings, plan_id: str) -> Path:
 
 def _read(file: Path) -> BranchPlan:
     values: dict[str, Any] = json.loads(file.read_text(), object_hook=_decode)
-    tuples = ("selection", "tables", "checks", "reads", "publishers")
-    values |= {name: tuple(values[name]) for name in tuples}
+    tuples = ("selection", "tables", "checks", "reads", "publishers", "marts")
+    values |= {name: tuple(values.get(name, ())) for name in tuples}
     return BranchPlan(**values)

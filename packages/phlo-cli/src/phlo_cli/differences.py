@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from phlo_cli.output import Output
 
 SAMPLES = 5
-COLUMNS = ("table", "change", "added", "removed", "changed", "columns", "conflict")
+COUNTS = ("added", "removed", "changed")
+COLUMNS = ("table", "change", *COUNTS, "columns", "conflict")
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,16 @@ def show_differences(rows: Sequence[Mapping[str, Any]], output: Output, *, empty
     output.rows(
         [{**row, "columns": column_texts(row["columns"])} for row in rows],
         columns=COLUMNS,
-        right=("added", "removed", "changed"),
+        right=COUNTS,
         empty=empty,
     )
     for row in rows:
-        for line in _sample_lines(row):
+        for line in sample_lines(row):
             output.line(line, style="dim")
 
 
-def _sample_lines(row: Mapping[str, Any]) -> list[str]:
+def sample_lines(row: Mapping[str, Any]) -> list[str]:
+    """Write the example rows of a changed table, and the columns that changed most."""
     marks = {"added": "+", "removed": "-", "changed": "~"}
     lines = [
         f"  {marks[group]} " + "  ".join(f"{k}={cell(v)}" for k, v in _content(example).items())
@@ -137,17 +139,23 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     lines = [f"### {title}", ""]
     if not rows:
         return "\n".join([*lines, "No table changes."])
-    lines += ["| " + " | ".join(COLUMNS) + " |", "|---|---|---:|---:|---:|---|---|"]
+    texts = [{**row, "columns": column_texts(row["columns"])} for row in rows]
+    lines += markdown_table(texts, COLUMNS)
     for row in rows:
-        values = {**row, "columns": column_texts(row["columns"])}
-        lines.append("| " + " | ".join(_escape(cell(values[c]) or "-") for c in COLUMNS) + " |")
-    for row in rows:
-        samples = _sample_lines(row)[1:]
+        samples = sample_lines(row)[1:]
         if samples:
             lines += ["", f"<details><summary>{_escape(row['table'])}</summary>", "", "```text"]
             lines += [line.replace("```", "'''") for line in samples]
             lines += ["```", "", "</details>"]
     return "\n".join(lines)
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    """Format rows as the lines of a Markdown table; counts of rows stand to the right."""
+    rules = ["---:" if column in COUNTS else "---" for column in columns]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "|".join(rules) + "|"]
+    cells = ([_escape(cell(row[c]) or "-") for c in columns] for row in rows)
+    return [*lines, *("| " + " | ".join(texts) + " |" for texts in cells)]
 
 
 def _escape(text: str) -> str:

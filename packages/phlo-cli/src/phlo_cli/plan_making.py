@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from phlo.errors import BranchNotFoundError
+from phlo.errors import BranchNotFoundError, PhloError
+from phlo.redaction import redact
 
 from phlo_cli.branch_option import on_branch
 from phlo_cli.branch_plans import (
@@ -22,6 +24,7 @@ from phlo_cli.lake_branches import open_branches, remove_branch
 from phlo_cli.location import open_location
 from phlo_cli.names import select
 from phlo_cli.plan import build_plan
+from phlo_cli.planned_marts import plan_marts
 from phlo_cli.project_settings import require_project
 from phlo_cli.published_marts import publishers_of
 
@@ -74,6 +77,9 @@ def make_plan(
                 plan_id, settings.branch, selection, run, partition, keep_hours
             )
         keep = bool(summary.is_ok and made.tables)
+        if keep:
+            made = _with_marts(made)
+            write_plan(settings, made)
     finally:
         if not keep:
             remove_branch(open_branches(), branch)
@@ -114,9 +120,20 @@ def _run_here(
         _reads(location, run),
         _publishers(location, run, summary),
     )
-    if summary.is_ok and made.tables:
-        write_plan(location.project.settings, made)
     return made, summary
+
+
+def _with_marts(made: BranchPlan) -> BranchPlan:
+    """Add what would become of published tables, which stand in the source's schemas."""
+    from phlo.project import load_project
+
+    project = load_project()
+    publishers = {*made.publishers, *publishers_of(project.settings, made.moved_tables)}
+    try:
+        marts = plan_marts(open_branches(), project, made.source, made.branch, publishers)
+    except PhloError as error:  # the plan is made, and says what it does not know
+        return replace(made, marts_error=redact(str(error)))
+    return replace(made, marts=marts)
 
 
 def _publishers(location: Location, run: RunPlan, summary: RunSummary) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     import click
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from phlo.events import BranchEvent, ChecksEvent, LoadEvent, PublishEvent, RunEvent
     from phlo.names import TableName
     from phlo.protocols import Check, ProjectRunner, QueryEngine, TableStore
-    from phlo.values import ProjectProblem, ProjectQuery, ProjectTemplate, TableAsset
+    from phlo.values import (
+        ProjectProblem,
+        ProjectQuery,
+        ProjectTemplate,
+        PublishPlan,
+        TableAsset,
+    )
     from pydantic_settings import BaseSettings
 
 hookspec = pluggy.HookspecMarker("phlo")
@@ -114,6 +120,25 @@ def phlo_register_problems(
 
     Returns:
         One value per problem, possibly none.
+    """
+
+
+@hookspec
+def phlo_register_publish_plans(
+    project: Project, store: TableStore, engine: QueryEngine, assets: Collection[str]
+) -> Sequence[PublishPlan]:  # pyright: ignore[reportReturnType]
+    """Hand over what publishing would do to published tables; nothing is changed.
+
+    ``phlo plan`` asks with the store of the plan's branch, for the tables that main publishes to.
+
+    Args:
+        project: The loaded project.
+        store: Has the marts as they would be published.
+        engine: Reads them.
+        assets: Keys of the publishing assets that would run.
+
+    Returns:
+        One value per published table, possibly none.
     """
 
 

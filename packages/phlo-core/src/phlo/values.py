@@ -28,6 +28,7 @@ __all__ = [
     "Merge",
     "Partition",
     "ProjectTemplate",
+    "PublishPlan",
     "Published",
     "Repair",
     "Replace",
@@ -300,6 +301,35 @@ class ProjectProblem:
     owner: str
     message: str
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPlan:
+    """What a publish would do to one table of a database, found without changing anything.
+
+    Attributes:
+        source: The mart in the lake.
+        target: The published table, with its schema.
+        action: ``skip``, ``merge``, ``replace`` or ``create``; ``refuse`` where it would fail.
+        rows_before: Rows of the published table; ``None``: there is none.
+        rows_after: Rows of the mart.
+        published_snapshot_id: The mart's snapshot that the table holds; ``None``: not known.
+        key: Columns that are unique in the mart.
+        columns: Columns of the published table that come, go or change, each as a line of text.
+        locks: Locks that the publish takes, and when.
+        refused: Why the publish would fail.
+    """
+
+    source: TableName
+    target: str
+    action: str
+    rows_before: int | None
+    rows_after: int
+    published_snapshot_id: int | None
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

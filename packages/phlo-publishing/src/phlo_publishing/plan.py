@@ -26,6 +26,7 @@ class MartPlan:
         locks: Locks that the publish takes, and when.
         carried: What is carried over from the old table, and what is pointed at the new one.
         refused: Why the publish would raise.
+        published_snapshot_id: The mart's snapshot that the table holds; ``None``: not known.
     """
 
     source: str
@@ -38,6 +39,7 @@ class MartPlan:
     locks: tuple[str, ...]
     carried: tuple[str, ...]
     refused: tuple[str, ...]
+    published_snapshot_id: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan for JSON."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from phlo.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     import click
     from dagster import Definitions
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from phlo.events import BranchEvent
     from phlo.names import TableName
     from phlo.project import Project
+    from phlo.protocols import QueryEngine, TableStore
+    from phlo.values import PublishPlan
     from pydantic_settings import BaseSettings
 
 
@@ -68,6 +70,21 @@ def phlo_register_commands(group: click.Group) -> None:
     cast("Any", group).add_lazy("postgres", target, "Start, stop and look into the marts' server.")
     target = "phlo_publishing.commands:publish"
     cast("Any", group).add_lazy("publish", target, "Publish marts to PostgreSQL, or show the plan.")
+
+
+@hookimpl
+def phlo_register_publish_plans(
+    project: Project, store: TableStore, engine: QueryEngine, assets: Collection[str]
+) -> Sequence[PublishPlan]:
+    """Hand over what publishing the declared marts would do to their tables."""
+    from phlo_publishing.declaration import declared_specs
+
+    specs = [spec for spec in declared_specs(project) if spec.name in assets]
+    if not specs:
+        return ()
+    from phlo_publishing.planned_marts import plan_marts
+
+    return plan_marts(project, store, engine, specs)
 
 
 @hookimpl

@@ -66,6 +66,24 @@ def test_a_dbt_model_that_says_so_is_planned_published_and_fresh(project, databa
     assert {s["key"]: s["freshness"] for s in states}["publish_folk"] == "fresh"
 
 
+def test_a_plan_tells_what_it_would_change_in_published_tables(project, database, phlo):
+    assert phlo("materialize", "people+")[0] == 0
+    project.write(f"{DBT}/models/gold/people.sql", MODEL + " UNION ALL SELECT 2, 'b'")
+    code, out = phlo("plan", "people", "--json")
+    plan = json.loads(out)
+    (mart,) = plan["marts"]
+    assert (code, mart["target"], mart["action"]) == (0, "marts.folk", "merge")
+    assert (mart["added"], mart["removed"], mart["changed"]) == (1, 0, 0)
+    (lock,) = mart["locks"]
+    assert lock.startswith("SHARE ROW EXCLUSIVE on marts.folk while changed rows are written")
+    assert database.execute("SELECT id FROM marts.folk").fetchall() == [(1,)]
+    shown = phlo("plan", "show", plan["plan_id"], "--markdown")[1]
+    assert "| marts.folk | merge | 1 | 0 | 0 | - |" in shown
+    assert f"- lock {lock}" in shown
+    assert phlo("apply", plan["plan_id"])[0] == 0
+    assert database.execute("SELECT id FROM marts.folk ORDER BY id").fetchall() == [(1,), (2,)]
+
+
 def test_one_line_of_python_declares_an_asset(project):
     project.write(
         "workflows/publishing/people.py",

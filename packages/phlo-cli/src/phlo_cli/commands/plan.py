@@ -69,7 +69,8 @@ def make(
 
     Sources are asked, models built and checks judged as in `phlo materialize`, but on a branch:
     main stays as it is until `phlo apply`. Exit code 0: there is something to apply; 1: the run or
-    a check failed, so that it cannot be applied; 3: there is nothing to do.
+    a check failed, so that it cannot be applied, or a published table could not follow; 3: there is
+    nothing to do.
     """
     wanted = [*names, *([select] if select else [])]
     if not wanted:
@@ -86,7 +87,7 @@ def make(
         keep_hours=keep_hours,
     )
     show_plan(made, output, markdown=markdown)
-    if not summary.is_ok:
+    if not (summary.is_ok and made.is_ok):
         ctx.exit(FAILED)
     ctx.exit(DONE if made.tables else NOTHING_TO_DO)
 
@@ -140,18 +141,23 @@ def discard(name: str, output: Output) -> None:
 def show_plan(made: BranchPlan, output: Output, *, markdown: bool = False) -> None:
     """Print a plan."""
     from phlo_cli.differences import as_markdown, show_differences
+    from phlo_cli.planned_marts import marts_as_markdown, show_marts
 
     if output.as_json:
         output.json(made.as_dict())
         return
     if markdown:
-        click.echo(as_markdown(made.tables, f"Plan {made.plan_id}: {' '.join(made.selection)}"))
+        title = f"Plan {made.plan_id}: {' '.join(made.selection)}"
+        click.echo(as_markdown(made.tables, title) + marts_as_markdown(made.marts))
         return
     output.line(f"\nPlan {made.plan_id}: {counted(len(made.tables), 'table')} would change.\n")
     show_differences(made.tables, output, empty="Nothing would change.")
     for table, rows in made.accounts.items():
         counts = ", ".join(f"{count:,} {name}" for name, count in rows.items() if count)
         output.line(f"{table}: {counts or 'no rows'}", style="dim")
+    show_marts(made.marts, output)
+    if made.marts_error:
+        output.warn(f"What would change in published tables is not known: {made.marts_error}")
     for check in made.checks:
         output.line(f"{check['status']}: {check['check']} of {check['table']}: {check['why']}")
     if made.tables:

@@ -122,6 +122,7 @@ def _plan_of_old(
         locks=tuple(_describe_locks(table, dependents, views, action)),
         carried=tuple(carried) if is_replaced else (),
         refused=tuple(refused),
+        published_snapshot_id=record.mart.snapshot_id if record else None,
     )
 
 
