@@ -17,7 +17,8 @@ import pyarrow.dataset as ds
 from phlo.names import Partition
 from phlo.values import Append, Merge
 from phlo_iceberg.read.engine import DuckDBEngine
-from phlo_iceberg.upkeep.maintenance import Policy, maintain_table
+from phlo_iceberg.upkeep.maintenance import maintain_table
+from phlo_iceberg.upkeep.policy import Policy
 
 from benchmarks.data import changed, day_of, day_rows
 from benchmarks.measure import compare

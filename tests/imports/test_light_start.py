@@ -1,6 +1,7 @@
 """`phlo --help` and the hook specs touch no data library."""
 
 import json
+import shlex
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -54,6 +55,41 @@ def test_a_project_of_plain_assets_does_not_wait_for_dlt_and_dbt(phlo_project):
     modules, printed = loaded_by(materialize)
     assert '"status": "success"' in printed
     assert modules & {"dlt", "dbt", "pandas", "pandera"} == set()
+
+
+_HEAVY_TO_LOOK = {"dbt", "dlt", "pandas", "pandera", "requests", "workflows"}
+LOOKING = {
+    "query SELECT(1)": {"dagster"},
+    "query 'SELECT * FROM bronze.orders'": {"dagster"},
+    "catalog tables": {"dagster", "sqlglot"},
+    "catalog describe bronze.orders": {"dagster", "sqlglot"},
+    "status": {"sqlglot"},
+    "logs --asset orders": {"sqlglot"},
+}
+"""What a command that looks at a project must not import, where nothing changed since a run."""
+
+
+@pytest.fixture(scope="module")
+def loaded_project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("looking")
+    for arguments in ("init shop", "materialize orders --partition 2025-01-15"):
+        command = [sys.executable, "-m", "phlo_cli", *arguments.split()]
+        where = folder / "shop" if (folder / "shop").exists() else folder
+        subprocess.run(command, cwd=where, check=True, capture_output=True)
+    return folder / "shop"
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_looking_imports_neither_what_makes_tables_nor_the_users_code(
+    loaded_project, monkeypatch, command
+):
+    monkeypatch.delenv("PHLO_PROJECT_DIR")
+    monkeypatch.chdir(loaded_project)
+    modules, printed = loaded_by(
+        HELP.replace('["--help"]', repr([*shlex.split(command), "--json"]))
+    )
+    assert modules & (_HEAVY_TO_LOOK | LOOKING[command]) == set()
+    assert "2025-01-15" in printed or "orders" in printed or "SELECT(1)" in command
 
 
 def test_no_distribution_ships_the_namespace_as_a_package():

@@ -16,7 +16,7 @@ import pyarrow as pa
 from canonical import canonical_rows
 from phlo.names import TableName
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3, merge, publish_rows, stage_rows
 from pyiceberg.transforms import BucketTransform, TruncateTransform

@@ -9,13 +9,15 @@ from phlo.locks import locked
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from pyiceberg.io import PY_IO_IMPL
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from phlo_iceberg.branches.names import open_branch, require_sql
 from phlo_iceberg.branches.records import require_branch
+from phlo_iceberg.read.files import LakeFileIO
 from phlo_iceberg.service_errors import check_database_uri, explained_errors, require_rest_uri
-from phlo_iceberg.write.data_files import SYNC_PROPERTY
+from phlo_iceberg.write.files import SYNC_PROPERTY
 
 if TYPE_CHECKING:
     from phlo.config import Settings
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from phlo_iceberg.settings import IcebergSettings
 
 _LOCK_SECONDS = 60
+_FILE_IO = f"{LakeFileIO.__module__}.{LakeFileIO.__name__}"
+_OF_THIS_PROCESS = {"init_catalog_tables": "false", PY_IO_IMPL: _FILE_IO}
 
 
 def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str, str]:
@@ -63,7 +67,7 @@ def open_catalog(settings: Settings, iceberg: IcebergSettings) -> Catalog:
         UnsupportedCatalogError: The catalog cannot have branches, and one is asked for.
     """
     make_folder(settings.lake_dir)
-    properties = catalog_properties(settings, iceberg) | {"init_catalog_tables": "false"}
+    properties = catalog_properties(settings, iceberg) | _OF_THIS_PROCESS
     if iceberg.catalog_type == "rest":
         require_rest_uri(_plain(iceberg.catalog_uri))
     else:

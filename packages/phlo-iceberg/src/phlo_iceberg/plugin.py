@@ -30,7 +30,7 @@ def phlo_provide_table_store(settings: Settings) -> TableStore | None:
     from phlo_iceberg.catalog import open_catalog
     from phlo_iceberg.settings import IcebergSettings
     from phlo_iceberg.store import IcebergStore
-    from phlo_iceberg.upkeep.maintenance import Policy
+    from phlo_iceberg.upkeep.policy import Policy
 
     own = load_settings(IcebergSettings)
     return IcebergStore(open_catalog(settings, own), Policy.of(own))

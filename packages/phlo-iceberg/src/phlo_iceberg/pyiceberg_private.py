@@ -9,8 +9,6 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from pyiceberg.catalog.rest import _RETRY_ARGS
-from pyiceberg.catalog.rest.response import _handle_non_200_response
 from pyiceberg.table.update import (
     _apply_table_update,
     _TableMetadataUpdateContext,
@@ -20,22 +18,19 @@ from pyiceberg.table.update import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import pyarrow as pa
     from pyiceberg.catalog import Catalog, MetastoreCatalog
-    from pyiceberg.catalog.rest import RestCatalog
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.io import FileIO
     from pyiceberg.manifest import ManifestFile
+    from pyiceberg.schema import Schema
     from pyiceberg.table import StagedTable, Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
-    from requests import HTTPError, Response
     from sqlalchemy import ColumnElement
 
 MANIFEST_PATH_POSITION = 0
 """Position of the path in a manifest's record."""
-
-REST_RETRY: dict[str, Any] = _RETRY_ARGS
-"""How pyiceberg repeats a REST request whose token has expired; no public decorator does."""
 
 
 def commit_table(
@@ -109,14 +104,11 @@ def delete_old_metadata(
     catalog._delete_old_metadata(io, before, after)
 
 
-def post(catalog: RestCatalog, url: str, body: bytes) -> Response:
-    """Post to a REST catalog with its session; ``transactions/commit`` has no public method."""
-    return catalog._session.post(url, data=body)
+def schema_without_ids(schema: pa.Schema) -> Schema:
+    """Convert a schema of Arrow whose columns have no ids yet; publicly they must have them."""
+    from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids  # heavy: not needed to look
 
-
-def raise_rest_error(error: HTTPError, errors: Mapping[int, type[Exception]]) -> None:
-    """Raise pyiceberg's exception for a REST catalog's answer, with the server's message."""
-    _handle_non_200_response(error, dict(errors))
+    return _pyarrow_to_schema_without_ids(schema, downcast_ns_timestamp_to_us=True)
 
 
 def apply_updates(metadata: TableMetadata, updates: Iterable[TableUpdate]) -> TableMetadata:

@@ -14,10 +14,6 @@ from phlo.names import (
     RUN_ID_COLUMN,
     TableName,
 )
-from pyiceberg.io.pyarrow import (
-    UnsupportedPyArrowTypeException,
-    _pyarrow_to_schema_without_ids,
-)
 from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.transforms import IdentityTransform, parse_transform
@@ -37,6 +33,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from phlo_iceberg.pyiceberg_private import schema_without_ids
 from phlo_iceberg.read.duckdb_types import duckdb_type, names_inside
 
 if TYPE_CHECKING:
@@ -103,9 +100,12 @@ _WIDER = (
 
 
 def _convert(field: pa.Field, where: str) -> NestedField:
+    from pyiceberg.io.pyarrow import (
+        UnsupportedPyArrowTypeException,  # heavy: needed to write, not to look
+    )
+
     try:
-        held = pa.schema([_widened(field)])
-        single = _pyarrow_to_schema_without_ids(held, downcast_ns_timestamp_to_us=True)
+        single = schema_without_ids(pa.schema([_widened(field)]))
     except (TypeError, ValueError, NotImplementedError, UnsupportedPyArrowTypeException) as exc:
         raise UnsupportedTypeError(
             f"Column {field.name!r} of {where} has a type that Iceberg does not have.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sqlite3
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,7 +31,6 @@ from pyiceberg.exceptions import (
     RESTError,
     UnauthorizedError,
 )
-from requests.exceptions import JSONDecodeError, RequestException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -109,10 +109,12 @@ def _explain_one(error: BaseException) -> PhloError | None:
                 hint='For PostgreSQL: pip install "psycopg[binary]", and let '
                 f"{_URI} begin with postgresql+psycopg://.",
             )
-        case RESTError() | RequestException():
+        case RESTError():
             return _explain_rest(error)
         case ValidationError() if error.title.endswith("Response"):
             return _no_catalog("its answer is none of an Iceberg catalog")
+        case _ if isinstance(error, request_errors()):
+            return _explain_rest(error)
         case _:
             return _explain_object_store(error) or _explain_spoilt_file(error)
 
@@ -186,9 +188,15 @@ def _explain_database(error: DBAPIError) -> PhloError | None:
 # -- REST catalogs
 
 
-def _explain_rest(error: RESTError | RequestException) -> PhloError | None:
+def request_errors() -> tuple[type[OSError], ...]:
+    """Return the class of errors of `requests`; nothing where no REST catalog imported it."""
+    error = getattr(sys.modules.get("requests"), "RequestException", None)
+    return (error,) if error else ()
+
+
+def _explain_rest(error: BaseException) -> PhloError | None:
     reason = _one_line(error)
-    if isinstance(error, JSONDecodeError):
+    if type(error).__name__ == "JSONDecodeError":
         return _no_catalog("its answer is no JSON")
     if isinstance(error, OAuthError | UnauthorizedError | ForbiddenError):
         return ConfigurationError(

@@ -50,7 +50,8 @@ from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
 from phlo_iceberg.service_errors import explain_errors
 from phlo_iceberg.upkeep.examine import find_damage
-from phlo_iceberg.upkeep.maintenance import Policy, maintain_table
+from phlo_iceberg.upkeep.maintenance import maintain_table
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.upkeep.repair import repair
 from phlo_iceberg.write.metadata_updates import SchemaTransaction
 from phlo_iceberg.write.snapshot import SnapshotBuilder

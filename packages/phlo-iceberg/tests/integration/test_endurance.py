@@ -16,7 +16,7 @@ from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.processes import call_in_file
 from phlo_testing.stores import DAY_1, EVENTS, merge, stage_rows

@@ -10,7 +10,7 @@ import pytest
 from phlo.names import Partition
 from phlo.values import Append, Merge, Replace
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.crash import fault_points
 from phlo_testing.processes import in_processes

@@ -25,7 +25,7 @@ from phlo.values import Append, Merge, Replace
 from phlo_iceberg.commit import settle, sql
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_testing.schedules import Bounds, explore
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, SCHEMA, events, merge, stage_rows
 from pyiceberg.catalog import load_catalog

@@ -7,7 +7,7 @@ import pytest
 from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_testing.stores import DAY_1, EVENTS, merge, publish_rows
 from pyiceberg.catalog import load_catalog
 

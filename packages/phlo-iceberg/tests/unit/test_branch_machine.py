@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from phlo.errors import BranchConflictError, BranchInUseError
 from phlo.names import TableName
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_testing.stores import DAY_1, events, merge, publish_rows
 from pyiceberg.catalog import load_catalog
 

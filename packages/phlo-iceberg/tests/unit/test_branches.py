@@ -18,7 +18,7 @@ from phlo.lake import open_lake, reset_lake
 from phlo.names import TableName
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_testing.stores import (
     DAY_1,
     DAY_2,

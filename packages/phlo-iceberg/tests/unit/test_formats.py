@@ -8,7 +8,7 @@ import pytest
 from phlo.errors import UnsupportedTableError
 from phlo.lake import open_lake
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 from phlo_testing.loads import with_metadata

@@ -13,7 +13,7 @@ from phlo.values import Append
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.upkeep import maintenance
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.stores import (
     DAY_1,

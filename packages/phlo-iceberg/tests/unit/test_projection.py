@@ -16,7 +16,7 @@ from phlo.sql import Sql, sql
 from phlo_iceberg.read.connection import connect
 from phlo_iceberg.read.duckdb_types import converted
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.stores import DAY_1, DAY_2, EVENTS, merge, publish_rows
 from pyiceberg.io.pyarrow import schema_to_pyarrow

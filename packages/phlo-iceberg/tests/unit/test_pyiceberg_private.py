@@ -2,6 +2,7 @@
 
 import pytest
 from phlo_iceberg import pyiceberg_private as private
+from phlo_iceberg import rest_private
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.schema import Schema
@@ -126,7 +127,7 @@ def test_raise_rest_error_raises_the_exception_of_the_status():
     answer.status_code = 409
 
     with pytest.raises(CommitFailedException):
-        private.raise_rest_error(HTTPError(response=answer), {409: CommitFailedException})
+        rest_private.raise_rest_error(HTTPError(response=answer), {409: CommitFailedException})
 
 
 def test_post_sends_with_the_session_of_the_catalog():
@@ -137,4 +138,4 @@ def test_post_sends_with_the_session_of_the_catalog():
     class Catalog:
         _session = Session()
 
-    assert private.post(Catalog(), "http://here/v1", b"{}") == ("http://here/v1", b"{}")
+    assert rest_private.post(Catalog(), "http://here/v1", b"{}") == ("http://here/v1", b"{}")

@@ -11,7 +11,7 @@ from phlo.names import TableName
 from phlo.values import Append, Repair
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.loads import load_rows, with_metadata
 from phlo_testing.stores import (

@@ -7,7 +7,7 @@ from phlo.errors import MovedHeadError, UnknownCommitError
 from phlo.values import Append
 from phlo_iceberg.commit import settle, sql
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_testing.stores import DAY_1, EVENTS, events, publish_rows, stage_rows
 from pyiceberg.catalog import load_catalog
 from sqlalchemy.exc import OperationalError

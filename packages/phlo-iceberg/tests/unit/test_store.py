@@ -8,7 +8,7 @@ from phlo.lake import open_lake
 from phlo.names import Partition, TableName
 from phlo.values import LoadAccount, Merge
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import matching, stage
 from phlo_testing.stores import (
     DAY_1,

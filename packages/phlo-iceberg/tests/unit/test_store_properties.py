@@ -17,7 +17,7 @@ from phlo.names import PARTITION_DATE_COLUMN, Partition, TableName
 from phlo.values import Append, Merge, Replace
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import matching, stage
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from pyiceberg.catalog import load_catalog

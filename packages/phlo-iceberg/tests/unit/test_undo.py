@@ -8,7 +8,7 @@ from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
-from phlo_iceberg.upkeep.maintenance import Policy
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.write import stage
 from phlo_testing.stores import DAY_1, DAY_2, EVENTS, SCHEMA, merge, publish_rows, stage_rows
 from pyiceberg.catalog import load_catalog

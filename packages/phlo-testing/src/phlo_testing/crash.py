@@ -92,8 +92,15 @@ class _Points:
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _CHANGES:
             self.touch(f"{event} {arguments[0]}")
-        elif event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
+        elif event == "open" and self._is_struck(arguments):
             self.touch(f"open {arguments[0]}")
+
+    def _is_struck(self, arguments: tuple[Any, ...]) -> bool:
+        """Return whether a file is opened to be written, or to read metadata of Iceberg."""
+        path, _, flags = arguments
+        is_metadata = str(path).endswith((".metadata.json", ".avro"))
+        is_written = isinstance(flags, int) and bool(flags & _WRITING)
+        return is_written or (is_metadata and self.blow.strikes_reads)
 
 
 def kill_points(

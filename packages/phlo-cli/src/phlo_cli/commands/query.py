@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -90,7 +90,7 @@ def _answer(sql: str, as_csv: bool, limit: int, output: Output) -> None:
     if as_csv:
         _print_csv(reader)
     elif output.as_json:
-        output.json([row for batch in reader for row in batch.to_pylist()])
+        output.json([row for batch in reader for row in _rows(batch)])
     else:
         _print_table(reader, limit, output)
 
@@ -99,7 +99,7 @@ def _print_csv(reader: pa.RecordBatchReader) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(reader.schema.names)
     for batch in reader:
-        for row in batch.to_pylist():
+        for row in _rows(batch):
             writer.writerow([_field(row[name]) for name in reader.schema.names])
 
 
@@ -147,10 +147,29 @@ def _shown(value: Any) -> str:
     return str(value) if isinstance(value, int | datetime) else cell(value)
 
 
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch.
+
+    Arrow imports pandas, for a fifth of a second, to read times with a zone; so those in UTC are
+    read as times without one.
+    """
+    columns = [_values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    import pyarrow as pa
+
+    if column.type not in (pa.timestamp("us", "UTC"), pa.timestamp("us", "Etc/UTC")):
+        return column.to_pylist()
+    times = column.cast(pa.timestamp("us")).to_pylist()
+    return [time if time is None else time.replace(tzinfo=UTC) for time in times]
+
+
 def _first(reader: pa.RecordBatchReader, limit: int) -> tuple[list[dict[str, Any]], bool]:
     rows: list[dict[str, Any]] = []
     for batch in reader:
-        rows.extend(batch.slice(0, limit + 1 - len(rows)).to_pylist())
+        rows.extend(_rows(batch.slice(0, limit + 1 - len(rows))))
         if len(rows) > limit:
             return rows[:limit], True
     return rows, False

@@ -18,7 +18,7 @@ from phlo_iceberg.branches.transaction import RefusedError, send_transaction
 from phlo_iceberg.commit.branch_lock import BRANCHES, lock_branch
 from phlo_iceberg.pyiceberg_private import open_file_io
 from phlo_iceberg.read.reachable import ReachableFiles, owned_files
-from phlo_iceberg.write.data_files import delete_files
+from phlo_iceberg.write.files import delete_files
 
 if TYPE_CHECKING:
     from phlo.names import TableName

@@ -22,7 +22,7 @@ from phlo_iceberg.pyiceberg_private import (
     write_metadata,
 )
 from phlo_iceberg.read.metadata import read_table_metadata
-from phlo_iceberg.write.data_files import SYNC_PROPERTY, delete_files, sync_files
+from phlo_iceberg.write.files import SYNC_PROPERTY, delete_files, sync_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -32,7 +32,7 @@ from phlo_iceberg.branches.replay import LoadReplay, ObstacleError, SourceChange
 from phlo_iceberg.branches.transaction import discarding
 from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates
 from phlo_iceberg.read.state import TableState
-from phlo_iceberg.write.data_files import delete_files
+from phlo_iceberg.write.files import delete_files
 from phlo_iceberg.write.metadata_updates import SchemaTransaction, next_metadata
 from phlo_iceberg.write.stage import Target, own_entries, stage_load
 

@@ -43,7 +43,7 @@ from phlo_iceberg.branches.undo_plan import plan_undo
 from phlo_iceberg.commit.branch_lock import lock_branch
 from phlo_iceberg.commit.sql import row_of, tidy
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY
-from phlo_iceberg.write.data_files import delete_files
+from phlo_iceberg.write.files import delete_files
 from phlo_iceberg.write.metadata_updates import next_metadata
 from phlo_iceberg.write.stage import snapshot_updates
 

@@ -9,7 +9,6 @@ from phlo.interrupts import uninterrupted
 from pyiceberg.catalog.sql import SqlCatalog
 
 from phlo_iceberg.commit.plan import Commit, commit_of
-from phlo_iceberg.commit.rest import commit_over_rest
 from phlo_iceberg.commit.settle import REFUSALS
 from phlo_iceberg.commit.sql import (
     commit_in_database,
@@ -52,10 +51,14 @@ def commit_all(
         UnknownCommitError: The catalog did not answer. All files of the commits must stay.
     """
     ordered = sorted(commits, key=lambda c: c.name)
-    commit = commit_in_database if isinstance(catalog, SqlCatalog) else commit_over_rest
     try:
         with uninterrupted():
-            commit(catalog, ordered, reads)  # pyright: ignore[reportArgumentType] - chosen by its type
+            if isinstance(catalog, SqlCatalog):
+                commit_in_database(catalog, ordered, reads)
+            else:
+                from phlo_iceberg.commit.rest import commit_over_rest  # imports requests
+
+                commit_over_rest(catalog, ordered, reads)
     except REFUSALS as exc:
         raise MovedHeadError(
             f"{', '.join(str(c.name) for c in ordered)}: another writer was first. {exc}"

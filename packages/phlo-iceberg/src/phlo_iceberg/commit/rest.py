@@ -34,7 +34,7 @@ from pyiceberg.typedef import IcebergBaseModel
 from requests import HTTPError, Response
 from tenacity import retry
 
-from phlo_iceberg import pyiceberg_private
+from phlo_iceberg import pyiceberg_private, rest_private
 from phlo_iceberg.commit.plan import assert_head, check_as_planned
 from phlo_iceberg.commit.settle import settle
 
@@ -201,7 +201,7 @@ def has_transactions(catalog: RestCatalog) -> bool:
     return _post(catalog, ()).status_code not in _NOT_THERE
 
 
-@retry(**pyiceberg_private.REST_RETRY)
+@retry(**rest_private.REST_RETRY)
 def commit_transaction(catalog: RestCatalog, changes: Sequence[CommitTableRequest]) -> None:
     """Commit changes of several tables, all or none.
 
@@ -213,10 +213,10 @@ def commit_transaction(catalog: RestCatalog, changes: Sequence[CommitTableReques
     try:
         _post(catalog, changes).raise_for_status()
     except HTTPError as exc:
-        pyiceberg_private.raise_rest_error(exc, _ERRORS)
+        rest_private.raise_rest_error(exc, _ERRORS)
 
 
 def _post(catalog: RestCatalog, changes: Sequence[CommitTableRequest]) -> Response:
     body = _Transaction(table_changes=tuple(changes)).model_dump_json(by_alias=True)
     url = catalog.url(ENDPOINT, prefixed=True)
-    return pyiceberg_private.post(catalog, url, body.encode())
+    return rest_private.post(catalog, url, body.encode())

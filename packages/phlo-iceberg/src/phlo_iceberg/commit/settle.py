@@ -15,12 +15,11 @@ from pyiceberg.exceptions import (
     ServiceUnavailableError,
     TableAlreadyExistsError,
 )
-from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from phlo_iceberg.commit.plan import outcome_of
-from phlo_iceberg.service_errors import explain
+from phlo_iceberg.service_errors import explain, request_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,18 +33,21 @@ logger = logging.getLogger(__name__)
 REFUSALS = (CommitFailedException, NoSuchTableError, TableAlreadyExistsError)
 """Answers of a catalog that say for sure that this request landed nothing."""
 
-UNKNOWN = (
+_UNKNOWN = (
     SQLAlchemyError,
     CommitStateUnknownException,
     ServerError,
     ServiceUnavailableError,
-    RequestException,
     ValidationError,  # of an answer that was cut short
 )
-"""Errors after which a request may have landed, or may still land."""
 
 ATTEMPTS = 6
 WAIT = wait_random_exponential(multiplier=0.2, max=5)
+
+
+def unknown_errors() -> tuple[type[Exception], ...]:
+    """Return the errors after which a request may have landed, or may still land."""
+    return (*_UNKNOWN, *request_errors())
 
 
 class NotSentError(Exception):
@@ -94,14 +96,14 @@ def settle(catalog: Catalog, commits: Sequence[Commit], send: Callable[[], None]
         raise MovedHeadError(
             f"The catalog did not take the commit to {_names(commits)}: {type(cause).__name__}."
         ) from cause
-    except UNKNOWN as exc:
+    except unknown_errors() as exc:
         raise _unknown_error(commits, exc) from exc
 
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, NotSentError):
         return error.explained() is None
-    return isinstance(error, UNKNOWN)
+    return isinstance(error, unknown_errors())
 
 
 class _Settling:
@@ -125,7 +127,7 @@ class _Settling:
             raise MovedHeadError(
                 f"{_names(self._commits)}: another writer was first. {exc}"
             ) from exc
-        except UNKNOWN as exc:
+        except unknown_errors() as exc:
             self.may_have_landed = True
             logger.warning(
                 "The outcome of the commit to %s is unknown (%s); it is looked into.",

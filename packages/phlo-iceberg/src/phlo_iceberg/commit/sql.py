@@ -19,7 +19,7 @@ from phlo_iceberg import pyiceberg_private
 from phlo_iceberg.commit.branch_lock import require_branch_of
 from phlo_iceberg.commit.plan import assert_head, check_as_planned
 from phlo_iceberg.commit.settle import NotSentError, settle
-from phlo_iceberg.write.data_files import SYNC_PROPERTY, delete_files, sync_files
+from phlo_iceberg.write.files import SYNC_PROPERTY, delete_files, sync_files
 from phlo_iceberg.write.metadata_updates import next_metadata
 
 if TYPE_CHECKING:

@@ -12,10 +12,6 @@ from phlo.limits import QueryLimits
 from phlo.sql import Identifier, quote_table, sql
 
 from phlo_iceberg.read.connection import connect, use_object_store
-from phlo_iceberg.read.dialect.connection import prepare
-from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
-from phlo_iceberg.read.dialect.row_errors import describe_row_error
-from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_iceberg.read.state import TableState, allow_only_files_of
 from phlo_iceberg.service_errors import explain, explain_errors
 
@@ -68,6 +64,10 @@ class DuckDBEngine:
         parameters: Sequence[Any] | None = None,
     ) -> pa.RecordBatchReader:
         """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
+        # Here and below: what only looks at the catalog need not import sqlglot.
+        from phlo_iceberg.read.dialect.connection import prepare
+        from phlo_iceberg.read.dialect.translation import parse, translate
+
         parsed = parse(sql, frozenset(relations or ()), self._catalog_name)
         states = [self._store.state(t, (at or {}).get(t)) for t in parsed.tables]
         schemas = {s.name: s.arrow_schema for s in states}
@@ -91,10 +91,14 @@ class DuckDBEngine:
 
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
         """Return the tables that a SELECT reads (see :class:`phlo.protocols.QueryEngine`)."""
+        from phlo_iceberg.read.dialect.translation import parse
+
         return set(parse(sql, frozenset(relations), self._catalog_name).tables)
 
     def examine(self, query: ProjectQuery) -> list[SqlFinding]:
         """What engines do not answer alike (see :class:`phlo.protocols.SqlExaminer`)."""
+        from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
+
         if query.dialect == self.dialect:
             return examine_duckdb(query.sql)
         return examine_trino(query.sql, self._catalog_name, self.columns)
@@ -159,5 +163,7 @@ def _query_error(exc: Exception, text: str) -> Exception:
     explained = explain(exc)
     if explained is not exc:
         return explained
+    from phlo_iceberg.read.dialect.row_errors import describe_row_error
+
     message = describe_row_error(str(exc), text)
     return QueryError(f"The query failed: {message}", got=text, expected="valid SQL")

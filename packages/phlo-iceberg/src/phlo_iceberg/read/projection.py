@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from phlo.errors import UnsupportedTableError
 from phlo.sql import Identifier, Sql, keep_nan, quote_identifier, sql
-from pyiceberg.io.pyarrow import pyarrow_to_schema
 from pyiceberg.schema import Schema, index_by_id, sanitize_column_names
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import DoubleType, FloatType
@@ -130,6 +129,8 @@ def _have_moved(now: dict[int, str], before: dict[int, str]) -> bool:
 
 
 def _look(table: TableFiles, columns: Sequence[NestedField], task: FileScanTask) -> Layout:
+    from pyiceberg.io.pyarrow import pyarrow_to_schema  # heavy, and needed for few tables
+
     with table.io.new_input(task.file.file_path).open() as file:
         arrow = pq.read_schema(file)
     try:
@@ -176,6 +177,8 @@ def _by_names(table: TableFiles, arrow: pa.Schema, task: FileScanTask) -> Schema
     """Build the schema of a file without ids; columns that the mapping lacks are left out."""
     mapping = table.metadata.name_mapping()
     known = {name for field in mapping.root for name in field.names} if mapping else set()
+    from pyiceberg.io.pyarrow import pyarrow_to_schema  # heavy, and needed for few tables
+
     arrow = pa.schema([f for f in arrow if f.name in known])
     if alike := same_letters(arrow.names):
         raise _unreadable(table, task, f"{alike} differ in case alone")

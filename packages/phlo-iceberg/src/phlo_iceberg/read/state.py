@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from phlo.errors import InvalidNameError, UnreadableTableError, UnsupportedTableError
 from phlo.sql import Identifier, Sql, sql, union_all
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import DataScan, FileScanTask
 
+from phlo_iceberg.read.arrow_types import arrow_schema
 from phlo_iceberg.read.connection import allow_only, duckdb_pattern
 from phlo_iceberg.read.duckdb_types import duckdb_type, same_letters
 from phlo_iceberg.read.projection import (
@@ -54,7 +54,7 @@ class TableState(TableFiles):
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """The schema as Arrow."""
-        return schema_to_pyarrow(self.schema, include_field_ids=False)
+        return arrow_schema(self.schema)
 
     @cached_property
     def all_tasks(self) -> list[FileScanTask]:

@@ -12,7 +12,7 @@ from pyiceberg.exceptions import ValidationError
 from pyiceberg.serializers import FromInputFile
 
 from phlo_iceberg.service_errors import explain
-from phlo_iceberg.write.data_files import list_files
+from phlo_iceberg.write.files import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from phlo.audit import AUDIT_PREFIX
@@ -38,7 +38,7 @@ from phlo_iceberg.read.connection import connect, use_object_store
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.read.state import TableState
-from phlo_iceberg.write.data_files import DataFileWriter, delete_files, list_files
+from phlo_iceberg.write.files import delete_files, list_files
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.write.stage import BATCH_ROWS, row_count_entry, snapshot_updates
 
@@ -51,43 +51,9 @@ if TYPE_CHECKING:
     from pyiceberg.table import FileScanTask, Table
     from pyiceberg.table.metadata import TableMetadata
 
-    from phlo_iceberg.settings import IcebergSettings
+    from phlo_iceberg.upkeep.policy import Policy
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What is kept, and what is worth rewriting.
-
-    Attributes:
-        keep_snapshots: Newest snapshots of the main line that stay, whatever their age.
-        keep_age: Snapshots younger than this stay.
-        audit_age: Kept audits younger than this stay.
-        orphan_age: Files of no snapshot younger than this stay: a running stage may need them.
-        small_file_bytes: Data files below this size are worth joining.
-        min_small_files: Small files of one partition that make joining worth it.
-        deleted_share: Share of rows of a partition's files that are marked deleted, from which
-            on rewriting is worth it.
-    """
-
-    keep_snapshots: int = 20
-    keep_age: timedelta = timedelta(days=5)
-    audit_age: timedelta = timedelta(days=14)
-    orphan_age: timedelta = timedelta(hours=72)
-    small_file_bytes: int = 32 * 1024 * 1024
-    min_small_files: int = 5
-    deleted_share: float = 0.1
-
-    @classmethod
-    def of(cls, settings: IcebergSettings) -> Policy:
-        """Return the policy that the settings describe."""
-        return cls(
-            keep_snapshots=settings.keep_snapshots,
-            keep_age=timedelta(days=settings.keep_snapshot_days),
-            audit_age=timedelta(days=settings.keep_audit_days),
-            orphan_age=timedelta(hours=settings.orphan_hours),
-        )
 
 
 def maintain_table(
@@ -162,6 +128,8 @@ def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[Fil
 def _write_anew(
     handle: Table, state: TableState, tasks: Sequence[FileScanTask], written: list[str]
 ) -> list[DataFile]:
+    from phlo_iceberg.write.data_files import DataFileWriter  # heavy: needed to write, not to look
+
     connection = connect(to_write=True)
     try:
         use_object_store(connection, handle.io, handle.metadata.location)

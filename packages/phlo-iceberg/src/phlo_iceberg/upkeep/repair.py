@@ -27,8 +27,7 @@ from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.commit import metadata_location, point_at, previous_location
 from phlo_iceberg.pyiceberg_private import open_file_io, write_metadata
 from phlo_iceberg.upkeep.examine import UNREADABLE, find_damage, read_metadata
-from phlo_iceberg.upkeep.relocate import Relocation
-from phlo_iceberg.write.data_files import list_files
+from phlo_iceberg.write.files import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -212,6 +211,8 @@ def _settle(catalog: SqlCatalog, io: FileIO, found: _Found) -> str:
     metadata = read_metadata(io, found.path)
     if metadata.location.rstrip("/") == found.folder:
         return found.path
+    from phlo_iceberg.upkeep.relocate import Relocation  # heavy: needed to write, not to look
+
     settled = Relocation(metadata, io, found.folder).metadata()
     provider = load_location_provider(settled.location, settled.properties)
     path = provider.new_table_metadata_file_location(found.version + 1)

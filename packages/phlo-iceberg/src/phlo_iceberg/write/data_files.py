@@ -1,22 +1,17 @@
-"""Writing data files and position-delete files, and listing what is there."""
+"""Write data files and position-delete files."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from phlo.errors import UnsupportedTypeError
-from pyarrow.fs import FileSelector, FileType
-from pyiceberg.io.pyarrow import ParquetFormatWriter, PyArrowFileIO, schema_to_pyarrow
+from pyiceberg.io.pyarrow import ParquetFormatWriter, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import (
     PartitionField,
@@ -34,9 +29,8 @@ from pyiceberg.types import LongType, NestedField, StringType
 from phlo_iceberg.write.parquet import ParquetWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from pyarrow.fs import FileInfo
     from pyiceberg.io import FileIO, OutputFile
     from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.table.metadata import TableMetadata
@@ -331,44 +325,3 @@ def write_delete_file(
     writer.write(positions)
     kind = DataFileContent.POSITION_DELETES
     return _data_file(kind, output, partition, spec_id, writer.close(), {})
-
-
-def list_files(io: FileIO, location: str) -> Iterator[tuple[str, FileInfo]]:
-    """List every file below a folder, by the address that Iceberg names it."""
-    assert isinstance(io, PyArrowFileIO)
-    scheme, netloc, path = PyArrowFileIO.parse_location(location)
-    filesystem = io.fs_by_scheme(scheme, netloc)
-    prefix = location.removesuffix(urlparse(location).path) if scheme == "file" else f"{scheme}://"
-    selector = FileSelector(path, recursive=True, allow_not_found=True)
-    for info in filesystem.get_file_info(selector):
-        if info.type == FileType.File:
-            yield f"{prefix}{info.path}", info
-
-
-SYNC_PROPERTY = "phlo.sync-files"
-"""Property of a catalog; ``false``: files are not flushed to disk before a commit names them."""
-
-
-def sync_files(paths: Iterable[str]) -> None:
-    """Flush local files, and the folders that list them, to disk.
-
-    Files of an object store are durable once they are written.
-    """
-    local = [Path(urlparse(p).path if p.startswith("file:") else p) for p in paths if _is_local(p)]
-    for path in (*local, *sorted({path.parent for path in local})):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_local(path: str) -> bool:
-    return "://" not in path or path.startswith("file://")
-
-
-def delete_files(io: FileIO, paths: Iterable[str]) -> None:
-    """Delete files of no table; what cannot be deleted is left to ``maintain``."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            io.delete(path)

@@ -9,7 +9,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pyarrow.dataset as ds
 from phlo.names import STRATEGY_PROPERTY
 from phlo.sql import Identifier, Sql, all_of, sql, union_all
 from phlo.values import LoadAccount, Merge
@@ -26,7 +25,7 @@ from phlo_iceberg.read.connection import connect_to_stage, duckdb_path, use_obje
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.state import FILE, POSITION, TableState
-from phlo_iceberg.write.data_files import DataFileWriter, delete_files, write_position_deletes
+from phlo_iceberg.write.files import delete_files
 from phlo_iceberg.write.matching import INCOMING
 from phlo_iceberg.write.planner import Plan, Planner
 from phlo_iceberg.write.recorded_how import how_entry
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import duckdb
+    import pyarrow.dataset as ds
     from phlo.names import TableName
     from phlo.values import How
     from pyiceberg.manifest import DataFile
@@ -270,6 +270,10 @@ def _write(
     connection: duckdb.DuckDBPyConnection, target: Target, plan: Plan, written: list[str]
 ) -> tuple[Change, str]:
     """Write the plan's rows; by the share of rows touched, rewrite files or mark positions."""
+    from phlo_iceberg.write.data_files import (
+        write_position_deletes,  # heavy: needed to write, not to look
+    )
+
     touched = [t for t in plan.tasks if duckdb_path(t.file.file_path) in plan.removed]
     partly = [t for t in touched if not _is_emptied(t, plan)]
     whole = [t.file for t in touched if t not in partly]
@@ -331,6 +335,8 @@ def _write_rows(
 ) -> list[DataFile]:
     if not parts:
         return []
+    from phlo_iceberg.write.data_files import DataFileWriter  # heavy: needed to write, not to look
+
     rows = as_files_hold(target.metadata.schema(), union_all(parts))
     reader = connection.sql(rows).to_arrow_reader(BATCH_ROWS)
     return DataFileWriter(target.metadata, target.handle.io, written).write(reader)
@@ -351,10 +357,16 @@ def _delivered(
         p=plan.passed_over,
         same=same,
     )
-    return ds.dataset(connection.sql(standing).to_arrow_table())
+    return _dataset(connection, standing)
 
 
 def _deleted(connection: duckdb.DuckDBPyConnection, plan: Plan) -> ds.Dataset | None:
     if plan.deleted is None:
         return None
-    return ds.dataset(connection.sql(plan.deleted).to_arrow_table())
+    return _dataset(connection, plan.deleted)
+
+
+def _dataset(connection: duckdb.DuckDBPyConnection, rows: Sql) -> ds.Dataset:
+    import pyarrow.dataset as ds  # heavy: needed to write, not to look
+
+    return ds.dataset(connection.sql(rows).to_arrow_table())
