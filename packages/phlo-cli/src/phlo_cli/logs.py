@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import DagsterEventType, RunsFilter
 from phlo.errors import AssetNotFoundError
 from phlo.orchestration.dagster_private import PARTITION_TAG
+from phlo.orchestration.history import has_log
 
 from phlo_cli.run_events import as_level, check_outcome, row_facts
 from phlo_cli.step_errors import step_error
@@ -146,6 +147,8 @@ class _Reader:
         return sorted(lines, key=lambda line: line.at)
 
     def _read(self, run: DagsterRun) -> list[LogLine]:
+        if not has_log(self._instance, run.run_id):
+            return []
         steps = _steps(self._instance, run, self._wanted.assets)
         page = self._instance.get_records_for_run(run.run_id, self._cursors.get(run.run_id))
         self._cursors[run.run_id] = page.cursor

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     staging_keep_days: int = Field(
         7, ge=0, description="Days after which the staging of a failed run is removed."
     )
+    history_keep_days: int = Field(
+        90,
+        ge=0,
+        description="Days after which `phlo maintain` removes runs and what they logged; the runs "
+        "that made a partition or an asset last stay. 0: all stay.",
+    )
     query_timeout_seconds: float = Field(
         1800,
         ge=0,

@@ -213,6 +213,19 @@ def test_instance_reference_replaces_settings_of_the_file(tmp_path):
         assert not opened.telemetry_enabled
 
 
+def test_run_log_is_the_file_of_a_run_which_dagster_leaves_when_it_deletes_the_run(tmp_path):
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        job = build_job(asset(name="b")(lambda: None))
+        run_id = instance.create_run_for_job(job).run_id
+        instance.report_engine_event("Said something.", run_id=run_id, job_name=job.name)
+        log = dagster_private.run_log(instance, run_id)
+        assert log.is_file()
+        instance.delete_run(run_id)
+        assert log.is_file()
+    with DagsterInstance.ephemeral() as in_memory:
+        assert dagster_private.run_log(in_memory, run_id) is None
+
+
 @pytest.mark.parametrize(
     ("zone", "cron", "tick", "before"),
     [

@@ -97,7 +97,9 @@ def logs(
         output.json([line.as_dict() for line in lines])
         return
     if not lines:
-        output.line("No run has logged anything like that.")
+        days = require_project().history_keep_days if run_id is not None else 0
+        kept = f" What runs log is kept for {days} days." if days else ""
+        output.line(f"No run has logged anything like that.{kept}")
     for line in lines:
         _print(line, full or output.verbose, output)
 

@@ -9,19 +9,20 @@ import click
 from phlo.redaction import redact
 
 from phlo_cli.main import FAILED
-from phlo_cli.output import output_options
+from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from phlo.names import TableName
+    from phlo.orchestration.history import PurgedHistory
     from phlo.protocols import TableStore
     from phlo.values import MaintenanceReport
 
     from phlo_cli.output import Output
 
 
-@click.command(short_help="Join small files, drop old states, remove orphans.")
+@click.command(short_help="Join small files, drop old states and runs, remove orphans.")
 @click.argument("table", required=False)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @output_options()
@@ -32,12 +33,16 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     (the newest twenty stay), and files that no snapshot needs are removed once they are three days
     old. `phlo config show` names the settings. Where one table fails, the others are maintained all
     the same.
+
+    Without TABLE, runs that ended 90 days ago and what they logged are removed too. The runs that
+    made a partition or an asset last stay.
     """
     from phlo_cli.commands.catalog import find_table, open_store
 
     store = open_store()
     names = [find_table(store, table)] if table else store.list_tables()
     reports, errors = _maintain(store, names, dry_run=dry_run)
+    purged = None if table else _purge(dry_run=dry_run)
     if errors and not reports:
         _tell(errors[:-1])
         raise errors[-1]
@@ -50,9 +55,25 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     if dry_run and not output.as_json:
         for path in (path for report in reports for path in report.removed_files):
             output.line(f"would remove {path}")
+    if purged and (purged.runs or purged.logs) and not output.as_json:
+        verb = "Would remove" if dry_run else "Removed"
+        output.line(
+            f"{verb} {counted(purged.runs, 'old run')} and {counted(purged.logs, 'log')} of others."
+        )
     _tell(errors)
     if errors:
         sys.exit(FAILED)
+
+
+def _purge(*, dry_run: bool) -> PurgedHistory:
+    from phlo.orchestration.history import purge_history
+    from phlo.orchestration.instance import open_instance
+
+    from phlo_cli.project_settings import require_project
+
+    settings = require_project()
+    with open_instance(settings) as instance:
+        return purge_history(settings, instance, dry_run=dry_run)
 
 
 def _tell(errors: Iterable[Exception]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterRunStatus, RunsFilter
 from phlo.orchestration.dagster_private import PARTITION_TAG
+from phlo.orchestration.history import has_log
 
 from phlo_cli.report.values import CheckRun, RunRow
 from phlo_cli.run_events import check_outcome
@@ -47,7 +48,13 @@ def _run_row(instance: DagsterInstance, record: RunRecord) -> RunRow:
 
 
 def read_error(instance: DagsterInstance, run: DagsterRun) -> str:
-    """Read why a run failed: the message of its first failed step, else of the run itself."""
+    """Read why a run failed: the message of its first failed step, else of the run itself.
+
+    Returns:
+        An empty text where the log of an old run was removed.
+    """
+    if not has_log(instance, run.run_id):
+        return ""
     records = instance.get_records_for_run(
         run.run_id, of_type={DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
     ).records

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -34,6 +35,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import ScheduleInstigatorData
 from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -49,7 +51,6 @@ from phlo.signal_watch import did_signal_come, heed_signals, insist_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from traceback import TracebackException
 
     from dagster import (
@@ -241,6 +242,18 @@ def let_partial_failures_pass() -> None:
 def _is_partial(event: DagsterEvent) -> bool:
     data = event.step_failure_data.user_failure_data
     return data is not None and PARTIAL_FAILURE in data.metadata
+
+
+def run_log(instance: DagsterInstance, run_id: str) -> Path | None:
+    """Return the file of a run's log; ``None`` where a database holds the logs of all runs.
+
+    Dagster deletes the rows of a run that is deleted and leaves the file; the storage of events,
+    and the name of that file, are not public. Since 1.0.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        return None
+    return Path(storage.path_for_shard(run_id))
 
 
 def instance_reference(home: Path, overrides: Mapping[str, object]) -> InstanceRef:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dagster import (
         AssetKey,
         DagsterInstance,
+        EventLogRecord,
         RunRecord,
         TimeWindow,
         TimeWindowPartitionsDefinition,
@@ -84,20 +85,27 @@ def last_made(instance: DagsterInstance, key: AssetKey) -> dict[str, datetime]:
 
     What counts is when the run began: rows that came while it went on may not be in it.
     """
+    made = {
+        record.partition_key: (record.run_id, datetime.fromtimestamp(record.timestamp, UTC))
+        for record in newest_materializations(instance, key)
+        if record.partition_key is not None
+    }
+    began = _run_starts(instance, {run_id for run_id, _ in made.values() if run_id})
+    return {partition: began.get(run_id, at) for partition, (run_id, at) in made.items()}
+
+
+def newest_materializations(instance: DagsterInstance, key: AssetKey) -> list[EventLogRecord]:
+    """Return the newest materialization of each partition of an asset."""
     newest = instance.get_latest_storage_id_by_partition(
         key, DagsterEventType.ASSET_MATERIALIZATION
     )
-    made: dict[str, tuple[str, datetime]] = {}
-    for ids in _pages(list(newest.values())):
-        records = instance.fetch_materializations(
+    return [
+        record
+        for ids in _pages(list(newest.values()))
+        for record in instance.fetch_materializations(
             AssetRecordsFilter(key, storage_ids=ids), limit=_PAGE
         ).records
-        for record in records:
-            if record.partition_key is not None:
-                at = datetime.fromtimestamp(record.timestamp, UTC)
-                made[record.partition_key] = (record.run_id, at)
-    began = _run_starts(instance, {run_id for run_id, _ in made.values() if run_id})
-    return {partition: began.get(run_id, at) for partition, (run_id, at) in made.items()}
+    ]
 
 
 class PendingRuns(NamedTuple):

@@ -11,7 +11,9 @@ from dagster import (
     job,
     op,
 )
+from phlo.config import get_settings
 from phlo.lake import open_lake
+from phlo.orchestration.history import purge_history
 
 if TYPE_CHECKING:
     from phlo.config import Settings
@@ -21,8 +23,14 @@ if TYPE_CHECKING:
 
 @op(name="phlo_maintain_tables")
 def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotations that are text
-    """Maintain every table; one that fails does not keep the others from it."""
+    """Maintain every table, and the history of runs.
+
+    A table that fails does not keep the others from it.
+    """
     log, failed = context.log, []
+    purged = purge_history(get_settings(), context.instance)
+    if purged.runs or purged.logs:
+        log.info("Removed %d old runs and %d logs of others.", purged.runs, purged.logs)
     store = open_lake().store
     for table in store.list_tables():
         try:
