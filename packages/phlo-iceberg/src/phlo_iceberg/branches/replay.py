@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from phlo.names import PARTITION_DATE_COLUMN
 from phlo.sql import Identifier, Sql, partition_predicate, same_values, sql, union_all
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import pyarrow.dataset as ds
     from phlo.names import Partition, TableName
     from phlo.values import How
 
@@ -241,6 +241,8 @@ class LoadReplay:
 
     def _write_reader(self, reader: pa.RecordBatchReader) -> ds.Dataset:
         """Write rows to the file, to be scanned as often as needed."""
+        import pyarrow.dataset as ds  # heavy: needed to write, not to look
+
         with pq.ParquetWriter(self.file, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)
@@ -249,6 +251,8 @@ class LoadReplay:
 
 def _with_deletes(upserts: ds.Dataset, deleted: pa.Table) -> ds.Dataset:
     """Join rows to write and keys to delete; a column tells them apart."""
+    import pyarrow.dataset as ds  # heavy: needed to write, not to look
+
     schema = upserts.schema.append(pa.field(_DELETE, pa.bool_()))
     nulls = {f.name: pa.nulls(deleted.num_rows, f.type) for f in schema}
     flags = pa.array([True] * deleted.num_rows, pa.bool_())
