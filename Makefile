@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # A slow or busy machine takes longer than uv waits by default.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: setup demo test test-values test-slow test-dbt test-trino test-scale test-sql test-chaos test-readers test-browser test-installed \
+.PHONY: setup demo test test-values test-slow test-dbt test-trino test-scale test-sql test-chaos test-readers test-browser test-superset test-installed \
 	mutants calendars soak lint types fmt docs bench build pins clean help
 
 help:  ## Show the targets
@@ -29,7 +29,7 @@ demo: $(READY)  ## Load, check, model and publish an example: EXAMPLE=flights or
 	@$(BIN)/python examples/$(or $(EXAMPLE),flights)/demo.py
 
 test: $(READY)  ## Run all tests but the slow ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not scale and not readers and not values and not dbt_adapter and not browser"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not scale and not readers and not values and not dbt_adapter and not browser and not superset"
 
 test-values: $(READY)  ## Run 100,000 generated values of every type through every lane
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
@@ -74,6 +74,11 @@ test-browser: $(READY)  ## Look at the report in Chromium, both sizes and themes
 	@command -v chromium >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends chromium; }
 	$(BIN)/pytest -m browser tests/browser
+
+test-superset: $(READY)  ## Show marts in a real Superset, installed once, and look at them in Chromium
+	@command -v chromium >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pytest -m superset packages/phlo-superset
 
 test-installed: $(READY)  ## Install the wheels as users do and run what they run: ONLY="newest lowest 3.12 3.13"
 	$(BIN)/python scripts/test_installed.py $(ONLY)

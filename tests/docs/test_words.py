@@ -38,7 +38,7 @@ def test_no_file_cites_an_id_of_a_document_outside_the_repository():
 
 def test_every_changelog_fragment_names_its_package_in_at_most_two_sentences():
     fragments = sorted((ROOT / "changelog.d").glob("*.md"))
-    name = r"phlo-(all|core|iceberg|dlt|quality|dbt|publishing|trino|cli|testing)"
+    name = r"phlo-(all|core|iceberg|dlt|quality|dbt|publishing|superset|trino|cli|testing)"
     package = re.compile(rf"{name}(, {name})*: ")
     wrong = [
         f.name

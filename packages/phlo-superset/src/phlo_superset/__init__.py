@@ -1,0 +1,1 @@
+"""Published marts in Superset: database, datasets, metrics, charts and a dashboard."""
