@@ -58,9 +58,9 @@ test-sql: $(READY)  ## Ask a real Trino and DuckDB the recorded queries and 2,00
 		echo "PHLO_SQL_SEED=$$seed"; PHLO_SQL_SEED=$$seed $(BIN)/pytest --timeout 1800 \
 		packages/phlo-iceberg/tests/integration/test_trino_answers.py
 
-test-chaos: $(READY)  ## Attack a project for MINUTES: kill and stop its writers, judge every read; POSTGRES=1
+test-chaos: $(READY)  ## Attack a project for MINUTES: kill and stop its writers, judge every read; POSTGRES=1, S3=1
 	$(BIN)/python scripts/chaos.py --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) \
-		$(if $(POSTGRES),--postgres)
+		$(if $(POSTGRES),--postgres) $(if $(S3),--s3)
 
 soak: $(READY)  ## Soak `phlo dev` for MINUTES: stop and kill its processes, judge what is left
 	$(BIN)/python scripts/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

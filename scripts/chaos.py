@@ -1,9 +1,11 @@
 """Attack a project for minutes: writers that are killed and stopped, a maintainer, and readers.
 
 `phlo materialize`, `phlo backfill --parallel` and `phlo maintain` run as processes of their own on
-tables of every strategy, and are killed (SIGKILL) or stopped for a while (SIGSTOP) at any time.
-Meanwhile pyiceberg and phlo's engine read every table. What each day delivers never changes, so
-that a history checker can say of any state whether it may be seen:
+tables of every strategy, and are killed (SIGKILL) or stopped for a while (SIGSTOP) at any time; so
+is one that runs dbt models over two of these tables and publishes two of the models to PostgreSQL.
+Meanwhile pyiceberg and phlo's engine read every table, and PostgreSQL is asked for the marts. What
+each day delivers never changes, so that a history checker can say of any state whether it may be
+seen:
 
 - no key twice, and no row that was never delivered
 - of an appended or replaced day, all rows or none; of a merged key, never an earlier day than one
@@ -13,6 +15,9 @@ that a history checker can say of any state whether it may be seen:
 With ``--postgres`` the catalog is in a PostgreSQL server that is stopped at once and started again
 at any time, behind a proxy that loses answers to COMMIT. A reader may be told then that the catalog
 does not answer, by phlo's own error; whatever was acknowledged still has to be there.
+
+With ``--s3`` the files are in an object store, behind a proxy that answers 503 in place of it, cuts
+connections, and is slow for a while.
 """
 
 from __future__ import annotations
@@ -33,17 +38,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 from phlo.config import get_settings
 from phlo.errors import ServiceError
 from phlo.lake import build_lake
 from phlo.names import TableName
 from phlo_iceberg.service_errors import explained_errors
-from phlo_publishing.server import EmbeddedServer
-from phlo_testing.database_proxy import LossyDatabaseProxy
-from phlo_testing.ports import free_ports
+
+sys.path.insert(0, str(Path(__file__).parent))  # a test loads this file by its path
+
+from chaos_servers import catalog_server, marts_server, shake_server, shake_store, store_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
+    from chaos_servers import Server
+    from phlo.lake import Lake
 
 FIRST_DAY, DAYS = date(2025, 1, 1), 6
 KEYS = 40
@@ -54,7 +65,12 @@ TABLES = {
     "appends": {"merge_strategy": "append"},
     "replaces": {"merge_strategy": "replace"},
 }
-MERGED = ("lasts", "hashes")
+MODELS = {"copied": "lasts", "grown": "lasts", "gathered": "appends"}
+"""What dbt makes, by the table that it is made of."""
+MARTS = {"mart_copied": "copied", "mart_grown": "grown"}
+"""Published tables, by their models."""
+MERGED = ("lasts", "hashes", "copied", "grown", "mart_copied", "mart_grown")
+WHOLE_DAYS = ("appends", "replaces", "gathered")
 ALL = [(FIRST_DAY + timedelta(days=n)).isoformat() for n in range(DAYS)]
 
 WORKFLOW = """
@@ -88,6 +104,36 @@ ASSET = """
 def {name}(partition_date: str):
     return deliver(partition_date)
 """
+PUBLISHING = """
+from phlo.publishing import publishing_asset
+
+replaced = publishing_asset(tables={"mart_copied": "gold.copied"}, name="publish_copied")
+merged = publishing_asset(
+    tables={"mart_grown": "gold.grown"}, mode="merge", key="id", name="publish_grown"
+)
+"""
+DBT = "workflows/transforms/dbt"
+DBT_FILES = {
+    "dbt_project.yml": "name: chaos\nversion: '1.0'\nconfig-version: 2\n",
+    "models/sources.yml": """
+sources:
+  - name: bronze
+    schema: bronze
+    tables:
+      - {name: lasts, meta: {dagster_asset_key: dlt_lasts}}
+      - {name: appends, meta: {dagster_asset_key: dlt_appends}}
+""",
+    "models/gold/copied.sql": "select id, value from {{ source('bronze', 'lasts') }}",
+    "models/gold/grown.sql": "{{ config(materialized='incremental', unique_key='id') }}"
+    "select id, value from {{ ref('copied') }}",
+    "models/gold/gathered.sql": "select id, value from {{ source('bronze', 'appends') }}",
+    "models/gold/tests.yml": """
+models:
+  - name: copied
+    columns: [{name: id, data_tests: [unique, not_null]}]
+""",
+}
+BUILD = ("materialize", *MODELS, "publish_copied", "publish_grown")
 
 
 def deliver(day: str) -> dict[str, int]:
@@ -141,7 +187,7 @@ class Checker:
         self.reads += 1
         try:
             days = {day for name, day in known if name == table}
-            if table in ("appends", "replaces"):
+            if table in WHOLE_DAYS:
                 _check_whole_days(rows, days)
             else:
                 self._check_keys(reader, table, rows, days)
@@ -179,7 +225,7 @@ def _check_whole_days(rows: list[tuple[str, int]], days: set[str]) -> None:
 
 def expected(table: str) -> list[tuple[str, int]]:
     """Return the rows of a run in date order."""
-    if table in ("appends", "replaces"):
+    if table in WHOLE_DAYS:
         return sorted(row for day in ALL for row in deliver(day).items())
     rows: dict[str, int] = {}
     for day in ALL:
@@ -190,11 +236,15 @@ def expected(table: str) -> list[tuple[str, int]]:
 class Attack:
     """One project, and all that acts on it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.seed, self.checker = folder, seed, Checker()
+    def __init__(self, folder: Path, seed: int, marts: Server) -> None:
+        self.folder, self.seed, self.marts = folder, seed, marts
+        self.checker = Checker()
         self.counts: Counter[str] = Counter()
         self.is_over = threading.Event()
-        (folder / "workflows").mkdir()
+        (folder / DBT / "models/gold").mkdir(parents=True)
+        for name, content in DBT_FILES.items():
+            (folder / DBT / name).write_text(content)
+        (folder / "workflows/marts.py").write_text(PUBLISHING)
         text = WORKFLOW.format(keys=KEYS, half=KEYS // 2, first=ALL[0])
         text += "".join(ASSET.format(name=n, options=o) for n, o in TABLES.items())
         (folder / "workflows/chaos.py").write_text(text)
@@ -227,6 +277,19 @@ class Attack:
                 self.checker.acknowledge(table, day)
             self.counts["acknowledged"] += len(days)
 
+    def build(self) -> None:
+        """Build and publish the models again and again, killed like the writers."""
+        chance = random.Random(f"{self.seed} build")
+        while not self.is_over.is_set():
+            known = self.checker.acknowledged
+            if self._disturb(self.start(*BUILD), chance):
+                self.counts["builds ended otherwise"] += 1
+                continue
+            self.counts["built"] += 1
+            for made, source in {**MODELS, **{m: MODELS[of] for m, of in MARTS.items()}}.items():
+                for day in (day for table, day in known if table == source):
+                    self.checker.acknowledge(made, day)
+
     def maintain(self) -> None:
         """Maintain all tables again and again, killed like the writers."""
         chance = random.Random(f"{self.seed} maintain")
@@ -234,16 +297,10 @@ class Attack:
             if self._disturb(self.start("maintain"), chance) == 0:
                 self.counts["maintained"] += 1
 
-    def shake_catalog(self, server: CatalogServer) -> None:
-        """Restart the catalog's server, or lose an answer of it, again and again."""
-        chance = random.Random(f"{self.seed} catalog")
-        while not self.is_over.wait(chance.uniform(5, 20)):
-            if chance.random() < 0.4:
-                server.restart(chance.uniform(0, 4))
-                self.counts["restarts of PostgreSQL"] += 1
-            else:
-                server.proxy.lose_next_commit(chance.choice(["committed", "not committed"]))
-        self.counts["lost answers"] = server.proxy.lost
+    def shake(self, shaking: Callable[..., None], server: object) -> None:
+        """Let things happen to a server until all is over."""
+        chance = random.Random(f"{self.seed} {server.__class__.__name__}")
+        shaking(server, chance, self.is_over, self.counts)
 
     def _disturb(self, process: subprocess.Popen[bytes], chance: random.Random) -> int:
         """Kill or stop a command at some time, or let it be; return its exit code."""
@@ -261,69 +318,76 @@ class Attack:
         return process.wait()
 
     def read(self) -> None:
-        """Read every table by both readers until all is over."""
+        """Read every table by every reader it has until all is over."""
         lake = build_lake(get_settings().model_copy(update={"project_dir": self.folder}))
         while not self.is_over.wait(0.5):
-            for table in TABLES:
-                for reader in ("pyiceberg", "phlo"):
-                    known = self.checker.acknowledged
-                    try:
-                        rows = read_rows(lake, reader, table)
-                    except ServiceError:
-                        self.counts["reads without an answer"] += 1
-                    except Exception as exc:  # noqa: BLE001 - any of them is a finding
-                        self.checker.problems.append(f"{table}, read by {reader}: {exc!r}")
-                    else:
-                        self.checker.check(reader, table, rows, known)
+            for table in (*TABLES, *MODELS):
+                for reader in (read_by_pyiceberg, read_by_phlo):
+                    self._read(reader.__name__, table, partial(reader, lake, table))
+            for mart in MARTS:
+                self._read("PostgreSQL", mart, partial(read_mart, self.marts, mart))
+
+    def _read(self, reader: str, table: str, rows: Callable[[], list[tuple[str, int]]]) -> None:
+        known = self.checker.acknowledged
+        try:
+            self.checker.check(reader, table, rows(), known)
+        except (ServiceError, psycopg.OperationalError):
+            self.counts["reads without an answer"] += 1
+        except Exception as exc:  # noqa: BLE001 - any of them is a finding
+            self.checker.problems.append(f"{table}, read by {reader}: {exc!r}")
 
     def finish(self) -> None:
         """Load every day once more, undisturbed, and compare with a run in date order."""
         dates = ["--start-date", ALL[0], "--end-date", ALL[-1]]
         if code := self.start("backfill", *TABLES, *dates).wait():
             self.checker.problems.append(f"the last backfill ended with exit code {code}")
+        if code := self.start(*BUILD).wait():
+            self.checker.problems.append(f"the last build ended with exit code {code}")
         lake = build_lake(get_settings().model_copy(update={"project_dir": self.folder}))
-        for table in TABLES:
-            if sorted(read_rows(lake, "pyiceberg", table)) != expected(table):
+        states = {t: read_by_pyiceberg(lake, t) for t in (*TABLES, *MODELS)}
+        states |= {mart: read_mart(self.marts, mart) for mart in MARTS}
+        for table, rows in states.items():
+            if sorted(rows) != expected(origin(table)):
                 self.checker.problems.append(f"{table} is not that of a run in date order")
 
 
-class CatalogServer:
-    """A PostgreSQL server for the catalog, and the proxy that phlo knows it by."""
-
-    def __init__(self, folder: Path) -> None:
-        self._server = EmbeddedServer(folder, port=free_ports(1)[0])
-        address = self._server.start("lake")
-        assert address.password is not None
-        self.proxy = LossyDatabaseProxy(address.host, address.port)
-        user = f"{address.user}:{address.password.get_secret_value()}"
-        place = f"127.0.0.1:{self.proxy.port}/lake?sslmode=disable&gssencmode=disable"
-        self.uri = f"postgresql+psycopg://{user}@{place}"
-        self._pid_file = folder / "data" / "postmaster.pid"
-
-    def restart(self, seconds: float) -> None:
-        """Stop the server without letting a session end, and start it after some seconds."""
-        os.kill(int(self._pid_file.read_text().split()[0]), signal.SIGQUIT)
-        while self._server.is_running():
-            time.sleep(0.1)
-        time.sleep(seconds)
-        self._server.start("lake")
-
-    def close(self) -> None:
-        """Stop both."""
-        self.proxy.close()
-        self._server.stop()
+def origin(table: str) -> str:
+    """Return the loaded table that a model or mart is made of; a loaded one itself."""
+    table = MARTS.get(table, table)
+    return MODELS.get(table, table)
 
 
-def read_rows(lake, reader: str, table: str) -> list[tuple[str, int]]:  # noqa: ANN001
+def read_by_pyiceberg(lake: Lake, table: str) -> list[tuple[str, int]]:
     """Read key and value of every row; of a table that is not there yet, none."""
-    name = TableName("bronze", table)
-    if not lake.store.exists(name):
+    if not lake.store.exists(name := name_of(table)):
         return []
-    if reader == "phlo":
-        rows = lake.engine.query(f'SELECT id, "value" FROM bronze.{table}').read_all()
-    else:
-        with explained_errors():
-            rows = lake.store.catalog.load_table(("bronze", table)).scan().to_arrow()
+    with explained_errors():
+        rows = lake.store.catalog.load_table((name.namespace, name.name)).scan().to_arrow()
+    return rows_of(rows)
+
+
+def read_by_phlo(lake: Lake, table: str) -> list[tuple[str, int]]:
+    """Do the same by phlo's engine."""
+    if not lake.store.exists(name := name_of(table)):
+        return []
+    return rows_of(lake.engine.query(f'SELECT id, "value" FROM {name}').read_all())
+
+
+def read_mart(server: Server, mart: str) -> list[tuple[str, int]]:
+    """Do the same with a published table."""
+    with server.address.connect() as connection:
+        if connection.execute("SELECT to_regclass(%s)", [f"marts.{mart}"]).fetchone() == (None,):
+            return []
+        return connection.execute(f"SELECT id, value FROM marts.{mart}").fetchall()
+
+
+def name_of(table: str) -> TableName:
+    """Return a table's whole name."""
+    return TableName("gold" if table in MODELS else "bronze", table)
+
+
+def rows_of(rows: pa.Table) -> list[tuple[str, int]]:
+    """Return key and value of every row."""
     return [(row["id"], row["value"]) for row in rows.select(["id", "value"]).to_pylist()]
 
 
@@ -345,19 +409,22 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--postgres", action="store_true", help="the catalog is in PostgreSQL")
+    parser.add_argument("--s3", action="store_true", help="the files are in an object store")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as stack:
-        tasks: list[Callable[[], None]] = []
-        attack = Attack(Path(folder), options.seed)
+        marts = stack.enter_context(marts_server(Path(folder) / "marts"))
+        attack = Attack(Path(folder), options.seed, marts)
+        tasks = [partial(attack.shake, shake_server, marts)]
         if options.postgres:
-            server = CatalogServer(Path(folder) / "postgres")
-            stack.callback(server.close)
-            os.environ["PHLO_ICEBERG_CATALOG_URI"] = server.uri
-            tasks.append(lambda: attack.shake_catalog(server))
-        if code := attack.start("materialize", "lasts", "--partition", ALL[0]).wait():
+            server = stack.enter_context(catalog_server(Path(folder) / "catalog"))
+            tasks.append(partial(attack.shake, shake_server, server))
+        if options.s3:
+            proxy = stack.enter_context(store_proxy(Path(folder) / "s3"))
+            tasks.append(partial(attack.shake, shake_store, proxy))
+        if code := attack.start("materialize", "lasts", "appends", "--partition", ALL[0]).wait():
             print(f"The first load ended with exit code {code}.")
             return 1
-        tasks += [attack.maintain, attack.read]
+        tasks += [attack.build, attack.maintain, attack.read]
         tasks += [partial(attack.write, number) for number in range(options.writers)]
         run_for(options.minutes * 60, attack, tasks)
         attack.finish()

@@ -37,6 +37,8 @@ def problems(table, rows, *acknowledged, before=None):
         ("lasts", merged(DAY_1, DAY_2)),
         ("firsts", merged(DAY_2, DAY_1)),
         ("appends", rows_of(DAY_2, DAY_1)),
+        ("mart_grown", merged(DAY_1, DAY_2)),
+        ("gathered", rows_of(DAY_2, DAY_1)),
     ],
 )
 def test_a_right_state_passes(table, rows):
@@ -55,6 +57,8 @@ def test_a_right_state_passes(table, rows):
         ("appends", rows_of(DAY_1, DAY_2)[:-1], None, "in part, or twice"),
         ("appends", rows_of(DAY_1, DAY_2, DAY_2), None, "in part, or twice"),
         ("hashes", merged(DAY_1, DAY_2), merged(chaos.ALL[2]), "is lost|is of"),
+        ("mart_copied", merged(DAY_1), None, "is lost|is of"),
+        ("gathered", rows_of(DAY_1, DAY_2)[:-1], None, "in part, or twice"),
     ],
 )
 def test_a_wrong_state_is_found(table, rows, before, finding):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,7 @@ class FaultyProxy(ThreadingHTTPServer):
         requests: The requests seen, such as ``GET /bucket/key``.
         fail_from: Number of the first request that is refused, counted from 1; ``None``: none is.
         lost: The requests whose answers were lost (see :meth:`lose_next`).
+        delay_seconds: How long each request waits before it is handed on.
     """
 
     daemon_threads = True
@@ -43,6 +45,7 @@ class FaultyProxy(ThreadingHTTPServer):
         self.upstream = urlparse(upstream)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._lock = threading.Lock()
+        self.delay_seconds = 0.0
         self.reset(None)
 
     def reset(self, fail_from: int | None) -> None:
@@ -63,6 +66,11 @@ class FaultyProxy(ThreadingHTTPServer):
         """
         with self._lock:
             self._loss = _Loss(request, status, is_handed_on)
+
+    def forget_loss(self) -> None:
+        """Lose no answer any more."""
+        with self._lock:
+            self._loss = None
 
     def loss_of(self, request: str) -> _Loss | None:
         """Return how the answer to this request is lost, ``None`` where it is not."""
@@ -101,6 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self._body()
+        time.sleep(self.server.delay_seconds)
         loss = self.server.loss_of(f"{self.command} {self.path}")
         if loss is not None:
             self._lose(loss, body)
