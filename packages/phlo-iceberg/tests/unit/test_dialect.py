@@ -5,11 +5,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from phlo.contract.patterns import to_sql_pattern
 from phlo.errors import QueryError, TableNotFoundError
 from phlo.names import TableName
 from phlo_iceberg.read.dialect import parser
 from phlo_iceberg.read.dialect.connection import prepare
 from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
+from phlo_iceberg.read.dialect.patterns import is_alike_in_both
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES
 from phlo_iceberg.read.dialect.translation import parse, translate
 from phlo_testing.trino_answers import compare_answers, read_answers
@@ -111,6 +113,28 @@ def test_a_comparison_with_a_literal_stays_one_that_skips_files():
     assert '"x" < CAST' in translated("SELECT id FROM bronze.events WHERE x < 1e0").sql
     assert "isnan" not in translated("SELECT id FROM bronze.events WHERE x < 1e0").sql
     assert "isnan" in translated("SELECT id FROM bronze.events WHERE x > 1e0").sql
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(
+            r"\w+",
+            r"\W",
+            r"\s\S*",
+            r"[\w.]+@[^\s@]+\.\w{2,}",
+            r"\D",
+            r"[^\x00-\x7f]",
+            r"[\x80-\xff]",
+        ),
+        *(r"\#[\$\.\*]+\ \=", r"\a\v\t", r"[&~^-]", r"it's|\"", r"[]a]\Z", r"[a&b][\[]"),
+    ],
+)
+def test_patterns_of_python_in_the_form_for_engines_are_read_alike(pattern):
+    for where in ("start", "whole", "anywhere"):
+        rewritten = to_sql_pattern(pattern, where)
+        assert rewritten is not None
+        assert is_alike_in_both(rewritten)
 
 
 def test_every_function_of_the_table_has_a_recorded_answer():

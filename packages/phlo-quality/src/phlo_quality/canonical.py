@@ -96,13 +96,7 @@ def _text(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
     ours, theirs = _types(rows, others, name)
     family, column = family_of(ours), Identifier(name)
     if family is Family.NESTED:
-        raise UnsupportedTypeError(
-            f"Column {name!r} of {rows.table} cannot be compared: it is {ours}.",
-            got=str(ours),
-            expected="plain values",
-            hint="Leave the column out with columns=[...].",
-            column=name,
-        )
+        raise _incomparable(rows, name, ours)
     match family:
         case Family.TEXT:
             return sql("{c}", c=column)
@@ -110,10 +104,22 @@ def _text(rows: JudgedRows, others: JudgedRows, name: str) -> Sql:
             return _number(column, ours, theirs)
         case Family.TIME:
             return _moment(column, ours, theirs)
+        case Family.BINARY if pa.types.is_time(ours) or pa.types.is_time(theirs):
+            raise _incomparable(rows, name, ours)
         case Family.BINARY:
             return sql("to_hex({c})", c=column)
         case _:
             return sql("CAST({c} AS VARCHAR)", c=column)
+
+
+def _incomparable(rows: JudgedRows, name: str, ours: pa.DataType) -> UnsupportedTypeError:
+    return UnsupportedTypeError(
+        f"Column {name!r} of {rows.table} cannot be compared: it is {ours}.",
+        got=str(ours),
+        expected="texts, numbers, dates, timestamps, booleans or bytes",
+        hint="Leave the column out with columns=[...].",
+        column=name,
+    )
 
 
 def _number(column: Identifier, ours: pa.DataType, theirs: pa.DataType) -> Sql:

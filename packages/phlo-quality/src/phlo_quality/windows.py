@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from phlo.config import get_settings
+from phlo.errors import UnsupportedTypeError
 from phlo.sql import Identifier, Sql, sql
 
 if TYPE_CHECKING:
@@ -40,6 +41,21 @@ def within(
 def _bound(rows: JudgedRows, column: str, moment: datetime) -> date | str:
     if rows.has_zone(column):
         return moment.replace(tzinfo=ZoneInfo(get_settings().timezone))
-    if rows.is_timestamp(column) or moment.time() != datetime.min.time():
+    if rows.is_timestamp(column):
+        return moment
+    if moment.time() != datetime.min.time():
+        _check_tells_hours(rows, column)
         return moment
     return moment.date().isoformat() if rows.family(column) == "text" else moment.date()
+
+
+def _check_tells_hours(rows: JudgedRows, column: str) -> None:
+    family = rows.family(column)
+    if family != "time":
+        raise UnsupportedTypeError(
+            f"Column {column!r} of {rows.table} holds {family}, which tells no hours.",
+            got=family.value,
+            expected="a date or timestamp, for a scope that is no whole number of days",
+            hint="Take a scope of whole days, or name a timestamp in partition_column.",
+            column=column,
+        )

@@ -213,9 +213,9 @@ class TestExactVerdicts(ExactVerdicts):
 
     @pytest.fixture
     def judge_rows(self, store, verdicts):
-        def judge(rows, *checks):
+        def judge(rows, *checks, **options):
             write(store, EVENTS, rows)
-            return verdicts(*checks, scope="table")
+            return verdicts(*checks, **(options or {"scope": "table"}))
 
         return judge
 

@@ -14,7 +14,11 @@ from phlo_testing.exact_verdicts import SOURCE, ExactVerdicts
 class TestExactVerdicts(ExactVerdicts):
     @pytest.fixture
     def judge_rows(self, judge):
-        return lambda rows, *checks: judge(rows, *checks, scope="table")
+        def judge_all(rows, *checks, **options):
+            results = judge(rows, *checks, **(options or {"scope": "table"}))
+            return results if isinstance(results, list) else [results]
+
+        return judge_all
 
     @pytest.fixture
     def write_source(self, lake):

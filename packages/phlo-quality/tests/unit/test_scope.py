@@ -155,3 +155,15 @@ def test_a_kept_branch_is_read_like_a_published_table(judge, lake):
     result = judge(None, CountCheck(0), at={EVENTS: "audit/x"}, partition=DAY)
     assert (result.row_count, result.scope) == (2, "partition 2025-01-15")
     assert judge(None, CountCheck(0), at={EVENTS: "audit/x"}).row_count == 4
+
+
+def test_hours_cannot_be_told_by_a_column_of_text(judge):
+    result = judge(
+        pa.table({"day": ["2025-01-15"]}),
+        CountCheck(min_count=1),
+        partition=Partition.parse("2025-01-15"),
+        partition_column="day",
+        scope=timedelta(hours=36),
+    )
+    assert result.status is CheckStatus.COULD_NOT_RUN
+    assert "'day' of bronze.events holds text, which tells no hours" in result.message

@@ -305,3 +305,9 @@ def test_a_newest_value_in_the_future_hides_no_missing_data(judge, ahead, passed
     result = judge(rows, FreshnessCheck("at", max_age_hours=24))
     assert result.passed is passed
     assert "hours ahead" in result.message
+
+
+def test_a_column_of_times_of_day_is_named_where_it_cannot_be_compared(reconcile):
+    rows = pa.table({"k": [1], "at": pa.array([1], pa.time64("us"))})
+    result = reconcile(rows, rows, ChecksumReconciliationCheck(str(SOURCE), ["k"]))
+    assert "Column 'at' of bronze.source cannot be compared" in result.message

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 Where = Literal["start", "anywhere", "whole"]
 
 _WORD = r"\p{L}\p{N}_"
-_SPACE = r"\t-\r\x1c-\x20\x{85}\p{Z}"
-_SAME_ESCAPES = frozenset("AafnrtvxZ")
+_SPACE = r"\t-\r\x{1c}-\x{20}\x{85}\p{Z}"
+_SAME_ESCAPES = frozenset("AfnrtZ")
 # Lookaround, conditions, flags, named groups; atomic groups and possessive repeats.
 _FOREIGN = re.compile(r"\(\?(?!:)|[*+?}]\+|\{,")
 
@@ -60,6 +60,11 @@ def _rewrite(pattern: str, end: str) -> str:
     position, in_class = 0, False
     while position < len(pattern):
         char = pattern[position]
+        if pattern.startswith("\\x", position):
+            # Without braces Joni takes it for a byte.
+            out.append(f"\\x{{{pattern[position + 2 : position + 4]}}}")
+            position += 4
+            continue
         if char == "\\":
             out.append(_escape(pattern[position + 1], in_class=in_class))
             position += 2
@@ -89,7 +94,7 @@ def _plain(char: str, in_class: bool, *, is_last: bool, end: str) -> str:
 
 
 def _escape(letter: str, *, in_class: bool) -> str:
-    simple = {"d": r"\p{Nd}", "D": r"\P{Nd}", "Z": r"\z"}
+    simple = {"d": r"\p{Nd}", "D": r"\P{Nd}", "Z": r"\z", "a": r"\x{07}", "v": r"\x{0b}"}
     if letter in simple:
         return simple[letter]
     inner = {"w": _WORD, "s": _SPACE}.get(letter)
@@ -100,7 +105,11 @@ def _escape(letter: str, *, in_class: bool) -> str:
         return f"[^{outer}]"
     if letter.isalnum() and letter not in _SAME_ESCAPES:
         raise _NoEqualError
-    return "\\" + letter
+    return "\\" + letter if letter.isalnum() or letter in _SIGNS else letter
+
+
+_SIGNS = ".^$*+?{}[]\\|()-&~"
+"""Signs that mean something in some dialect, outside of a class or inside."""
 
 
 def _compiles(pattern: str) -> bool:

@@ -105,12 +105,21 @@ class DistributionCheck(QueryCheck):
     def _by_percentile(self, rows: JudgedRows, before: Sql, reader: Reader) -> list[dict[str, Any]]:
         """Percentiles of before, with the numbers of rows at or below them."""
         column, has_value = Identifier(self.column), rows.has_values([self.column])
-        percentile = "approx_percentile({c}, CAST({p} AS REAL)) FILTER (WHERE {has_value}) AS {n}"
+        ranked = sql(
+            "SELECT {c} AS value, row_number() OVER (ORDER BY {c}) AS place, "
+            "count(*) OVER () AS n FROM {b} WHERE {has_value}",
+            c=column,
+            b=before,
+            has_value=has_value,
+        )
+        percentile = (
+            "min(value) FILTER (WHERE place = least(CAST(floor({p} * n) AS BIGINT) + 1, n)) AS {n}"
+        )
         cuts = [
-            sql(percentile, c=column, p=float(p), has_value=has_value, n=Identifier(f"p{n}"))
+            sql(percentile, p=float(p), n=Identifier(f"p{n}"))
             for n, p in enumerate(self.percentiles)
         ]
-        (at,) = reader.rows(sql("SELECT {cuts} FROM {b}", cuts=cuts, b=before))
+        (at,) = reader.rows(sql("SELECT {cuts} FROM ({r})", cuts=cuts, r=ranked))
         below = [
             sql(
                 "{n} AS {name}",
