@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from phlo.sql import literal, quote_identifier
 
 from phlo_iceberg.read.dialect import types as t
-from phlo_iceberg.read.dialect.values import OR_NULL, Value, refuse, used
+from phlo_iceberg.read.dialect.values import LAMBDA, OR_NULL, Value, refuse, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,21 +251,23 @@ def _array_to_array(c: _Cast) -> str:
     held, wanted = c.held.inside[0], c.wanted.inside[0]
     if held == t.UNKNOWN:
         return c.plain()
-    item = cast(Value("e", held), wanted, c.uses, safe=c.safe)
-    return c.sql if item.sql == "e" else f"list_transform({c.sql}, lambda e: {item.sql})"
+    name = f"{LAMBDA}e"
+    item = cast(Value(name, held), wanted, c.uses, safe=c.safe)
+    return c.sql if item.sql == name else f"list_transform({c.sql}, lambda {name}: {item.sql})"
 
 
 def _map_to_map(c: _Cast) -> str:
     if t.UNKNOWN in c.held.inside:
         return c.plain()
-    pairs = zip(("k", "v"), c.held.inside, c.wanted.inside, strict=True)
-    key, item = (cast(Value(n, a), b, c.uses, safe=c.safe) for n, a, b in pairs)
-    if (key.sql, item.sql) == ("k", "v"):
+    entry = f"{LAMBDA}e"
+    names = (f"{entry}.key", f"{entry}.value")
+    pairs = zip(names, c.held.inside, c.wanted.inside, strict=True)
+    key, item = (cast(Value(n, a), b, c.uses, safe=c.safe).sql for n, a, b in pairs)
+    if (key, item) == names:
         return c.sql
-    k, v = key.sql.replace("k", "e.key"), item.sql.replace("v", "e.value")
     return (
         f"map_from_entries(list_transform(map_entries({c.sql}), "
-        f"lambda e: struct_pack(k := {k}, v := {v})))"
+        f"lambda {entry}: struct_pack(k := {key}, v := {item})))"
     )
 
 

@@ -14,6 +14,7 @@ from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.casts import cast, coerce
 from phlo_iceberg.read.dialect.parser import MARK, as_written
 from phlo_iceberg.read.dialect.values import (
+    LAMBDA,
     PREFIX,
     Node,
     Value,
@@ -119,7 +120,7 @@ class Expressions:
         """Translate a lambda: the names of its parameters in DuckDB, and its body."""
         if not isinstance(node, exp.Lambda) or len(node.expressions) != len(kinds):
             raise refuse(what, f"It takes a lambda of {len(kinds)} parameters.")
-        names = [f"l{self.depth}_{n}" for n in range(len(kinds))]
+        names = [f"{LAMBDA}{self.depth}_{n}" for n in range(len(kinds))]
         outer, self.depth = self.lambdas, self.depth + 1
         self.lambdas = outer | {
             p.name.lower(): Value(n, k)

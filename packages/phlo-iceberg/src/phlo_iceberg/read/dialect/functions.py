@@ -24,7 +24,7 @@ from phlo_iceberg.read.dialect.python_functions import (
     json_steps,
 )
 from phlo_iceberg.read.dialect.rules import AGGREGATE_RULES, RULES, WINDOW_RULES, Rule
-from phlo_iceberg.read.dialect.values import IN_TRY, PREFIX, Node, Value, Words, refuse
+from phlo_iceberg.read.dialect.values import IN_TRY, LAMBDA, PREFIX, Node, Value, Words, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -163,8 +163,9 @@ def _fill(
         "type": t.duckdb_type(returns),
     }
     if "{texts}" in rule.text:
-        item = e.cast(Value("e", kinds[0].inside[0]), t.VARCHAR)
-        names["texts"] = f"list_transform({arguments[0]}, lambda e: {item.sql})"
+        name = f"{LAMBDA}e"
+        item = e.cast(Value(name, kinds[0].inside[0]), t.VARCHAR)
+        names["texts"] = f"list_transform({arguments[0]}, lambda {name}: {item.sql})"
     return Value(_text(e, rule.text, names), returns)
 
 
@@ -1019,10 +1020,11 @@ def _reduce(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     first = f"CAST({e.coerce(start, common).sql} AS {kind})"
     pair = f"struct_pack(s := {first}, x := {no_item})"
     rest = f"list_transform({items.sql}, lambda {i}: struct_pack(s := {no_state}, x := {i}))"
-    step = re.sub(rf"\b{s}\b", "a.s", re.sub(rf"\b{x}\b", "b.x", body.sql))
+    state, item = f"{LAMBDA}a", f"{LAMBDA}b"
+    step = re.sub(rf"\b{s}\b", f"{state}.s", re.sub(rf"\b{x}\b", f"{item}.x", body.sql))
     reduced = (
         f"list_reduce(list_concat([{pair}], {rest}), "
-        f"lambda a, b: struct_pack(s := CAST({step} AS {kind}), x := {no_item})).s"
+        f"lambda {state}, {item}: struct_pack(s := CAST({step} AS {kind}), x := {no_item})).s"
     )
     (r,), last = e.call_lambda(parts[3], [common], what)
     text = last.sql if last.sql == r else re.sub(rf"\b{r}\b", f"({reduced})", last.sql)
@@ -1065,7 +1067,7 @@ def _over_map(e: Expressions, name: str, parts: list[Node], what: Words) -> Valu
         raise t.mismatch(f"{what!r} takes a map.", str(value.type))
     key, item = value.type.inside
     (k, v), body = e.call_lambda(parts[1], [key, item], what)
-    entry = f"m{e.depth}"
+    entry = f"{LAMBDA}m{e.depth}"
     text = re.sub(rf"\b{k}\b", f"{entry}.key", re.sub(rf"\b{v}\b", f"{entry}.value", body.sql))
     entries = f"map_entries({value.sql})"
     if name == "map_filter":

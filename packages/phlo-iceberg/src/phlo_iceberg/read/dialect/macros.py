@@ -6,6 +6,10 @@ give null where an argument is null.
 
 from __future__ import annotations
 
+import re
+
+from phlo_iceberg.read.dialect.values import LAMBDA
+
 MACROS = """
 integer_quotient(a, b, place) | CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a // b END
 number_remainder(a, b, place) | CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN b = 0 THEN error('DIVISION_BY_ZERO: Division by zero in ' || place) ELSE a % b END
@@ -93,8 +97,16 @@ def _read() -> dict[str, tuple[str, str]]:
     for line in MACROS.strip().splitlines():
         head, _, body = line.partition(" | ")
         name, _, parameters = head.partition("(")
-        macros[name] = (parameters.rstrip(")"), body.replace("\\\\", "\\"))
+        body = _with_own_names(body.replace("\\\\", "\\"))
+        macros[name] = (parameters.rstrip(")"), body)
     return macros
+
+
+def _with_own_names(body: str) -> str:
+    """Name parameters of lambdas as no column is named, since DuckDB takes ``e.k`` for a column."""
+    for name in set(re.findall(r"lambda (\w+):", body)):
+        body = re.sub(rf"(?<![.\w'])\b{name}\b(?! :=|')", f"{LAMBDA}{name}", body)
+    return body
 
 
 BODIES = _read()

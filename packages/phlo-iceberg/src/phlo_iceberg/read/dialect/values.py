@@ -26,6 +26,10 @@ PREFIX = "trino_"
 """Before the names of macros and Python functions, some of which DuckDB has too."""
 
 
+LAMBDA = "phlo_"
+"""Before the names of parameters of lambdas."""
+
+
 OR_NULL = "_or_null"
 """After the name of a macro or Python function that gives null instead of an error."""
 
