@@ -1,7 +1,7 @@
 """`phlo` commands beside those of Dagster, dbt and SQLMesh that answer the same question.
 
 CPU seconds of the whole process, bytecode compiled, over the project that `phlo init` writes. A
-tool that is not installed is left out.
+tool that is not installed is left out. The last rows compare a project of 500 assets with that one.
 """
 
 from __future__ import annotations
@@ -41,14 +41,38 @@ DBT_PROJECT = {
 }
 
 
+MANY = 500
+PER_FILE = 10
+MODULE = """\
+from phlo_dlt import phlo_ingestion
+from phlo_quality.schemas import PhloSchema
+
+
+class Row(PhloSchema):
+    id: str
+    value: float
+"""
+ASSET = """
+
+@phlo_ingestion(
+    table_name="t{n}", unique_key="id", validation_schema=Row, group="g{file}",
+    freshness_hours=(24, 48),
+)
+def t{n}(partition_date: str):
+    return [{{"id": partition_date, "value": 1.5}}]
+"""
+
+
 def ask(folder: str, tool: str, arguments: str) -> None:
     """Run one command of a tool in its project."""
+    project = {"dbt": "dbt", "many": "many"}.get(tool, "shop")
+    program = "phlo" if tool == "many" else tool
     environment = os.environ | {"DAGSTER_HOME": f"{folder}/home", "PYTHONDONTWRITEBYTECODE": ""}
-    if tool == "phlo":
+    if program == "phlo":
         environment.pop("DAGSTER_HOME")
     subprocess.run(
-        [BIN / tool, *arguments.split()],
-        cwd=Path(folder) / ("dbt" if tool == "dbt" else "shop"),
+        [BIN / program, *arguments.split()],
+        cwd=Path(folder) / project,
         env=environment,
         check=True,
         capture_output=True,
@@ -59,7 +83,9 @@ def run() -> list[dict]:
     """Ask each question by each tool; ``ratio`` is phlo's CPU time over the other tool's."""
     with tempfile.TemporaryDirectory() as folder:
         _prepare(Path(folder))
-        return [row for name, by in QUESTIONS.items() for row in _rows(folder, name, by)]
+        rows = [row for name, by in QUESTIONS.items() for row in _rows(folder, name, by)]
+        _prepare_many(Path(folder))
+        return rows + [_many_row(folder, name, by["phlo"]) for name, by in QUESTIONS.items()]
 
 
 def _prepare(folder: Path) -> None:
@@ -70,6 +96,32 @@ def _prepare(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     ask(str(folder), "phlo", QUESTIONS["make one table"]["phlo"])
+
+
+def _prepare_many(folder: Path) -> None:
+    """Make a project of many assets, the one of `phlo init` among them, with a table of each."""
+    subprocess.run([BIN / "phlo", "init", "many"], cwd=folder, check=True, capture_output=True)
+    for file in range(MANY // PER_FILE):
+        numbers = range(file * PER_FILE, (file + 1) * PER_FILE)
+        text = MODULE + "".join(ASSET.format(n=n, file=file) for n in numbers)
+        (folder / f"many/workflows/ingestion/shop/many{file}.py").write_text(text)
+    ask(str(folder), "many", "materialize * --partition 2025-01-15")
+
+
+def _many_row(folder: str, question: str, arguments: str) -> dict:
+    usages = compare(
+        ROUNDS,
+        many=(f"{HERE}:ask", (folder, "many", arguments)),
+        one=(f"{HERE}:ask", (folder, "phlo", arguments)),
+    )
+    many, one = usages["many"].cpu_seconds, usages["one"].cpu_seconds
+    return {
+        "question": f"{question}, {MANY} assets",
+        "phlo_s": round(many, 2),
+        "peer": "phlo, 1 asset",
+        "peer_s": round(one, 2),
+        "ratio": many / one,
+    }
 
 
 def _rows(folder: str, question: str, by: dict[str, str]) -> list[dict]:

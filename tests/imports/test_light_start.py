@@ -63,7 +63,7 @@ LOOKING = {
     "query 'SELECT * FROM bronze.orders'": {"dagster"},
     "catalog tables": {"dagster", "sqlglot"},
     "catalog describe bronze.orders": {"dagster", "sqlglot"},
-    "status": {"sqlglot"},
+    "status": {"dagster", "sqlglot"},
     "logs --asset orders": {"sqlglot"},
 }
 """What a command that looks at a project must not import, where nothing changed since a run."""

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
-from dagster import AssetCheckKey, AssetKey, DagsterRunStatus, TimeWindowPartitionsDefinition
 from phlo.errors import MissingProviderError
 from phlo.lake import open_lake
 from phlo.names import TableName
 
-from phlo_cli.dagster_private import AssetCheckExecutionRecordStatus
-from phlo_cli.run_events import check_outcome, row_facts
+from phlo_cli.asset_history import read_history
+from phlo_cli.table_summaries import summarize_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dagster import DagsterInstance, DagsterRun, EventLogEntry, TimeWindow
-    from phlo.values import Snapshot
+    from dagster import DagsterInstance
+    from phlo.values import TableSummary
 
-    from phlo_cli.dagster_private import AssetEntry
+    from phlo_cli.asset_history import AssetHistory
     from phlo_cli.project_index import IndexedAsset, ProjectIndex
 
 Freshness = Literal["fresh", "late", "stale"]
 RunState = Literal["ok", "failed", "canceled", "no_data", "running", "never"]
+_RUN_STATES: dict[str, RunState] = {
+    "CANCELED": "canceled",
+    "FAILURE": "failed",
+    "SUCCESS": "no_data",
+}
+"""How a run that did not make an asset ended for it, by Dagster's name of its status."""
+
 _BAD_CHECKS = ("failed", "could not run")
 
 
@@ -74,15 +81,14 @@ class AssetState:
 
 def asset_states(index: ProjectIndex, instance: DagsterInstance) -> list[AssetState]:
     """Read the state of every asset that can be made, sorted by group and name."""
-    keys = [AssetKey.from_user_string(asset.key) for asset in index.assets]
-    entries = {
-        record.asset_entry.asset_key: record.asset_entry
-        for record in instance.get_asset_records(keys)
-    }
-    checks = _check_states(index, instance)
-    of_assets = {asset.key: entries.get(key) for asset, key in zip(index.assets, keys, strict=True)}
-    changed = {asset.key: _changed_at(asset, of_assets[asset.key]) for asset in index.assets}
-    states = [_state(instance, asset, of_assets[asset.key], checks) for asset in index.assets]
+    return states_of(index, read_history(index, instance))
+
+
+def states_of(index: ProjectIndex, history: Mapping[str, AssetHistory]) -> list[AssetState]:
+    """Tell the state of every asset by what the history and the tables say of it."""
+    tables = _summaries(index)
+    changed = {asset.key: _changed_at(asset, history[asset.key], tables) for asset in index.assets}
+    states = [_state(asset, history[asset.key], tables) for asset in index.assets]
     labels = {state.key: state.table or state.key for state in states}
     return [
         replace(state, newer=tuple(labels[key] for key in _newer(asset, state.made_at, changed)))
@@ -90,22 +96,21 @@ def asset_states(index: ProjectIndex, instance: DagsterInstance) -> list[AssetSt
     ]
 
 
-def _changed_at(asset: IndexedAsset, entry: AssetEntry | None) -> datetime | None:
-    """Return when an asset got other data last: its table's newest snapshot, if it has one."""
-    history = _history(TableName.parse(asset.table)) if asset.table else []
-    newest = next((s for s in history if s.operation != "replace"), None)
-    if newest is not None:
-        return newest.committed_at
-    made = entry.last_materialization if entry else None
-    return datetime.fromtimestamp(made.timestamp, UTC) if made else None
-
-
-def _history(table: TableName) -> list[Snapshot]:
+def _summaries(index: ProjectIndex) -> dict[str, TableSummary]:
+    names = [TableName.parse(asset.table) for asset in index.assets if asset.table]
     try:
         store = open_lake().store
     except MissingProviderError:
-        return []
-    return store.history(table) if store.exists(table) else []
+        return {}
+    return {str(name): summary for name, summary in summarize_tables(store, names).items()}
+
+
+def _changed_at(
+    asset: IndexedAsset, history: AssetHistory, tables: Mapping[str, TableSummary]
+) -> datetime | None:
+    """Return when an asset got other data last: its table's newest snapshot, if it has one."""
+    table = tables.get(asset.table or "")
+    return (table.changed_at if table else None) or history.made_at
 
 
 def _newer(
@@ -121,53 +126,35 @@ def _newer(
 
 
 def _state(
-    instance: DagsterInstance,
-    asset: IndexedAsset,
-    entry: AssetEntry | None,
-    checks: Mapping[AssetCheckKey, str],
+    asset: IndexedAsset, history: AssetHistory, tables: Mapping[str, TableSummary]
 ) -> AssetState:
-    made = entry.last_materialization if entry else None
-    run = instance.get_run_by_id(entry.last_run_id) if entry and entry.last_run_id else None
-    made_at = datetime.fromtimestamp(made.timestamp, UTC) if made else None
-    newest = _newest_window(instance, asset) if made and asset.fail_seconds is not None else None
+    newest = _newest_window(asset, history.partitions)
+    table = tables.get(asset.table or "")
+    row_count = table.row_count if table else None
     return AssetState(
         key=asset.key,
         table=asset.table,
         group=asset.group,
-        state=_run_state(made, run),
-        made_at=made_at,
-        partition=_partition(made),
-        newest_partition=newest[0] if newest else None,
-        freshness=_freshness(asset, made_at, newest[1] if newest else None),
-        rows=_rows(asset, made),
-        checks=dict(Counter(checks[c] for c in _check_keys(asset) if c in checks)),
-        run_id=run.run_id if run else None,
+        state=_run_state(history),
+        made_at=history.made_at,
+        partition=history.partition,
+        newest_partition=newest.partition if newest else None,
+        freshness=_freshness(asset, history.made_at, newest),
+        rows=history.row_count if row_count is None else row_count,
+        checks=dict(Counter(history.checks[n] for n in asset.checks if n in history.checks)),
+        run_id=history.run_id,
     )
 
 
-def _check_keys(asset: IndexedAsset) -> list[AssetCheckKey]:
-    key = AssetKey.from_user_string(asset.key)
-    return [AssetCheckKey(key, name) for name in asset.checks]
-
-
-def _run_state(made: EventLogEntry | None, run: DagsterRun | None) -> RunState:
+def _run_state(history: AssetHistory) -> RunState:
     """Return how the last run ended for an asset; one that was made in a failed run succeeded."""
-    if run is None or (made is not None and made.run_id == run.run_id):
-        return "ok" if made else "never"
-    if run.status is DagsterRunStatus.CANCELED:
-        return "canceled"
-    if run.is_success:
-        return "no_data"
-    return "failed" if run.is_finished else "running"
-
-
-def _partition(made: EventLogEntry | None) -> str | None:
-    event = made.dagster_event if made else None
-    return event.partition if event else None
+    if history.run_id is None or history.made_by == history.run_id:
+        return "ok" if history.made_at else "never"
+    return _RUN_STATES.get(history.run_status or "", "running")
 
 
 def _freshness(
-    asset: IndexedAsset, made_at: datetime | None, newest: TimeWindow | None
+    asset: IndexedAsset, made_at: datetime | None, newest: _Window | None
 ) -> Freshness | None:
     """Judge an asset by its last run, and by its newest partition where that is older.
 
@@ -184,21 +171,47 @@ def _freshness(
     return "late" if asset.warn_seconds is not None and age > asset.warn_seconds else "fresh"
 
 
-def _newest_window(instance: DagsterInstance, asset: IndexedAsset) -> tuple[str, TimeWindow] | None:
+class _Window(NamedTuple):
+    """The time that a partition stands for."""
+
+    partition: str
+    start: datetime
+    end: datetime
+
+
+def _newest_window(asset: IndexedAsset, made: frozenset[str]) -> _Window | None:
     """Return the newest partition that was made, of an asset whose partitions are windows."""
     if asset.partitions is None:
         return None
     cron_schedule, timezone, fmt, start = asset.partitions
+    dates = [name for name in made if is_date(name, fmt)]
+    if cron_schedule == "0 0 * * *" and dates:
+        newest = max(dates, key=lambda name: datetime.strptime(name, fmt))
+        if (day := _day(newest, fmt, timezone)) is not None:
+            return day
+    if not dates:
+        return None
+    from dagster import TimeWindowPartitionsDefinition  # heavy; most partitions are days
+
     definition = TimeWindowPartitionsDefinition(
         start=datetime.fromisoformat(start), fmt=fmt, cron_schedule=cron_schedule, timezone=timezone
     )
-    made = instance.get_materialized_partitions(AssetKey.from_user_string(asset.key))
-    windows = (
-        (name, definition.time_window_for_partition_key(name))
-        for name in made
-        if is_date(name, fmt)
-    )
-    return max(windows, key=lambda named: named[1].start, default=None)
+    windows = ((name, definition.time_window_for_partition_key(name)) for name in dates)
+    name, window = max(windows, key=lambda named: named[1].start)
+    return _Window(name, window.start, window.end)
+
+
+def _day(name: str, fmt: str, timezone: str) -> _Window | None:
+    """Return the window of a day; ``None`` where it begins or ends at an hour that there is not."""
+    day, zone = datetime.strptime(name, fmt), ZoneInfo(timezone)
+    if day.time() != day.min.time():
+        return None
+    moments = [
+        moment.replace(tzinfo=zone).astimezone(UTC) for moment in (day, day + timedelta(days=1))
+    ]
+    if [m.astimezone(zone).replace(tzinfo=None) for m in moments] != [day, day + timedelta(days=1)]:
+        return None
+    return _Window(name, *moments)
 
 
 def is_date(text: str, fmt: str) -> bool:
@@ -212,34 +225,3 @@ def is_date(text: str, fmt: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _rows(asset: IndexedAsset, made: EventLogEntry | None) -> int | None:
-    """Count the rows of the asset's table; without a table, read its last materialization."""
-    stored = _stored_rows(TableName.parse(asset.table)) if asset.table else None
-    if stored is not None or made is None or made.asset_materialization is None:
-        return stored
-    facts = {name: value.value for name, value in made.asset_materialization.metadata.items()}
-    return row_facts(facts)["row_count"]
-
-
-def _stored_rows(table: TableName) -> int | None:
-    try:
-        store = open_lake().store
-    except MissingProviderError:
-        return None
-    return store.load(table).row_count if store.exists(table) else None
-
-
-def _check_states(index: ProjectIndex, instance: DagsterInstance) -> dict[AssetCheckKey, str]:
-    """Read how each check ended last; checks that never ran are left out."""
-    keys = [key for asset in index.assets for key in _check_keys(asset)]
-    storage = instance.event_log_storage
-    states: dict[AssetCheckKey, str] = {}
-    for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
-        if record.status is AssetCheckExecutionRecordStatus.PLANNED or record.event is None:
-            states[key] = "not run"
-        elif record.event.dagster_event is not None:
-            evaluation = record.event.dagster_event.asset_check_evaluation_data
-            states[key] = check_outcome(evaluation, str).word
-    return states

@@ -19,6 +19,8 @@ from phlo_cli.main import main
         (["materialize", "whole", "--from-staged", ""], 2),
         (["materialize", "whole", "--no-such-option"], 2),
         (["backfill"], 2),
+        (["config", "show", "NOPE"], 2),
+        (["catalog", "tables", "--namespace", "nope"], 2),
     ],
 )
 def test_json_has_the_error_and_the_exit_code_is_that_of_wrong_use(

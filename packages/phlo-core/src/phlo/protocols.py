@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Snapshot,
         SqlFinding,
         TableStatistics,
+        TableSummary,
     )
 
 
@@ -272,6 +273,19 @@ class ReadsChanges(Protocol):
 
         Raises:
             TableNotFoundError: The catalog does not have the table.
+        """
+        ...
+
+
+@runtime_checkable
+class SummarizesTables(Protocol):
+    """A table store that tells of all tables at once what their metadata says."""
+
+    def summaries(self) -> dict[TableName, TableSummary]:
+        """Summarize the tables.
+
+        Returns:
+            By name; tables whose metadata is not as usual are left out, and have to be loaded.
         """
         ...
 

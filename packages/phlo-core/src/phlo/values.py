@@ -207,6 +207,26 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSummary:
+    """What a table's metadata tells of it.
+
+    Attributes:
+        row_count: Its rows, deletes applied; ``None`` where another system wrote them in a way that
+            cannot be read.
+        column_count: Its columns.
+        snapshot_count: Snapshots of its main line that are kept.
+        committed_at: When its newest snapshot was committed, in UTC; ``None`` without one.
+        changed_at: When its rows changed last, in UTC; maintenance changes none.
+    """
+
+    row_count: int | None
+    column_count: int
+    snapshot_count: int
+    committed_at: datetime | None
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One committed state of a table.
 

@@ -35,18 +35,24 @@ from phlo_iceberg.branches.names import (
     open_branch,
     require_sql,
 )
-from phlo_iceberg.branches.records import is_branch, require_branch
+from phlo_iceberg.branches.records import is_branch, require_branch, table_locations
 from phlo_iceberg.catalog import ensure_namespace
 from phlo_iceberg.commit import Commit, commit_all, commit_of, metadata_location
 from phlo_iceberg.commit.rebase import MustPlanAnewError, attempts
 from phlo_iceberg.commit.rebase import rebase as rebase_stage
-from phlo_iceberg.pyiceberg_private import apply_updates, collected_updates, table_of
+from phlo_iceberg.pyiceberg_private import (
+    apply_updates,
+    collected_updates,
+    open_file_io,
+    table_of,
+)
 from phlo_iceberg.read.changes import SnapshotChanges
 from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.differences import compare_states
 from phlo_iceberg.read.metadata import readable_metadata
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
+from phlo_iceberg.read.summary import read_summary
 from phlo_iceberg.schema import arrow_to_iceberg, build_spec, drop_unwanted, evolve
 from phlo_iceberg.service_errors import explain_errors
 from phlo_iceberg.upkeep.examine import find_damage
@@ -65,7 +71,7 @@ if TYPE_CHECKING:
     from phlo.branches import Branch, BranchUpdate, TableChange, TableDifference, TableVersion
     from phlo.protocols import Staged
     from phlo.undo import Undo
-    from phlo.values import How, MaintenanceReport, Repair, TableStatistics
+    from phlo.values import How, MaintenanceReport, Repair, TableStatistics, TableSummary
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
@@ -249,6 +255,17 @@ class IcebergStore:
             for namespace in self.catalog.list_namespaces()
             for identifier in self.catalog.list_tables(namespace)
         )
+
+    def summaries(self) -> dict[TableName, TableSummary]:
+        """Summarize the tables (see :class:`phlo.protocols.SummarizesTables`)."""
+        if not isinstance(self.catalog, SqlCatalog):
+            return {}
+        locations = table_locations(self.catalog)
+        summaries = {
+            name: read_summary(open_file_io(self.catalog, location), location)
+            for name, location in locations.items()
+        }
+        return {name: summary for name, summary in summaries.items() if summary is not None}
 
     def load(self, table: TableName) -> LoadedTable:
         """Return the table as it stands now (see the protocol)."""

@@ -1,9 +1,13 @@
 """Files of the lake, read without Arrow where that is possible, and schemas without pyiceberg's."""
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
+from phlo.lake import open_lake
+from phlo.names import TableName
+from phlo.values import Append, Merge, Replace, TableSummary
 from phlo_iceberg.read.arrow_types import arrow_schema
-from phlo_iceberg.read.files import LakeFileIO
+from phlo_iceberg.read.files import LakeFileIO, local_path
 from phlo_iceberg.write.files import list_files
 from pyiceberg.io import PY_IO_IMPL
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO, schema_to_pyarrow
@@ -98,3 +102,40 @@ def test_other_files_are_left_to_pyiceberg_with_the_catalogs_settings(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"123")
     listed = [(path, info.size) for path, info in list_files(io, f"file://{tmp_path}")]
     assert listed == [(f"file://{tmp_path}/a.parquet", 3)]
+
+
+@pytest.fixture
+def store(phlo_environment):
+    return open_lake().store
+
+
+def test_a_summary_of_each_table_is_what_loading_it_tells(store):
+    rows = pa.table({"id": [1, 2, 3], "n": [1, 1, 1]})
+    for name, how in (("replaced", Replace()), ("merged", Merge(("id",))), ("appended", Append())):
+        table = TableName("bronze", name)
+        for part in (rows, rows.slice(0, 1).set_column(1, "n", pa.array([2])), rows.slice(0, 0)):
+            staged = store.stage(table, ds.dataset(part), how, schema=rows.schema)
+            store.publish([staged])
+    store.maintain(TableName("bronze", "appended"))
+    summaries = store.summaries()
+    assert set(summaries) == set(store.list_tables())
+    for table, summary in summaries.items():
+        stored, history = store.load(table), store.history(table)
+        changed = [s.committed_at for s in history if s.operation != "replace"]
+        assert summary == TableSummary(
+            stored.row_count, 2, len(history), history[0].committed_at, changed[0]
+        )
+
+
+def test_a_table_that_its_metadata_does_not_summarize_is_left_out(store, tmp_path):
+    table = TableName("bronze", "t")
+    rows = pa.table({"id": [1, 2, 3]})
+    store.publish([store.stage(table, ds.dataset(rows), Replace(), schema=rows.schema)])
+    location = store.catalog.load_table(("bronze", "t")).metadata_location
+    path = local_path(location)
+    whole = path.read_text()
+    for text in (whole.replace("total-", "sum-").replace("phlo.row-count", "x"), whole[:99], ""):
+        path.write_text(text)
+        assert store.summaries() == {}
+    path.unlink()
+    assert store.summaries() == {}

@@ -13,7 +13,7 @@ from phlo_cli.output import output_options
 if TYPE_CHECKING:
     from phlo.names import TableName
     from phlo.protocols import StoredTable, TableStore
-    from phlo.values import Snapshot
+    from phlo.values import Snapshot, TableSummary
 
     from phlo_cli.output import Output
 
@@ -28,10 +28,15 @@ def catalog() -> None:
 @output_options()
 def tables(namespace: str | None, output: Output) -> None:
     """List the tables, with their rows and when they last changed."""
+    from phlo_cli.table_summaries import summarize_tables
+
     store = open_store()
-    names = [n for n in store.list_tables() if namespace in (None, n.namespace)]
+    names = store.list_tables()
+    if namespace is not None and namespace not in {name.namespace for name in names}:
+        _require_declared(namespace, output)
+    summaries = summarize_tables(store, [n for n in names if namespace in (None, n.namespace)])
     output.rows(
-        [_table_row(store, name) for name in names],
+        [_table_row(name, summary) for name, summary in summaries.items()],
         columns=("table", "rows", "columns", "snapshots", "changed"),
         right=("rows", "columns", "snapshots"),
         empty="There is no table yet. `phlo materialize` makes them.",
@@ -87,35 +92,35 @@ def find_table(store: TableStore, text: str) -> TableName:
     return same[0] if len(same) == 1 else TableName.parse(text, default_namespace="bronze")
 
 
-def _table_row(store: TableStore, name: TableName) -> dict[str, Any]:
-    stored, snapshots = store.load(name), store.history(name)
+def _require_declared(namespace: str, output: Output) -> None:
+    """Refuse a namespace in which the project makes no table."""
+    from phlo_cli.known_names import require_known
+    from phlo_cli.known_project import read_project
+
+    tables = [asset.table for asset in read_project(output).assets if asset.table]
+    require_known(namespace, [table.partition(".")[0] for table in tables], "namespace")
+
+
+def _table_row(name: TableName, summary: TableSummary) -> dict[str, Any]:
     return {
         "table": str(name),
-        "rows": _row_count(stored),
-        "columns": len(stored.schema),
-        "snapshots": len(snapshots),
-        "changed": snapshots[0].committed_at if snapshots else None,
+        "rows": summary.row_count,
+        "columns": summary.column_count,
+        "snapshots": summary.snapshot_count,
+        "changed": summary.committed_at,
     }
 
 
 def _facts(stored: StoredTable) -> dict[str, Any]:
+    from phlo_cli.table_summaries import count_rows
+
     return {
         "table": str(stored.name),
-        "rows": _row_count(stored),
+        "rows": count_rows(stored),
         "snapshot_id": stored.snapshot_id,
         "location": stored.location,
         "description": stored.properties.get("comment"),
     }
-
-
-def _row_count(stored: StoredTable) -> int | None:
-    """Count the rows; ``None`` where another system wrote them in a way phlo cannot read."""
-    from phlo.errors import UnsupportedTableError
-
-    try:
-        return stored.row_count
-    except UnsupportedTableError:
-        return None
 
 
 def _columns(stored: StoredTable) -> list[dict[str, Any]]:

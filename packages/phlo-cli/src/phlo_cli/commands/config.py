@@ -36,10 +36,14 @@ def show(prefix: str | None, output: Output) -> None:
     """
     rows = [row for kind in _classes() for row in _settings(kind)]
     wanted = [row for row in rows if row["variable"].startswith((prefix or "").upper())]
+    if not wanted:
+        from phlo_cli.known_names import require_known
+
+        require_known((prefix or "").upper(), [row["variable"] for row in rows], "setting")
     output.rows(
         wanted,
         columns=("variable", "value", "source", "description"),
-        empty="No setting is called that.",
+        empty="",
     )
 
 

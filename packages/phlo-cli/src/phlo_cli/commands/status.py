@@ -71,13 +71,17 @@ def _states(output: Output) -> list[AssetState]:
     from phlo_cli.known_project import read_project
     from phlo_cli.project_settings import require_project
 
-    index = read_project(output)
+    index, settings = read_project(output), require_project()
+    from phlo_cli.history_files_private import read_history_files
+    from phlo_cli.status import asset_states, states_of
+
+    history = read_history_files(index, settings)
+    if history is not None:
+        return states_of(index, history)
     from phlo.orchestration.instance import open_instance
 
     from phlo_cli.liveness import end_abandoned_runs
-    from phlo_cli.status import asset_states
 
-    settings = require_project()
     with open_instance(settings) as instance:
         end_abandoned_runs(settings, instance)
         return asset_states(index, instance)

@@ -13,6 +13,8 @@ from phlo.sql import sql
 from phlo_iceberg.read.connection import connect, use_object_store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phlo_iceberg.read.state import TableState
 
 ROW_COUNT_ENTRY = "phlo.row-count"
@@ -24,11 +26,17 @@ def count_rows(state: TableState) -> int:
     if snapshot is None:
         return 0
     summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    row_count = noted_row_count(summary)
+    return _scanned_rows(state) if row_count is None else row_count
+
+
+def noted_row_count(summary: Mapping[str, str]) -> int | None:
+    """Return the rows of a snapshot by its summary; ``None`` where that does not tell."""
     if ROW_COUNT_ENTRY in summary:
         return int(summary[ROW_COUNT_ENTRY])
     if summary.get("total-delete-files") == "0" and "total-records" in summary:
         return int(summary["total-records"])
-    return _scanned_rows(state)
+    return None
 
 
 def _scanned_rows(state: TableState) -> int:
