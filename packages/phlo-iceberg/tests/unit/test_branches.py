@@ -1,5 +1,6 @@
 """Branches of the whole lake: each is a store of its own, and main moves by publishing alone."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from phlo.errors import (
 )
 from phlo.lake import open_lake, reset_lake
 from phlo.names import TableName
+from phlo_iceberg.branches import reachable
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.upkeep.policy import Policy
@@ -209,6 +211,23 @@ def test_maintenance_of_any_branch_leaves_every_branch_readable_at_its_base(stor
                 "SELECT count(*) AS n FROM bronze.events", at={EVENTS: str(base)}
             )
             assert at_base.read_all().to_pylist() == [{"n": 9}]
+
+
+def test_maintenance_goes_on_where_a_branch_is_deleted_meanwhile(store, monkeypatch):
+    for n in range(3):
+        load(store, [("x", n)], extraction=n)
+    store.create_branch("dev")
+    load(store.on_branch("dev"), [("x", 9)], extraction=9)
+    read_stored = reachable.read_stored
+
+    def delete_and_read(catalog, location):
+        with suppress(BranchNotFoundError):
+            store.delete_branch("dev")
+        return read_stored(catalog, location)
+
+    monkeypatch.setattr(reachable, "read_stored", delete_and_read)
+    IcebergStore(store.catalog, Policy(orphan_age=timedelta(seconds=-60))).maintain(EVENTS)
+    assert read(store) == [("x", 2)]
 
 
 def test_joining_small_files_on_main_is_no_conflict(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from phlo.errors import UnreadableTableError
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from sqlalchemy import and_, not_, or_, select
 from sqlalchemy.orm import Session
@@ -25,7 +26,8 @@ def add_other_branches(
 ) -> None:
     """Add the files that other branches need of a table.
 
-    The branches are those that the catalog's database has by now.
+    The branches are those that the catalog's database has by now. One that goes or is updated
+    meanwhile takes its metadata away; the database is then asked again for what has come instead.
 
     Args:
         reachable: Receives the files.
@@ -34,10 +36,19 @@ def add_other_branches(
         folder: Address of its folder: a branch may have renamed what stands in it, and a table
             made of files in it has its own folder below.
     """
-    if isinstance(catalog, SqlCatalog):
-        for location in other_locations(catalog, table, folder):
-            stored = read_stored(catalog, location)
-            reachable.add(location, stored.metadata, stored.io)
+    if not isinstance(catalog, SqlCatalog):
+        return
+    known: set[str] = set()
+    while locations := set(other_locations(catalog, table, folder)) - known:
+        known |= locations
+        for location in sorted(locations):
+            try:
+                stored = read_stored(catalog, location)
+            except UnreadableTableError:
+                if location in other_locations(catalog, table, folder):
+                    raise
+            else:
+                reachable.add(location, stored.metadata, stored.io)
 
 
 def other_locations(catalog: SqlCatalog, table: TableName, folder: str) -> list[str]:
