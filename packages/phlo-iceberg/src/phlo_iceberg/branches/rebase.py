@@ -8,7 +8,7 @@ there is an obstacle: its table stays a conflict.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,14 +138,19 @@ def _stage(
     target = Target(
         rebased.table, handle, last.metadata, updates, apply_updates(last.metadata, updates)
     )
-    entries = own_entries(snapshot)
+    entries, account = own_entries(snapshot), _unwritten_rows(summary_of(snapshot))
     if not keeps_account:
         entries = {k: v for k, v in entries.items() if k not in _ACCOUNT_ENTRIES}
-    account = LoadAccount(extracted=rows.count_rows())
     staged = stage_load(target, rows, how, account=account, properties={}, summary=entries)
     rebased.files.extend(staged.change.written)
     if changes := [*updates, *staged.snapshot_updates()]:
         rebased.append_step(branch, changes)
+
+
+def _unwritten_rows(summary: Mapping[str, str]) -> LoadAccount:
+    """Return a load's account without the rows that it wrote or deleted, which are counted anew."""
+    account = LoadAccount.of_summary(summary) or LoadAccount()
+    return replace(account, inserted=0, updated=0, deleted=0, removed=0, out_of_order=0)
 
 
 _ACCOUNT_ENTRIES = {f"phlo.{name}" for name in LoadAccount().as_dict()}
