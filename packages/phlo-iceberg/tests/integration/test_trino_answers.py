@@ -49,6 +49,11 @@ def test_trino_still_answers_what_is_recorded(trino):
     assert not changed
 
 
+def test_the_list_of_functions_is_that_of_trino(trino):
+    names = {row[0] for row in trino.cursor().execute("SHOW FUNCTIONS").fetchall()}
+    assert names == set(ANSWERS.with_name("trino_functions.txt").read_text().split())
+
+
 def in_any_order(recorded):
     is_ordered = "rows" not in recorded or has_order(recorded["sql"])
     return recorded if is_ordered else {**recorded, "rows": sorted(recorded["rows"])}

@@ -54,6 +54,7 @@ def call(
         return _aggregate(e, name, node, parts, "")
     special = _SPECIAL.get(name)
     if special is not None:
+        _check_number(name, parts, as_written(node))
         return special(e, name, parts, as_written(node))
     if name in WINDOW_RULES:
         return _window_function(e, name, parts, as_written(node))
@@ -61,6 +62,18 @@ def call(
     if rules is None:
         raise refuse(f"{name}(...)", "The table of rules has no such function.")
     return apply(e, rules, [e(part) for part in parts], as_written(node))
+
+
+def _check_number(name: str, parts: Sequence[Node], what: Words) -> None:
+    """Raise where a function has too few arguments or too many."""
+    least, most = _NUMBERS.get(name, (0, None))
+    if len(parts) < least or (most is not None and len(parts) > most):
+        raise QueryError(
+            f"FUNCTION_NOT_FOUND: {name} does not take {len(parts)} arguments, in {what!r}.",
+            got=f"{len(parts)} arguments",
+            expected=str(least) if least == most else f"{least} to {most or 'any number'}",
+            hint="Count the arguments.",
+        )
 
 
 def _window_function(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
@@ -231,6 +244,7 @@ def _aggregate(e: Expressions, name: str, node: Node, parts: list[Node], conditi
     what = as_written(node)
     around = _Aggregate(what, distinct, order, condition, over)
     if special is not None:
+        _check_number(name, parts, what)
         value = special(e, parts, around)
         is_sorted = sort and value.type.name == "array"
         return replace(value, sql=f"list_sort({value.sql}, {sort})") if is_sorted else value
@@ -385,7 +399,7 @@ def _extreme(function: str) -> Callable[[Expressions, list[Node], _Aggregate], V
             raise refuse(a.what, f"DuckDB orders {value.type} otherwise.")
         _typed(value, a)
         if len(parts) == 2:
-            count = e(parts[1])
+            count = _row_count(e, parts[1], a)
             if value.type.has_float:
                 raise refuse(a.what, "NaN is ordered otherwise.")
             text = a(function, f"{value.sql}, {count.sql}")
@@ -401,12 +415,15 @@ def _extreme(function: str) -> Callable[[Expressions, list[Node], _Aggregate], V
 
 def _extreme_by(function: str) -> Callable[[Expressions, list[Node], _Aggregate], Value]:
     def translate(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
-        value, key = e(parts[0]), e(parts[1])
+        value, key = _typed(e(parts[0]), a), e(parts[1])
         if key.type.has_float or key.type.inside or key.type.name == "json":
             raise refuse(a.what, f"DuckDB orders {key.type} otherwise.")
         kind = value.type
         if len(parts) == 3:
-            packed = a(function, f"struct_pack(v := {value.sql}), {key.sql}, {e(parts[2]).sql}")
+            packed = a(
+                function,
+                f"struct_pack(v := {value.sql}), {key.sql}, {_row_count(e, parts[2], a).sql}",
+            )
             text = f"list_transform({packed}, lambda e: struct_extract(e, 'v'))"
             return Value(text, t.array(kind))
         # A row is not null, even where the value in it is.
@@ -414,6 +431,11 @@ def _extreme_by(function: str) -> Callable[[Expressions, list[Node], _Aggregate]
         return Value(f"struct_extract({packed}, 'v')", kind)
 
     return translate
+
+
+def _row_count(e: Expressions, part: Node, a: _Aggregate) -> Value:
+    """How many values ``max(x, n)`` gives."""
+    return _typed(e(part), a)
 
 
 def _array_agg(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
@@ -449,8 +471,13 @@ def _histogram(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
 
 
 def _geometric_mean(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
-    value = e.coerce(_only(e, parts, a), t.DOUBLE)
-    return Value(f"exp({a('avg', e.use('ln_double', value.sql))})", t.DOUBLE)
+    value = _only(e, parts, a)
+    mean = f"exp({a('avg', e.use('ln_double', e.coerce(value, t.DOUBLE).sql))})"
+    return (
+        Value(e.use("double_to_real", mean), t.REAL)
+        if value.type == t.REAL
+        else Value(mean, t.DOUBLE)
+    )
 
 
 def _grouping(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
@@ -461,6 +488,8 @@ def _grouping(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
 def _approx_percentile(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
     """The exact percentile, which Trino's estimate is on few rows."""
     value, share = e(parts[0]), e(parts[1])
+    if share.type == t.UNKNOWN:
+        raise _ambiguous(a.what)
     if len(parts) > 2 or not (value.type.is_integer or value.type.is_float):
         raise refuse(a.what, "It takes a whole number or a double, and a share.", "Cast to double.")
     kind = value.type
@@ -645,6 +674,13 @@ def _concat(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     return concatenate(e, [e(part) for part in parts], what)
 
 
+def _concat_ws(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
+    values = [e(part) for part in parts]
+    if [value.type for value in values[1:]] == [t.UNKNOWN]:
+        raise _ambiguous(what)
+    return apply(e, RULES[name], values, what)
+
+
 def _mod(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     from phlo_iceberg.read.dialect.arithmetic import calculate
 
@@ -660,6 +696,8 @@ def _row(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 def _map(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     if not parts:
         return Value("MAP {}", t.map_of(t.UNKNOWN, t.UNKNOWN))
+    if len(parts) != 2:
+        raise t.mismatch(f"{what!r} takes two arrays.", "one argument")
     keys, values = (e(part) for part in parts)
     if keys.type.name != "array" or values.type.name != "array":
         raise t.mismatch(f"{what!r} takes two arrays.", f"{keys.type}, {values.type}")
@@ -723,6 +761,8 @@ def _sign(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 
 
 def _now(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
+    if parts and not parts[0].name.isdigit():
+        raise t.mismatch(f"{what!r} takes a number of digits.", as_written(parts[0]))
     digits = int(parts[0].name) if parts else 3
     kind = t.timestamptz(digits)
     if name in ("localtimestamp",):
@@ -1271,6 +1311,7 @@ _SPECIAL: dict[str, Callable[..., Value]] = {
     "typeof": _typeof,
     "codepoint": _codepoint,
     "concat": _concat,
+    "concat_ws": _concat_ws,
     "mod": _mod,
     "row": _row,
     "map": _map,
@@ -1340,3 +1381,29 @@ _SPECIAL: dict[str, Callable[..., Value]] = {
     "kurtosis": _refused("DuckDB corrects it for small samples."),
     "reduce_agg": _refused("DuckDB has no such aggregate.", "Use reduce over array_agg."),
 }
+
+_NUMBERS: dict[str, tuple[int, int | None]] = {
+    **dict.fromkeys(
+        (*_PARTS, "try", "typeof", "codepoint", "floor", "ceil", "ceiling", "sign", "date"), (1, 1)
+    ),
+    **dict.fromkeys(("to_iso8601", "from_iso8601_timestamp", "array_agg", "count_if"), (1, 1)),
+    **dict.fromkeys(("any_value", "arbitrary", "histogram", "geometric_mean"), (1, 1)),
+    **dict.fromkeys(("round", "truncate", "array_sort", "max", "min"), (1, 2)),
+    **dict.fromkeys(("nullif", "mod", "date_trunc", "at_timezone", "with_timezone"), (2, 2)),
+    **dict.fromkeys(("date_format", "date_parse", "format_datetime", "json_exists"), (2, 2)),
+    **dict.fromkeys(("transform", "filter", "any_match", "all_match", "none_match"), (2, 2)),
+    **dict.fromkeys(("map_filter", "transform_values", "transform_keys"), (2, 2)),
+    **dict.fromkeys(("map_agg", "multimap_agg", "covar_pop", "covar_samp"), (2, 2)),
+    **dict.fromkeys(("regr_slope", "regr_intercept"), (2, 2)),
+    **dict.fromkeys(("max_by", "min_by", "approx_percentile"), (2, 3)),
+    **dict.fromkeys(("date_add", "date_diff", "zip_with"), (3, 3)),
+    **dict.fromkeys(("greatest", "least", "map_concat", "grouping"), (1, None)),
+    "from_unixtime": (1, 3),
+    "map": (0, 2),
+    "reduce": (4, 4),
+    "coalesce": (2, None),
+    "concat_ws": (2, None),
+    "zip": (2, 5),
+    "now": (0, 0),
+}
+"""How many arguments functions take, where the table of rules does not tell it."""

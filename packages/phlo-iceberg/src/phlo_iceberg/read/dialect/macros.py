@@ -52,7 +52,7 @@ ngrams(a, n) | CASE WHEN a IS NULL THEN NULL WHEN n < 1 THEN error('INVALID_FUNC
 any_true(a) | CASE WHEN a IS NULL THEN NULL WHEN list_contains(a, TRUE) THEN TRUE WHEN list_count(a) < len(a) THEN NULL ELSE FALSE END
 all_true(a) | CASE WHEN a IS NULL THEN NULL WHEN list_contains(a, FALSE) THEN FALSE WHEN list_count(a) < len(a) THEN NULL ELSE TRUE END
 percentile_of(a, p) | CASE WHEN p < 0 OR p > 1 THEN error('INVALID_FUNCTION_ARGUMENT: Percentile must be between 0 and 1') ELSE list_sort(a)[least(CAST(floor(p * len(a)) AS BIGINT) + 1, len(a))] END
-percentiles_of(a, s) | CASE WHEN a IS NOT NULL THEN list_transform(s, lambda p: list_sort(a)[least(CAST(floor(p * len(a)) AS BIGINT) + 1, len(a))]) END
+percentiles_of(a, s) | CASE WHEN a IS NULL OR s IS NULL THEN NULL WHEN list_count(s) < len(s) OR list_min(s) < 0 OR list_max(s) > 1 THEN error('INVALID_FUNCTION_ARGUMENT: Percentiles must be between 0 and 1') ELSE list_transform(s, lambda p: list_sort(a)[least(CAST(floor(p * len(a)) AS BIGINT) + 1, len(a))]) END
 move_date(d, us) | CASE WHEN us % 86400000000 <> 0 THEN error('INVALID_FUNCTION_ARGUMENT: Cannot add hour, minutes or seconds to a date') ELSE d + CAST(us // 86400000000 AS INTEGER) END
 row_offset(n) | CASE WHEN n IS NULL OR n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: Offset must be at least 0') ELSE n END
 row_number_of(n) | CASE WHEN n < 1 THEN error('INVALID_FUNCTION_ARGUMENT: Offset must be at least 1') ELSE n END
@@ -60,7 +60,8 @@ whole_units(a, b, n) | CAST((b - a) // n AS BIGINT)
 whole_months(a, b, n) | CAST(datesub('month', CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP)) // n AS BIGINT)
 round_timestamp(x, n) | make_timestamp(CAST(floor((epoch_us(CAST(x AS TIMESTAMP)) + n // 2) / CAST(n AS DOUBLE)) AS BIGINT) * n)
 unix_seconds(x) | epoch_us(CAST(x AS TIMESTAMP)) / 1e6
-from_unix_seconds(x) | timezone('UTC', make_timestamp(CAST(round(x * 1000) AS BIGINT) * 1000))
+from_unix_seconds(x) | timezone('UTC', make_timestamp(CAST(round(CASE WHEN isnan(x) THEN 0 ELSE x END * 1000) AS BIGINT) * 1000))
+round_half(x) | CASE WHEN x < 0 THEN round(x) ELSE round(x) + 0e0 END
 text_to_integer(x, kind) | CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '[+-]?[0-9]{1,18}') THEN CAST(x AS BIGINT) ELSE @parse_integer(x, kind) END
 text_to_double(x, kind) | @parse_double(x, kind)
 text_to_decimal(x, kind) | @parse_decimal(x, kind)
@@ -81,11 +82,11 @@ left_shift(x, n, w) | @shift_left(CAST(x AS BIGINT), n, w)
 right_shift(x, n, w) | @shift_right(CAST(x AS BIGINT), n, w)
 right_shift_signed(x, n, w) | @shift_right_signed(CAST(x AS BIGINT), n, w)
 substring_from(x, i) | CASE WHEN i = 0 OR i > length(x) OR i < -length(x) THEN substring(x, 1, 0) ELSE substring(x, i) END
-substring_of(x, i, n) | CASE WHEN i = 0 OR i > length(x) OR i < -length(x) OR n <= 0 THEN substring(x, 1, 0) WHEN i > 0 THEN substring(x, i, least(n, length(x))) ELSE substring(x, length(x) + i + 1, least(n, length(x))) END
+substring_of(x, i, n) | CASE WHEN n IS NULL THEN NULL WHEN i = 0 OR i > length(x) OR i < -length(x) OR n <= 0 THEN substring(x, 1, 0) WHEN i > 0 THEN substring(x, i, least(n, length(x))) ELSE substring(x, length(x) + i + 1, least(n, length(x))) END
 like_pattern(p, e) | CASE WHEN p IS NULL OR e IS NULL THEN NULL WHEN length(e) <> 1 THEN error('INVALID_FUNCTION_ARGUMENT: Escape string must be a single character') WHEN NOT regexp_full_match(p, '(?s)([^' || regexp_escape(e) || ']|' || regexp_escape(e) || '[%_' || regexp_escape(e) || '])*') THEN error('INVALID_FUNCTION_ARGUMENT: Escape character must be followed by %, _ or the escape character itself') ELSE p END
 pad_left(x, n, p) | CASE WHEN p = '' THEN error('INVALID_FUNCTION_ARGUMENT: Padding string must not be empty') WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: Target length must be positive') ELSE lpad(x, CAST(n AS INTEGER), p) END
 pad_right(x, n, p) | CASE WHEN p = '' THEN error('INVALID_FUNCTION_ARGUMENT: Padding string must not be empty') WHEN n < 0 THEN error('INVALID_FUNCTION_ARGUMENT: Target length must be positive') ELSE rpad(x, CAST(n AS INTEGER), p) END
-split_text(x, d) | CASE WHEN d = '' THEN error('INVALID_FUNCTION_ARGUMENT: The delimiter may not be the empty string') ELSE string_split(x, d) END
+split_text(x, d) | CASE WHEN d IS NULL THEN NULL WHEN d = '' THEN error('INVALID_FUNCTION_ARGUMENT: The delimiter may not be the empty string') ELSE string_split(x, d) END
 split_part_of(x, d, i) | CASE WHEN i < 1 THEN error('INVALID_FUNCTION_ARGUMENT: Index must be greater than zero') WHEN d = '' THEN CASE WHEN i <= length(x) THEN x[i:i] END ELSE string_split(x, d)[i] END
 chr_of(x) | chr(CAST(x AS INTEGER))
 from_hex(x) | CASE WHEN length(x) % 2 = 1 THEN error('INVALID_FUNCTION_ARGUMENT: Not a valid base-16 number') ELSE unhex(x) END

@@ -123,9 +123,13 @@ def round_whole(x: int, digits: int) -> int:
     return int(Decimal(x).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, EXACT))
 
 
+_MOST_DIGITS = 308
+"""Digits behind the point beyond which a double has none to round."""
+
+
 @_register("DOUBLE, INTEGER -> DOUBLE")
 def round_double(x: float, digits: int) -> float:
-    if not math.isfinite(x):
+    if not math.isfinite(x) or digits > _MOST_DIGITS:
         return x
     factor = 10.0**digits
     scaled = x * factor
@@ -196,6 +200,8 @@ def width_bucket(x: float, low: float, high: float, count: int) -> int:
 
 @_register("DOUBLE, DOUBLE[] -> BIGINT")
 def width_bucket_of(x: float, bins: list[float]) -> int:
+    if None in bins:
+        raise NotTranslatedError("Trino takes a null among the bins for a number")
     is_sorted = all(a < b for a, b in zip(bins, bins[1:], strict=False))
     if math.isnan(x) or not bins or not is_sorted or not all(map(math.isfinite, bins)):
         raise TrinoError("INVALID_FUNCTION_ARGUMENT: Bins must be finite numbers in order")
@@ -254,13 +260,17 @@ def sample_covariance_of(ys: list[float], xs: list[float]) -> float | None:
 @_register("DOUBLE[], DOUBLE[] -> DOUBLE")
 def slope_of(ys: list[float], xs: list[float]) -> float | None:
     m = _moments(ys, xs)
-    return m.c2 / m.m2_x if m.m2_x else None
+    return _if_finite(m.c2 / m.m2_x) if m.m2_x else None
 
 
 @_register("DOUBLE[], DOUBLE[] -> DOUBLE")
 def intercept_of(ys: list[float], xs: list[float]) -> float | None:
     m = _moments(ys, xs)
-    return m.mean_y - m.c2 / m.m2_x * m.mean_x if m.m2_x else None
+    return _if_finite(m.mean_y - m.c2 / m.m2_x * m.mean_x) if m.m2_x else None
+
+
+def _if_finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
 
 
 @_register("VARCHAR, BIGINT -> BIGINT")
@@ -482,15 +492,22 @@ def nth_position(text: str, part: str, n: int) -> int:
 
 @_register("VARCHAR, VARCHAR, BIGINT -> VARCHAR[]")
 def split_limited(text: str, delimiter: str, limit: int) -> list[str]:
-    if limit <= 0 or not delimiter:
+    if not 0 < limit < 2**31 or not delimiter:
         raise TrinoError("INVALID_FUNCTION_ARGUMENT: Limit must be positive")
     return text.split(delimiter, limit - 1)
+
+
+def _entries(text: str, entry: str, pair: str) -> list[str]:
+    if not entry or not pair or entry == pair:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Two different delimiters are expected")
+    parts = text.split(entry)
+    return parts if parts[-1] else parts[:-1]
 
 
 @_register("VARCHAR, VARCHAR, VARCHAR -> MAP(VARCHAR, VARCHAR)")
 def split_to_map(text: str, entry: str, pair: str) -> list[tuple[str, str]]:
     result: dict[str, str] = {}
-    for part in filter(None, text.split(entry)):
+    for part in _entries(text, entry, pair):
         key, separator, value = part.partition(pair)
         if not separator or key in result:
             raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Bad input or duplicate key: {part}")
@@ -501,7 +518,7 @@ def split_to_map(text: str, entry: str, pair: str) -> list[tuple[str, str]]:
 @_register("VARCHAR, VARCHAR, VARCHAR -> MAP(VARCHAR, VARCHAR[])")
 def split_to_multimap(text: str, entry: str, pair: str) -> list[tuple[str, list[str]]]:
     result: dict[str, list[str]] = {}
-    for part in filter(None, text.split(entry)):
+    for part in _entries(text, entry, pair):
         key, separator, value = part.partition(pair)
         if not separator:
             raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Key-value delimiter must appear: {part}")
@@ -731,11 +748,7 @@ def _padded(data: bytes, size: int, padding: bytes) -> bytes:
 
 @_register("BLOB, BIGINT, BLOB -> BLOB")
 def pad_bytes_left(data: bytes, size: int, padding: bytes) -> bytes:
-    return (
-        (_padded(data, size, bytes(padding)) + bytes(data))[:size]
-        if len(data) < size
-        else bytes(data)[:size]
-    )
+    return (_padded(data, size, bytes(padding)) + bytes(data))[:size]
 
 
 @_register("BLOB, BIGINT, BLOB -> BLOB")
@@ -772,7 +785,12 @@ def crc32(data: bytes) -> int:
 
 
 def _hmac(algorithm: str) -> Callable[[bytes, bytes], bytes]:
-    return lambda data, key: hmac.digest(bytes(key), bytes(data), algorithm)
+    def digest(data: bytes, key: bytes) -> bytes:
+        if not key:
+            raise TrinoError("INVALID_FUNCTION_ARGUMENT: Empty key")
+        return hmac.digest(bytes(key), bytes(data), algorithm)
+
+    return digest
 
 
 for _name in ("md5", "sha1", "sha256", "sha512"):
@@ -1527,6 +1545,9 @@ _JODA: dict[str, Callable[[datetime, int], str]] = {
 
 @_register("TIMESTAMP, VARCHAR -> VARCHAR")
 def format_datetime(moment: datetime, form: str) -> str:
+    if not form:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Invalid pattern specification")
+
     def one(match: re.Match[str]) -> str:
         if match[1] is not None:
             return match[1].replace("''", "'") or "'"
@@ -1608,7 +1629,7 @@ def _iso_zone(text: str | None) -> timezone:
 def human_readable_seconds(seconds: float) -> str:
     if not math.isfinite(seconds):
         raise TrinoError("INVALID_FUNCTION_ARGUMENT: Invalid argument found")
-    rest, parts = math.floor(abs(seconds) + 0.5), []
+    rest, parts = min(math.floor(abs(seconds) + 0.5), 2**63 - 1), []
     for name, size in (
         ("week", 604800),
         ("day", 86400),

@@ -68,10 +68,10 @@ floor(real) -> real | floor({0})
 floor(double) -> double | floor({0})
 round(integral) -> same | {0}
 round(real) -> real | round({0})
-round(double) -> double | (round({0}) + 0e0)
+round(double) -> double | @round_half
 round(integral, integer) -> same | CAST(@round_integer({0}, {1}) AS {type})
-round(double, integer) -> double | @round_double
 round(real, integer) -> real | CAST(@round_double(CAST({0} AS DOUBLE), {1}) AS REAL)
+round(double, integer) -> double | @round_double
 truncate(real) -> real | trunc({0})
 truncate(double) -> double | trunc({0})
 sign(integral) -> same | CAST(sign({0}) AS BIGINT) | a tinyint in DuckDB
@@ -145,7 +145,7 @@ lpad(varbinary, bigint, varbinary) -> varbinary | @pad_bytes_left
 rpad(varbinary, bigint, varbinary) -> varbinary | @pad_bytes_right
 trim(char) -> varchar | @trim_text
 trim(varchar) -> varchar | @trim_text | takes other spaces off in DuckDB
-ltrim(char) -> varchar | @ltrim_text
+ltrim(char) -> varchar | @trim_text
 ltrim(varchar) -> varchar | @ltrim_text
 rtrim(char) -> varchar | @rtrim_text
 rtrim(varchar) -> varchar | @rtrim_text
