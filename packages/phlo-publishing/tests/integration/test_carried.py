@@ -134,6 +134,93 @@ def test_the_schema_is_the_same_after_a_publish(published, publish, write_mart, 
     assert left.fetchall() == []
 
 
+MORE_FEATURES = """
+    SET allow_in_place_tablespaces = on;
+    CREATE TABLESPACE {role} LOCATION '';
+    ALTER TABLE marts.people SET TABLESPACE {role};
+    CREATE INDEX spaced ON marts.people (boss) TABLESPACE {role};
+    CREATE DOMAIN marts.positive AS bigint CHECK (VALUE > 0);
+    CREATE TYPE marts.size AS ENUM ('small', 'large');
+    ALTER TABLE marts.people
+        ADD COLUMN during int8range NOT NULL GENERATED ALWAYS AS (int8range(0, 9)) STORED,
+        ADD COLUMN place int8range NOT NULL GENERATED ALWAYS AS (int8range(id, id + 1)) STORED,
+        ADD COLUMN sure marts.positive GENERATED ALWAYS AS (id) STORED,
+        ADD COLUMN size marts.size
+            GENERATED ALWAYS AS (CASE WHEN id > 1 THEN 'large'::marts.size END) STORED,
+        ADD COLUMN upper text COLLATE "C" GENERATED ALWAYS AS (upper(name)) STORED;
+    COMMENT ON COLUMN marts.people.upper IS 'loud';
+    ALTER TABLE marts.people
+        ADD CONSTRAINT people_key PRIMARY KEY (place, during WITHOUT OVERLAPS),
+        ADD CONSTRAINT one_place EXCLUDE USING gist (place WITH &&) WHERE (id > 0)
+            DEFERRABLE INITIALLY DEFERRED,
+        ADD CONSTRAINT hoped CHECK (id > 100) NOT ENFORCED,
+        ADD CONSTRAINT own CHECK (id > 0) NO INHERIT,
+        ADD CONSTRAINT needed NOT NULL name NO INHERIT,
+        ADD CONSTRAINT led NOT NULL boss NOT VALID;
+    COMMENT ON CONSTRAINT led ON marts.people IS 'one day';
+    CREATE TABLE bi.stays (place int8range, during int8range,
+        CONSTRAINT where_and_when FOREIGN KEY (place, PERIOD during)
+            REFERENCES marts.people (place, PERIOD during));
+    CREATE TABLE bi.bosses (id bigint PRIMARY KEY);
+    ALTER TABLE marts.people ADD CONSTRAINT loose FOREIGN KEY (boss) REFERENCES bi.bosses
+        NOT ENFORCED;
+    CREATE UNIQUE INDEX none_twice ON marts.people (id, boss) NULLS NOT DISTINCT;
+    CREATE INDEX brin ON marts.people USING brin (id int8_minmax_multi_ops (values_per_range = 16))
+        WITH (pages_per_range = 4);
+    CREATE INDEX found ON marts.people (name text_pattern_ops DESC NULLS LAST);
+    CREATE TRIGGER always BEFORE UPDATE OF name ON marts.people FOR EACH ROW
+        EXECUTE FUNCTION suppress_redundant_updates_trigger();
+    ALTER TABLE marts.people ENABLE ALWAYS TRIGGER always;
+    CREATE TRIGGER replica BEFORE UPDATE ON marts.people FOR EACH ROW
+        EXECUTE FUNCTION suppress_redundant_updates_trigger();
+    ALTER TABLE marts.people ENABLE REPLICA TRIGGER replica;
+    CREATE RULE quiet AS ON DELETE TO marts.people DO INSTEAD NOTHING;
+    ALTER TABLE marts.people ENABLE REPLICA RULE quiet;
+    ALTER TABLE marts.people ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE marts.people FORCE ROW LEVEL SECURITY;
+    CREATE POLICY strict ON marts.people AS RESTRICTIVE FOR UPDATE USING (true) WITH CHECK (id > 0);
+    CREATE PUBLICATION everything FOR ALL TABLES;
+    CREATE PUBLICATION part FOR TABLES IN SCHEMA marts;
+    CREATE FUNCTION bi.watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+    CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION bi.watch();
+    CREATE VIEW bi.safe WITH (security_invoker = true) AS SELECT id FROM marts.people;
+    ALTER VIEW bi.safe ALTER id SET DEFAULT 7;
+    ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO PUBLIC;
+    ALTER DEFAULT PRIVILEGES IN SCHEMA marts GRANT UPDATE ON TABLES TO PUBLIC;
+    {last}
+"""
+
+
+@pytest.mark.filterwarnings("ignore:wal_level")
+@pytest.mark.parametrize(
+    "last",
+    [
+        "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM CURRENT_USER",
+        "REVOKE ALL ON marts.people FROM CURRENT_USER",
+        "REVOKE UPDATE ON marts.people FROM CURRENT_USER; GRANT SELECT (name) ON marts.people "
+        "TO PUBLIC",
+    ],
+)
+def test_what_later_versions_give_a_table_is_the_same_after_a_publish(
+    last, publish, write_mart, database, dump
+):
+    write_mart("marts.people", people((1, "Ann", 1), (2, "Bob", 1)))
+    publish({"people": "marts.people"})
+    database.execute("CREATE SCHEMA bi")
+    for statement in MORE_FEATURES.format(role=f"t_{os.urandom(4).hex()}", last=last).split(";\n"):
+        database.execute(statement)
+    before = dump()
+    write_mart("marts.people", people((1, "Ann", 1), (2, "Bob", 1), (3, "Cid", 2)))
+    publish({"people": "marts.people"})
+    assert dump() == before
+    query = "SELECT id, name, sure, size, upper FROM marts.people ORDER BY id"
+    assert database.execute(query).fetchall() == [
+        (1, "Ann", 1, None, "ANN"),
+        (2, "Bob", 2, "large", "BOB"),
+        (3, "Cid", 3, "large", "CID"),
+    ]
+
+
 def test_an_unlogged_table_stays_so(publish, write_mart, database):
     write_mart("marts.people", people((1, "Ann", None)))
     publish({"people": "marts.people"})
@@ -183,6 +270,15 @@ STATEMENTS = [
     "ALTER TABLE marts.people ADD COLUMN g{n} bigint GENERATED ALWAYS AS (id + {n}) STORED",
     "ALTER TABLE marts.people ADD CONSTRAINT c{n} CHECK (id <> {n} OR {c} IS NULL)",
     "ALTER TABLE marts.people ADD CONSTRAINT u{n} UNIQUE NULLS NOT DISTINCT (id, name, boss)",
+    "ALTER TABLE marts.people ADD CONSTRAINT e{n} CHECK (id > {n}) NOT ENFORCED",
+    "ALTER TABLE marts.people ADD CONSTRAINT x{n} EXCLUDE USING gist (int8range(id, id) WITH &&)",
+    "ALTER TABLE marts.people ADD COLUMN v{n} bigint GENERATED ALWAYS AS (id + {n}) VIRTUAL",
+    "ALTER TABLE marts.people ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    "CREATE TABLE marts.o{n} (id bigint); ALTER TABLE marts.people ADD UNIQUE (id); "
+    "ALTER TABLE marts.o{n} ADD FOREIGN KEY (id) REFERENCES marts.people (id) DEFERRABLE",
+    "CREATE TRIGGER t{n} BEFORE UPDATE OF {c} ON marts.people FOR EACH ROW EXECUTE FUNCTION "
+    "suppress_redundant_updates_trigger(); ALTER TABLE marts.people ENABLE ALWAYS TRIGGER t{n}",
+    "REVOKE DELETE ON marts.people FROM CURRENT_USER",
     "ALTER TABLE marts.people REPLICA IDENTITY FULL",
     "CREATE INDEX i{n} ON marts.people ({c} DESC) WHERE id > {n}",
     "CREATE INDEX h{n} ON marts.people USING hash ({c})",

@@ -200,6 +200,33 @@ def test_a_role_with_no_more_rights_than_it_needs_publishes_again_and_again(
             "ALTER TABLE marts.people ADD COLUMN nr int GENERATED ALWAYS AS IDENTITY",
             "identity column nr",
         ),
+        (
+            "CREATE INDEX ix ON marts.people (id); "
+            "ALTER INDEX marts.ix DEPENDS ON EXTENSION plpgsql; "
+            "CREATE TRIGGER t BEFORE UPDATE ON marts.people FOR EACH ROW "
+            "EXECUTE FUNCTION suppress_redundant_updates_trigger(); "
+            "ALTER TRIGGER t ON marts.people DEPENDS ON EXTENSION plpgsql; "
+            "CREATE MATERIALIZED VIEW marts.mv AS SELECT id FROM marts.people; "
+            "ALTER MATERIALIZED VIEW marts.mv DEPENDS ON EXTENSION plpgsql",
+            "dependence of index marts.ix on extension plpgsql, "
+            "dependence of materialized view marts.mv on extension plpgsql, "
+            "dependence of trigger t on table marts.people on extension plpgsql",
+        ),
+        (
+            "CREATE TABLE marts.parts (LIKE marts.people INCLUDING ALL) PARTITION BY RANGE (id); "
+            "ALTER TABLE marts.parts ATTACH PARTITION marts.people DEFAULT",
+            "inheritance from marts.parts",
+        ),
+        (
+            "CREATE TYPE marts.person AS (id bigint, name text, version bigint); "
+            "ALTER TABLE marts.people OF marts.person",
+            "type marts.person",
+        ),
+        (
+            "CREATE TABLE marts.o (id bigint CONSTRAINT f REFERENCES marts.people) "
+            "PARTITION BY RANGE (id)",
+            "constraint f on table marts.o",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:wal_level")

@@ -33,7 +33,7 @@ def find_obstacles(
     """
     oids = [relation.oid for relation in relations]
     found = [row.what for row in rows(connection, _DEPENDENTS, oids)]
-    found += [row.what for row in rows(connection, _TIES, *[oids] * 7)]
+    found += [row.what for row in rows(connection, _TIES, *[oids] * 10)]
     if columns:
         found += [row.what for row in rows(connection, _ADDED_COLUMNS, oids, len(columns))]
     return found
@@ -107,6 +107,13 @@ SELECT 'type ' || reloftype::regtype FROM pg_class WHERE oid = ANY (%s::oid[]) A
 UNION ALL
 SELECT 'membership of ' || pg_describe_object(refclassid, refobjid, 0) FROM pg_depend
 WHERE classid = 'pg_class'::regclass AND objid = ANY (%s::oid[]) AND deptype = 'e'
+UNION ALL
+SELECT 'dependence of ' || pg_describe_object(classid, objid, 0) || ' on '
+    || pg_describe_object(refclassid, refobjid, 0) FROM pg_depend
+WHERE deptype = 'x' AND (classid = 'pg_class'::regclass AND (objid = ANY (%s::oid[])
+        OR objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = ANY (%s::oid[])))
+    OR classid = 'pg_trigger'::regclass
+        AND objid IN (SELECT oid FROM pg_trigger WHERE tgrelid = ANY (%s::oid[])))
 UNION ALL
 SELECT 'security label of ' || pg_describe_object(classoid, objoid, objsubid) FROM pg_seclabel
 WHERE classoid = 'pg_class'::regclass AND objoid = ANY (%s::oid[])

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Owner, grants, row policies and comments of a table or materialized view."""
+    """Owner, grants, row policies and comments of a table or materialized view.
+
+    Attributes:
+        owner: The owner, and whether it is another role than the current one.
+        owner_privileges: What the owner may do; usually all, unless some of it was revoked.
+        grants: What was granted, to the owner too where anything was granted or revoked.
+        security: Whether row security is on.
+        policies: The row policies.
+        comments: Comments of the relation and its columns.
+    """
 
     owner: Any
+    owner_privileges: list[str]
     grants: list[Any]
     security: Any
     policies: list[Any]
@@ -33,11 +43,16 @@ def read_rights(connection: Connection[Any], relation: Relation) -> Rights:
     oid = relation.oid
     return Rights(
         owner=rows(connection, _OWNER, oid)[0],
+        owner_privileges=_read_owner_privileges(connection, relation),
         grants=rows(connection, _GRANTS, oid, oid),
         security=rows(connection, _ROW_SECURITY, oid)[0],
         policies=rows(connection, _POLICIES, oid),
         comments=rows(connection, _COMMENTS, oid),
     )
+
+
+def _read_owner_privileges(connection: Connection[Any], relation: Relation) -> list[str]:
+    return [row.privilege for row in rows(connection, _OWNER_PRIVILEGES, relation.oid)]
 
 
 def without_comments(rights: Rights, comments: Mapping[str, str]) -> Rights:
@@ -87,6 +102,7 @@ def grant_rights(connection: Connection[Any], rights: Rights, new: Relation) -> 
 def _grant(connection: Connection[Any], rights: Rights, new: Relation, columns: set[str]) -> None:
     for row in rows(connection, _GRANTEES, new.oid):  # whom default privileges let in
         run(connection, "REVOKE ALL ON {t} FROM {g}", t=new.sql, g=role(row.grantee))
+    _restrict_owner(connection, rights, new)
     for row in rights.grants:
         if row.column_name is not None and row.column_name not in columns:
             continue
@@ -102,10 +118,26 @@ def _grant(connection: Connection[Any], rights: Rights, new: Relation, columns: 
         )
 
 
+def _restrict_owner(connection: Connection[Any], rights: Rights, new: Relation) -> None:
+    """Give the owner what it may do on the old table, which default privileges may not give."""
+    if _read_owner_privileges(connection, new) == rights.owner_privileges:
+        return
+    owner = Identifier(rights.owner.name)
+    run(connection, "REVOKE ALL ON {t} FROM {o}", t=new.sql, o=owner)
+    for privilege in rights.owner_privileges:
+        run(connection, "GRANT {p} ON {t} TO {o}", p=Sql(privilege), t=new.sql, o=owner)
+
+
 _OWNER = """
 SELECT pg_get_userbyid(relowner) AS name, pg_get_userbyid(relowner) <> current_user AS is_other,
     relkind::text AS relkind
 FROM pg_class WHERE oid = %s
+"""
+
+_OWNER_PRIVILEGES = """
+SELECT DISTINCT a.privilege_type AS privilege
+FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+WHERE c.oid = %s AND a.grantee = c.relowner ORDER BY 1
 """
 
 _COLUMN_NAMES = """

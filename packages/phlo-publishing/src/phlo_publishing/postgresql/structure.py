@@ -116,10 +116,12 @@ def _add_computed_columns(
         if row.generated and row.name not in published:
             run(
                 connection,
-                "ALTER TABLE {t} ADD COLUMN {c} {type} GENERATED ALWAYS AS ({e}) {storage}",
+                "ALTER TABLE {t} ADD COLUMN {c} {type}{collate} "
+                "GENERATED ALWAYS AS ({e}) {storage}",
                 t=new.sql,
                 c=Identifier(row.name),
                 type=Sql(row.type),
+                collate=Sql(f" COLLATE {row.collation}" if row.collation else ""),
                 e=Sql(row.expression),
                 storage=Sql(row.generated),
             )
