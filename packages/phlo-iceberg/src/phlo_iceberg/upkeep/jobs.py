@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
 @op(name="phlo_maintain_tables")
 def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotations that are text
-    """Maintain every table, and the history of runs.
+    """Maintain every table, then the history of runs.
 
     A table that fails does not keep the others from it.
     """
     log, failed = context.log, []
-    purged = purge_history(get_settings(), context.instance)
-    if purged.runs or purged.logs:
-        log.info("Removed %d old runs and %d logs of others.", purged.runs, purged.logs)
     store = open_lake().store
     for table in store.list_tables():
         try:
@@ -47,6 +44,9 @@ def maintain_tables(context) -> None:  # noqa: ANN001 - Dagster refuses annotati
                 len(report.compacted_files),
                 len(report.removed_files),
             )
+    purged = purge_history(get_settings(), context.instance)
+    if purged.runs or purged.logs:
+        log.info("Removed %d old runs and %d logs of others.", purged.runs, purged.logs)
     if failed:
         raise RuntimeError(f"Maintenance failed for {', '.join(failed)}; see the log above.")
 
