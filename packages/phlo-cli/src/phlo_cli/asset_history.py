@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dagster import AssetKey, DagsterInstance
+    from dagster import AssetKey, DagsterInstance, EventLogEntry
 
     from phlo_cli.dagster_private import AssetEntry
     from phlo_cli.project_index import IndexedAsset, ProjectIndex
@@ -47,14 +47,15 @@ class AssetHistory:
 def read_history(index: ProjectIndex, instance: DagsterInstance) -> dict[str, AssetHistory]:
     """Read the history of every asset of a project, by key."""
     from dagster import AssetKey
+    from phlo.orchestration.undone import undone_run_ids
 
     keys = {AssetKey.from_user_string(asset.key): asset for asset in index.assets}
     records = instance.get_asset_records(list(keys))
     entries = {record.asset_entry.asset_key: record.asset_entry for record in records}
     statuses = _run_statuses(instance, {e.last_run_id for e in entries.values() if e.last_run_id})
-    checks = _check_words(instance, keys)
+    checks, undone = _check_words(instance, keys), undone_run_ids(instance)
     return {
-        asset.key: _history(instance, asset, key, entries.get(key), statuses, checks)
+        asset.key: _history(instance, asset, key, entries.get(key), statuses, checks, undone)
         for key, asset in keys.items()
     }
 
@@ -66,10 +67,13 @@ def _history(
     entry: AssetEntry | None,
     statuses: Mapping[str, str],
     checks: Mapping[str, Mapping[str, str]],
+    undone: frozenset[str],
 ) -> AssetHistory:
+    from phlo.orchestration.missing import made_partitions
+
     if entry is None:
         return AssetHistory(checks=checks.get(asset.key, {}))
-    made = entry.last_materialization
+    made = _last_made(instance, key, entry, undone)
     metadata = made.asset_materialization.metadata if made and made.asset_materialization else {}
     rows = metadata.get("dagster/row_count")
     row_count = rows.value if rows else None
@@ -83,8 +87,20 @@ def _history(
         run_id=run_id,
         run_status=statuses.get(run_id) if run_id else None,
         checks=checks.get(asset.key, {}),
-        partitions=frozenset(instance.get_materialized_partitions(key) if is_judged else ()),
+        partitions=frozenset(made_partitions(instance, key) if is_judged else ()),
     )
+
+
+def _last_made(
+    instance: DagsterInstance, key: AssetKey, entry: AssetEntry, undone: frozenset[str]
+) -> EventLogEntry | None:
+    from phlo.orchestration.undone import last_valid_materialization
+
+    made = entry.last_materialization
+    if made is None or made.run_id not in undone:
+        return made
+    record = last_valid_materialization(instance, key, undone)
+    return record.event_log_entry if record else None
 
 
 def _run_statuses(instance: DagsterInstance, run_ids: set[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.checks import CheckStatus
 from phlo.folders import DAGSTER, RUNS
+from phlo.undo import UNDONE_TAG
 
 from phlo_cli.asset_history import AssetHistory
 from phlo_cli.summary import CheckOutcome
@@ -68,9 +69,10 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _needs_dagster(database: sqlite3.Connection) -> bool:
-    """Return whether a run goes on, or something was wiped: Dagster knows what that means."""
+    """Return whether a run goes on or was undone, or something was wiped: then Dagster is asked."""
     questions = (
         f"SELECT 1 FROM history.runs WHERE status IN {_GOING_ON}",
+        f"SELECT 1 FROM history.run_tags WHERE key = '{UNDONE_TAG}'",
         "SELECT 1 FROM concurrency_slots WHERE run_id IS NOT NULL",
         "SELECT 1 FROM asset_keys WHERE asset_details IS NOT NULL OR wipe_timestamp IS NOT NULL",
     )

@@ -174,3 +174,24 @@ def test_the_history_of_a_table_tells_what_was_taken_back(project, phlo):
     assert (newest["operation"], newest["undone_runs"]) == ("undo", [second[:8]])
     assert newest["account"] == [f"took back run {second[:8]}"]
     assert [row["undone_runs"] for row in others] == [[], []]
+
+
+def test_what_an_undone_run_made_counts_as_missing(project, phlo):
+    def load(day, value):
+        project.write("workflows/values.py", f"VALUE = {value}")
+        return phlo("materialize", "events", "--partition", day, "--json").json["run_id"]
+
+    def told():
+        listed = phlo("status", "--missing", "--since", "2025-01-15", "--json").json
+        (status,) = phlo("status", "--json").json
+        return listed[0]["partition"], status["partition"]
+
+    load("2025-01-15", 1)
+    second, third = load("2025-01-16", 10), load("2025-01-16", 11)
+    assert told() == ("2025-01-17", "2025-01-16")
+    assert phlo("undo", third).code == 0
+    assert (told(), rows()) == (("2025-01-17", "2025-01-16"), [("a", 10), ("b", 2)])
+    assert phlo("undo", second).code == 0
+    assert (told(), rows()) == (("2025-01-16", "2025-01-15"), [("a", 1), ("b", 2)])
+    load("2025-01-16", 12)
+    assert told() == ("2025-01-17", "2025-01-16")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 UNDONE_RUNS_ENTRY = "phlo.undone-runs"
 """Entry of the summary of a snapshot that takes runs back: their ids, separated by commas."""
 
+UNDONE_TAG = "phlo/undone"
+"""Tag of a run of Dagster's that was undone: what it made counts as never made."""
+
 
 def undone_runs(summary: Mapping[str, str]) -> list[str]:
     """Return the ids of the runs that a snapshot took back; none for other snapshots.

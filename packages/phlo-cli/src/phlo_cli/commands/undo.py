@@ -28,17 +28,37 @@ def undo(ctx: click.Context, run: str, dry_run: bool, with_later: bool, output: 
     The first letters of the run's id are enough. All tables go back in one transaction, as new
     snapshots that their history shows; a table that the run made is dropped. Where later runs wrote
     the same tables they are listed, and --with-later takes them back as well. Marts that were
-    published from these tables are published anew; that of a dropped table stays as it is.
+    published from these tables are published anew; that of a dropped table stays as it is. The
+    partitions that RUN made count as missing, so a schedule or `phlo backfill --missing` loads them
+    again.
     """
     store = _open_store()
     if not dry_run:
         undone = store.undo(run, with_later=with_later)
+        _note(undone, output)
         _show(undone, output, verb="undone")
         ctx.exit(DONE if _publish_marts(ctx, undone, output) else FAILED)
     planned = store.plan_undo(run)
     _show(planned, output, verb="would be undone")
     blocked = planned.obstacles or (planned.later_runs and not with_later)
     ctx.exit(FAILED if blocked else DONE)
+
+
+def _note(undone: Undo, output: Output) -> None:
+    """Note in the history of runs that these count no more; the tables have moved already."""
+    from phlo.config import get_settings
+    from phlo.orchestration.instance import open_instance
+    from phlo.orchestration.undone import mark_undone
+    from phlo.redaction import redact
+
+    try:
+        with open_instance(get_settings()) as instance:
+            mark_undone(instance, (undone.run_id, *undone.later_runs))
+    except Exception as error:  # noqa: BLE001 - the tables have moved, whatever fails now
+        output.warn(
+            "The tables have moved, but the history of runs still counts what was undone as "
+            f"made: {redact(str(error))}"
+        )
 
 
 def _publish_marts(ctx: click.Context, undone: Undo, output: Output) -> bool:

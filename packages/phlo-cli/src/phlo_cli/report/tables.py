@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import AssetKey, TimeWindowPartitionsDefinition
 from phlo.errors import PhloError
 from phlo.names import PARTITION_DATE_COLUMN, TableName
+from phlo.orchestration.missing import made_partitions
 from phlo.redaction import MASK
 from phlo.sql import Identifier, sql
 from phlo.values import LoadAccount
@@ -152,7 +153,7 @@ def _partitions(
 
 def _made_days(asset: IndexedAsset, instance: DagsterInstance) -> set[date]:
     fmt = asset.partitions[2] if asset.partitions else "%Y-%m-%d"
-    made = instance.get_materialized_partitions(AssetKey.from_user_string(asset.key))
+    made = made_partitions(instance, AssetKey.from_user_string(asset.key))
     return {day for key in made if (day := _day(key, fmt)) is not None}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterRunStatus, RunsFilter
 from phlo.orchestration.dagster_private import PARTITION_TAG, TICK_TAG
+from phlo.orchestration.undone import last_valid_materialization, undone_run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,17 +96,32 @@ def last_made(instance: DagsterInstance, key: AssetKey) -> dict[str, datetime]:
 
 
 def newest_materializations(instance: DagsterInstance, key: AssetKey) -> list[EventLogRecord]:
-    """Return the newest materialization of each partition of an asset."""
+    """Return the newest materialization of each partition by a run that was not undone."""
     newest = instance.get_latest_storage_id_by_partition(
         key, DagsterEventType.ASSET_MATERIALIZATION
     )
-    return [
+    records = [
         record
         for ids in _pages(list(newest.values()))
         for record in instance.fetch_materializations(
             AssetRecordsFilter(key, storage_ids=ids), limit=_PAGE
         ).records
     ]
+    undone = undone_run_ids(instance)
+    standing = (
+        record
+        if record.run_id not in undone
+        else last_valid_materialization(instance, key, undone, record.partition_key)
+        for record in records
+    )
+    return [record for record in standing if record is not None]
+
+
+def made_partitions(instance: DagsterInstance, key: AssetKey) -> set[str]:
+    """Return the partitions of an asset that some run made which was not undone."""
+    if not undone_run_ids(instance):
+        return set(instance.get_materialized_partitions(key))
+    return {r.partition_key for r in newest_materializations(instance, key) if r.partition_key}
 
 
 class PendingRuns(NamedTuple):
