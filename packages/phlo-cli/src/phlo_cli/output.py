@@ -127,6 +127,8 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
+    if _is_interval(value):
+        return interval_text(*value)
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -134,9 +136,33 @@ def _finite(value: Any) -> Any:
     """Replace numbers that JSON does not have by null."""
     if isinstance(value, dict):
         return {str(name): _finite(inner) for name, inner in value.items()}
+    if _is_interval(value):
+        return interval_text(*value)
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_interval(value: Any) -> bool:
+    """Whether it is Arrow's interval, a tuple whose class is not loaded here."""
+    return type(value).__name__ == "MonthDayNano"
+
+
+def interval_text(months: int, days: int, nanoseconds: int) -> str:
+    """Format an interval as Trino shows it.
+
+    >>> interval_text(14, 0, 0), interval_text(0, 1, -1_500_000_000)
+    ('1-2', '0 23:59:58.500')
+    """
+    sign = "-" if months < 0 else ""
+    if months and not days and not nanoseconds:
+        return f"{sign}{abs(months) // 12}-{abs(months) % 12}"
+    milliseconds = days * 86_400_000 + nanoseconds // 1_000_000
+    seconds, rest = divmod(abs(milliseconds), 1000)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    sign = "-" if milliseconds < 0 else ""
+    return f"{sign}{hours // 24} {hours % 24:02}:{minute:02}:{second:02}.{rest:03}"
 
 
 def cell(value: Any) -> str:
@@ -151,6 +177,8 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if _is_interval(value):
+        return interval_text(*value)
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

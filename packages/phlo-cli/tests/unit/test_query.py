@@ -68,6 +68,22 @@ def test_json_has_every_row_with_values_that_programs_read(orders, phlo):
     assert second == dict.fromkeys(first) | {"id": 1002}
 
 
+def test_json_and_csv_have_the_values_of_trino(phlo_project, phlo):
+    query = (
+        "SELECT interval '14' month AS a, interval '-90' minute AS b, decimal '1.50' / 3 AS c, "
+        "date '2024-02-28' + interval '1' day AS d, cast(1234567890123456789e0 AS varchar) AS e"
+    )
+    expected = {
+        "a": "1-2",
+        "b": "-0 01:30:00.000",
+        "c": "0.50",
+        "d": "2024-02-29",
+        "e": "1.23456789012345677E18",
+    }
+    assert phlo("query", query, "--json").json == [expected]
+    assert phlo("query", query, "--csv").out.splitlines()[1].split(",") == [*expected.values()]
+
+
 def test_csv_quotes_and_leaves_nulls_empty(orders, phlo):
     answer = phlo("query", "SELECT id, note, amount FROM bronze.orders ORDER BY id", "--csv")
     assert list(csv.reader(io.StringIO(answer.out))) == [
