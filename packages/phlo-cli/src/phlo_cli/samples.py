@@ -10,17 +10,22 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from phlo.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from email.message import Message
 
 Place = Literal["lines", "json", "address", "table"]
 MAX_ROWS = 10_000
 """Rows of a sample that are looked at."""
+
+_CANDIDATES = 8
+"""Columns whose pairs are tried as a key."""
 
 _LINES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
 _DELIMITERS = ",;\t|"
@@ -61,20 +66,34 @@ class Sample:
     Attributes:
         place: What kind of source it is.
         columns: In the order of the source.
-        rows: The first rows, as the source writes them.
-        key: The column whose values are all there and all different; the first where none is.
+        rows: The rows that were looked at, as the source writes them.
+        key: The column, or the two, whose values are all there and all different; the first
+            column where there are none.
         delimiter: Between the cells of a CSV file.
         encoding: Of a CSV file.
         selector: Where the rows stand in an answer that is no list; empty where it is one.
+        paginator: How dlt finds the next page of an address, as the answer shows it.
     """
 
     place: Place
     columns: tuple[SampleColumn, ...]
     rows: tuple[dict[str, Any], ...]
-    key: str
+    key: tuple[str, ...]
     delimiter: str = ","
     encoding: str = "utf-8"
     selector: str = ""
+    paginator: str | dict[str, str] = "single_page"
+
+    @property
+    def repeated_key(self) -> dict[str, Any] | None:
+        """The first value of the key that several rows have; ``None`` where all differ."""
+        seen = set()
+        for row in self.rows:
+            values = _values(row, self.key)
+            if values in seen:
+                return {name: row.get(name) for name in self.key}
+            seen.add(values)
+        return None
 
 
 def read_sample(text: str) -> Sample:
@@ -146,14 +165,47 @@ def _from_address(address: str) -> Sample:
     request = Request(address, headers={"Accept": "application/json"})
     try:
         with urlopen(request, timeout=30) as answer:
-            text = answer.read().decode()
+            text, headers = answer.read().decode(), answer.headers
     except (URLError, TimeoutError, UnicodeDecodeError) as exc:
         raise ConfigurationError(
             f"{address} does not answer with rows: {exc}",
             hint="Save an answer to a file: phlo new source NAME --from FILE.json",
         ) from exc
-    rows, selector = _records(_parse(text, address), address)
-    return _sample("address", rows, selector=selector)
+    parsed = _parse(text, address)
+    rows, selector = _records(parsed, address)
+    return _sample("address", rows, selector=selector, paginator=_paginator(parsed, headers))
+
+
+def _paginator(answer: Any, headers: Message) -> str | dict[str, str]:
+    """Return dlt's paginator for an answer that links to its next page; else ``single_page``."""
+    if any(re.search(r'rel="?next\b', link) for link in headers.get_all("Link", [])):
+        return "header_link"
+    path = _next_link(answer)
+    return {"type": "json_link", "next_url_path": path} if path else "single_page"
+
+
+def _next_link(answer: Any, above: tuple[str, ...] = ()) -> str | None:
+    """Return the JSONPath of the link to the next page in an answer, such as ``links.next``."""
+    for name, value in answer.items() if isinstance(answer, dict) else ():
+        path = (*above, name)
+        if _is_link(value) and _names_next_page(path):
+            return ".".join(part if part.isidentifier() else f"'{part}'" for part in path)
+        if below := _next_link(value, path):
+            return below
+    return None
+
+
+def _names_next_page(path: tuple[str, ...]) -> bool:
+    """Return whether a path is ``next``, ``@odata.nextLink``, ``next.href`` or alike."""
+    is_below = len(path) > 1 and path[-1] in ("href", "url")
+    return bool(re.match(r"(@odata\.)?next", path[-2 if is_below else -1], re.IGNORECASE))
+
+
+def _is_link(value: Any) -> bool:
+    """Return whether a value links to a page, or says by null that this was the last."""
+    return value is None or (
+        isinstance(value, str) and value.startswith(("http://", "https://", "/", "?"))
+    )
 
 
 def _parse(text: str, where: str) -> Any:
@@ -179,14 +231,14 @@ def _records(answer: Any, where: str) -> tuple[list[dict[str, Any]], str]:
 
 
 def _sample(
-    place: Place, rows: Sequence[dict[str, Any]], *, is_text: bool = False, **more: str
+    place: Place, rows: Sequence[dict[str, Any]], *, is_text: bool = False, **more: Any
 ) -> Sample:
     names = list(dict.fromkeys(name for row in rows for name in row if name is not None))
     if not rows or not names:
         raise ConfigurationError("The sample has no rows.", hint="Name one that has some.")
     columns = tuple(_column(n, [row.get(n) for row in rows], is_text=is_text) for n in names)
     key = _key(columns, rows)
-    return Sample(place, columns, tuple(rows[:3]), key, **more)
+    return Sample(place, columns, tuple(rows), key, **more)
 
 
 def _column(name: str, values: Sequence[Any], *, is_text: bool) -> SampleColumn:
@@ -213,9 +265,36 @@ def _type_of_text(value: str, *, is_text: bool) -> str:
     return next((name for name, p in patterns.items() if p.fullmatch(value)), "str")
 
 
-def _key(columns: Iterable[SampleColumn], rows: Sequence[dict[str, Any]]) -> str:
+def _key(columns: Iterable[SampleColumn], rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     kinds = ("str", "int", "date", "datetime")
-    names = [c.name for c in columns if not c.has_nulls and c.type in kinds]
-    unique = [n for n in names if len({str(row[n]) for row in rows}) == len(rows)]
-    named = [n for n in unique if re.search(r"(^|_)(id|key|no|number)$", n.lower())]
-    return next(iter([*named, *unique, *names]), next(iter(rows[0])))
+    candidates = [c for c in columns if not c.has_nulls and c.type in kinds]
+    names = [c.name for c in candidates]
+    unique = [(name,) for name in names if _are_different(rows, (name,))]
+    named = [key for key in unique if _is_named_key(key[0])]
+    first = names[0] if names else next(iter(rows[0]))
+    return next(iter([*named, *unique]), None) or _pair(candidates, rows) or (first,)
+
+
+def _pair(
+    candidates: Iterable[SampleColumn], rows: Sequence[dict[str, Any]]
+) -> tuple[str, ...] | None:
+    """Return two columns that tell rows apart together; amounts are tried last."""
+    likely = sorted(candidates, key=lambda c: c.type == "int" and not _is_named_key(c.name))
+    pairs = combinations([c.name for c in likely[:_CANDIDATES]], 2)
+    return next((pair for pair in pairs if _are_different(rows, pair)), None)
+
+
+def _is_named_key(name: str) -> bool:
+    """Return whether a column is called like a key: ``id``, ``order_no``, ``userId``."""
+    return bool(
+        re.search(r"(^|_)(id|key|no|number)$", name.lower())
+        or re.search(r"[a-z](Id|ID|Key|No|Number)$", name)
+    )
+
+
+def _are_different(rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]) -> bool:
+    return len({_values(row, key) for row in rows}) == len(rows)
+
+
+def _values(row: Mapping[str, Any], key: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in key)

@@ -1,6 +1,7 @@
 """`phlo new`: what is written loads, and its test passes."""
 
 import json
+import runpy
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -24,7 +25,7 @@ def test_a_csv_file_is_read_with_its_delimiter_and_encoding(tmp_path):
     file = tmp_path / "orders.csv"
     file.write_bytes(SEMICOLONS.encode("latin-1"))
     sample = read_sample(str(file))
-    assert (sample.delimiter, sample.encoding, sample.key) == (";", "latin-1", "id")
+    assert (sample.delimiter, sample.encoding, sample.key) == (";", "latin-1", ("id",))
     assert columns(sample) == {
         "id": ("int", False),
         "Größe": ("str", False),
@@ -56,7 +57,7 @@ def test_rows_of_json_stand_in_a_list_or_below_a_key(tmp_path):
     rows = [{"id": "a", "tags": ["x"], "n": 1}, {"id": "b", "n": None}]
     (tmp_path / "a.json").write_text(json.dumps({"total": 2, "items": rows}))
     sample = read_sample(str(tmp_path / "a.json"))
-    assert (sample.selector, sample.key) == ("items", "id")
+    assert (sample.selector, sample.key) == ("items", ("id",))
     assert columns(sample) == {"id": ("str", False), "tags": ("list", True), "n": ("int", True)}
 
 
@@ -107,37 +108,140 @@ def test_a_source_without_a_sample_loads_and_its_test_passes(phlo, here):
 
 
 class Answers(BaseHTTPRequestHandler):
+    """Users in two pages, whose next one is linked in the way that the path names."""
+
     def do_GET(self):
-        body = json.dumps({"items": [{"userId": 1, "at": "2025-01-15T10:00:00Z"}]}).encode()
+        way, _, query = self.path.strip("/").partition("?")
+        is_last = "page=2" in query
+        users = [{"userId": 2 if is_last else 1, "at": "2025-01-15T10:00:00Z"}]
+        link = None if is_last else f"/{way}?page=2"
+        answers = {
+            "list": users,
+            "total": {"items": users, "total": 2},
+            "has_more": {"items": users, "has_more": not is_last},
+            "next": {"count": 2, "next": link, "results": users},
+            "odata": {"value": users} | ({} if is_last else {"@odata.nextLink": link}),
+            "links": {"data": users, "links": {"self": "/links", "next": link}},
+            "href": {"data": users, "_links": {"next": {"href": link}}},
+            "token": {"data": users, "next": None if is_last else "abc"},
+            "header": users,
+        }
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
+        if way == "header" and link:
+            self.send_header("Link", f'</header>; rel="first", <{link}>; rel="next"')
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(json.dumps(answers[way]).encode())
 
     def log_message(self, *_):
         """Say nothing."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address():
     server = HTTPServer(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/users?active=true"
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     thread.join()
     server.server_close()
 
 
+PAGINATORS = {
+    "list": "single_page",
+    "total": "single_page",
+    "has_more": "single_page",
+    "token": "single_page",
+    "next": {"type": "json_link", "next_url_path": "next"},
+    "odata": {"type": "json_link", "next_url_path": "'@odata.nextLink'"},
+    "links": {"type": "json_link", "next_url_path": "links.next"},
+    "href": {"type": "json_link", "next_url_path": "_links.next.href"},
+    "header": "header_link",
+}
+
+
+def test_a_source_of_an_address_says_which_pages_it_reads(phlo, here, address):
+    for way, paginator in PAGINATORS.items():
+        written = phlo("new", "source", f"of_{way}", "--from", f"{address}/{way}?active=true")
+        assert written.code == 0, written.err
+        code = (here.root / f"workflows/ingestion/sources/of_{way}.py").read_text()
+        assert f'"paginator": {json.dumps(paginator)},  # ' in code
+        is_single = paginator == "single_page"
+        assert ("load-an-api-with-pages" in written.out) == is_single
+        rows = read_ids(here.root, way)
+        assert rows == ([1] if is_single else [1, 2]), way
+
+
+def read_ids(root, way):
+    """Call a written function for its rows."""
+    path = root / f"workflows/ingestion/sources/of_{way}.py"
+    (source,) = [runpy.run_path(str(path))[f"of_{way}"]().resources[f"of_{way}"]]
+    return [row["userId"] for row in source]
+
+
 def test_a_source_of_an_address_loads(phlo, here, address):
-    assert phlo("new", "source", "users", "--from", address, "--group", "api").code == 0
+    assert phlo("new", "source", "users", "--from", f"{address}/next", "--group", "api").code == 0
     run = phlo("materialize", "users")
     assert run.code == 0, run.out + run.err
     rows = phlo("query", "SELECT * FROM bronze.users", "--json").json
-    assert [row["userId"] for row in rows] == [1]
+    assert sorted(row["userId"] for row in rows) == [1, 2]
+
+
+READINGS = "meter;day;kwh\nA;2025-01-01;1.5\nA;2025-01-02;2.5\nB;2025-01-01;3.5\n"
+
+
+@pytest.mark.parametrize("keys", [("--key", "meter", "--key", "day"), ()])
+def test_columns_that_are_a_key_together_keep_every_row(phlo, here, keys):
+    here.write("data/readings.csv", READINGS)
+    written = phlo("new", "source", "readings", "--from", "data/readings.csv", *keys)
+    assert (written.code, "do together" in written.out) == (0, not keys)
+    code = (here.root / "workflows/ingestion/sources/readings.py").read_text()
+    assert 'unique_key=["meter", "day"],' in code
+    assert "unique" not in (here.root / "workflows/schemas/readings.py").read_text()
+    if keys:
+        assert "3 inserted" in phlo("materialize", "readings").out
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "told"),
+    [
+        (READINGS, ["meter"], "meter='A'"),
+        (READINGS, ["meter", "day", "nothing"], "'nothing' is none of meter, day, kwh"),
+        (READINGS + READINGS[-17:], ["day", "meter"], "day='2025-01-01', meter='B'"),
+        ("meter;day\nA;1\nB;\n", ["meter", "day"], "no value in 'day'"),
+    ],
+)
+def test_a_key_that_does_not_tell_rows_apart_is_refused(phlo, here, rows, keys, told):
+    here.write("data/readings.csv", rows)
+    options = [word for key in keys for word in ("--key", key)]
+    answer = phlo("new", "source", "readings", "--from", "data/readings.csv", *options)
+    assert (answer.code, told in answer.err) == (2, True), answer.err
+    assert not (here.root / "workflows" / "schemas").exists()
+
+
+def test_rows_that_no_columns_tell_apart_are_told(phlo, here):
+    here.write("data/readings.csv", READINGS + READINGS[-17:])
+    written = phlo("new", "source", "readings", "--from", "data/readings.csv")
+    assert (written.code, "several have meter='A'" in written.out) == (0, True)
+    assert "unique" not in (here.root / "workflows/schemas/readings.py").read_text()
+
+
+def test_a_key_without_a_sample_is_refused(phlo, here):
+    answer = phlo("new", "source", "readings", "--key", "meter")
+    assert (answer.code, "add --from SAMPLE" in answer.err) == (2, True)
+
+
+def test_rows_with_objects_and_lists_load_and_their_test_passes(phlo, here):
+    rows = [{"id": 1, "who": {"name": "Ann"}, "tags": ["a"]}, {"id": 2, "who": None, "tags": []}]
+    here.write("data/one.json", json.dumps(rows))
+    assert phlo("new", "source", "one", "--from", "data/one.json").code == 0
+    tested = phlo("test", "-q", "-p", "no:cacheprovider")
+    assert (tested.code, "1 passed" in tested.out) == (0, True), tested.out
+    assert "2 inserted" in phlo("materialize", "one").out
 
 
 def test_a_day_can_be_the_key_of_a_sample(tmp_path):
     file = tmp_path / "weather.csv"
     file.write_text("day;rain_mm\n2025-01-15;1,5\n2025-01-16;0\n")
-    assert read_sample(str(file)).key == "day"
+    assert read_sample(str(file)).key == ("day",)

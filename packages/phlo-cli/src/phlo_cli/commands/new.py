@@ -10,10 +10,11 @@ import click
 from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from phlo_cli.output import Output
+    from phlo_cli.samples import Sample
 
 
 @click.group(short_help="Add a source, check, model or mart to this project.")
@@ -33,17 +34,24 @@ def new() -> None:
     help="File (CSV, JSON, JSON Lines, Parquet), http address, or table to guess the schema from.",
 )
 @click.option("--group", default="sources", show_default=True, help="Group of the asset.")
-@click.option("--key", metavar="COLUMN", help="Column whose values are unique.")
+@click.option(
+    "--key",
+    "keys",
+    metavar="COLUMN",
+    multiple=True,
+    help="Column whose values are unique; give it several times for columns that are so together.",
+)
 @output_options()
-def source(name: str, origin: str | None, group: str, key: str | None, output: Output) -> None:
+def source(
+    name: str, origin: str | None, group: str, keys: tuple[str, ...], output: Output
+) -> None:
     """Write schema, function and a test that passes for the source NAME.
 
     \b
     phlo new source orders --from data/orders.csv
     phlo new source users --from https://api.example.com/users
+    phlo new source readings --from data/readings.csv --key meter --key day
     """  # noqa: D301 - click reads the backspace
-    from dataclasses import replace
-
     from phlo_cli.project_settings import require_project
     from phlo_cli.samples import read_sample
     from phlo_cli.source_code import function_code, schema_code, test_code
@@ -52,11 +60,10 @@ def source(name: str, origin: str | None, group: str, key: str | None, output: O
     _check_name(group)
     root = require_project().project_dir
     sample = read_sample(origin) if origin else None
-    if sample is not None and key is not None:
-        if key not in [column.name for column in sample.columns]:
-            names = ", ".join(column.name for column in sample.columns)
-            raise click.BadParameter(f"{key!r} is none of {names}.", param_hint="--key")
-        sample = replace(sample, key=key)
+    if keys and sample is None:
+        raise click.UsageError("--key names columns of a sample. Hint: add --from SAMPLE.")
+    if keys and sample is not None:
+        sample = _with_key(sample, keys)
     class_name = "".join(part.title() for part in name.split("_"))
     place = origin or f"the source of {name}"
     schema = schema_code(class_name, sample, place) if sample else _EMPTY_SCHEMA.format(class_name)
@@ -67,7 +74,64 @@ def source(name: str, origin: str | None, group: str, key: str | None, output: O
         ),
         f"tests/test_{name}.py": test_code(name, class_name, group, sample),
     }
-    _write(root, files, output, f"phlo test && phlo materialize {name}")
+    following = f"phlo test && phlo materialize {name}"
+    _write(root, files, output, following, _remarks(sample, name, has_key=bool(keys)))
+
+
+def _with_key(sample: Sample, keys: tuple[str, ...]) -> Sample:
+    """Return a sample whose rows are told apart by these columns.
+
+    Raises:
+        click.BadParameter: It has no such column, a row without a value there, or two rows with
+            the same values.
+    """
+    from dataclasses import replace
+
+    columns = {column.name: column for column in sample.columns}
+    keyed = replace(sample, key=tuple(dict.fromkeys(keys)))
+    for key in keyed.key:
+        if key not in columns:
+            raise click.BadParameter(
+                f"{key!r} is none of {', '.join(columns)}.", param_hint="--key"
+            )
+        if columns[key].has_nulls:
+            raise click.BadParameter(
+                f"A row of the sample has no value in {key!r}; a key has one in every row. "
+                "Hint: name another column.",
+                param_hint="--key",
+            )
+    if repeated := keyed.repeated_key:
+        raise click.BadParameter(
+            f"Several rows of the sample have {_shown(repeated)}; all but one would be dropped. "
+            "Hint: name the other columns that tell rows apart too, as in "
+            "--key meter --key day.",
+            param_hint="--key",
+        )
+    return keyed
+
+
+def _shown(row: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in row.items())
+
+
+def _remarks(sample: Sample | None, name: str, *, has_key: bool) -> list[str]:
+    """Return what to know of the code that was written from a sample."""
+    if sample is None:
+        return []
+    remarks = []
+    if repeated := sample.repeated_key:
+        remarks.append(
+            f"No column tells all rows apart: several have {_shown(repeated)}, and one of them "
+            f"would be loaded. Correct unique_key in {name}.py."
+        )
+    elif len(sample.key) > 1 and not has_key:
+        remarks.append(f"No column alone tells rows apart; {' and '.join(sample.key)} do together.")
+    if sample.place == "address" and sample.paginator == "single_page":
+        remarks.append(
+            "Only one page is read, as the answer links to no next one. Has the API more? "
+            f'Change "paginator" in {name}.py: see docs/how-to/load-an-api-with-pages.md.'
+        )
+    return remarks
 
 
 @new.command()
@@ -155,7 +219,13 @@ def _check_name(name: str) -> None:
         )
 
 
-def _write(root: Path, files: Mapping[str, str], output: Output, following: str) -> None:
+def _write(
+    root: Path,
+    files: Mapping[str, str],
+    output: Output,
+    following: str,
+    remarks: Sequence[str] = (),
+) -> None:
     """Write files, or none where one is in the way."""
     from phlo.errors import ConfigurationError
 
@@ -170,10 +240,12 @@ def _write(root: Path, files: Mapping[str, str], output: Output, following: str)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     if output.as_json:
-        output.json({"folder": str(root), "files": sorted(files)})
+        output.json({"folder": str(root), "files": sorted(files), "remarks": list(remarks)})
         return
     for name in files:
         output.line(f"Wrote {name}")
+    for remark in remarks:
+        output.line(remark)
     output.line(f"Next: {following}")
 
 
