@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phlo.errors import AssetNotFoundError, nearest
+from phlo.errors import AssetNotFoundError, nearest, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,7 @@ def require_known(name: str, known: Iterable[str], noun: str) -> None:
     raise AssetNotFoundError(
         f"No {noun} is called {name!r}.",
         got=repr(name),
-        expected=f"one of {near or shown[:20]}" if shown else f"nothing, as there is no {noun}",
+        expected=one_of(shown, near) if shown else f"nothing, as there is no {noun}",
         hint=f"Did you mean {near[0]!r}?" if near else None,
         name=name,
         near=near,

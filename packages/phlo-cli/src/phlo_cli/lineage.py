@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dagster import AssetKey
-from phlo.errors import AssetNotFoundError, PhloError, nearest
+from phlo.errors import AssetNotFoundError, PhloError, nearest, one_of
 from phlo.lake import open_lake
 from phlo.names import TableName
 
@@ -313,7 +313,7 @@ def _unknown(name: str, known: list[str], noun: str) -> AssetNotFoundError:
     return AssetNotFoundError(
         f"No {noun} is called {name!r}.",
         got=repr(name),
-        expected=f"one of {near or sorted(known)[:20]}",
+        expected=one_of(sorted(known), near),
         hint=f"Did you mean {near[0]!r}?" if near else "`phlo lineage show` lists the tables.",
         name=name,
         near=near,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagster import AssetKey, AssetSelection, DagsterError
-from phlo.errors import AssetNotFoundError, nearest
+from phlo.errors import AssetNotFoundError, nearest, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +122,7 @@ class _Names:
         return AssetNotFoundError(
             f"No asset is called {name!r}.",
             got=repr(name),
-            expected=f"one of {near or known[:20]}" if known else "a project with assets",
+            expected=one_of(known, near) if known else "a project with assets",
             hint=f"Did you mean {near[0]!r}?" if near else "`phlo status` lists the assets.",
             name=name,
             near=near,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from phlo.errors import AssetNotFoundError, DuplicateAssetError, nearest
+from phlo.errors import AssetNotFoundError, DuplicateAssetError, nearest, one_of
 from phlo.protocols import CheckSuite
 from phlo.specs import spec_of
 
@@ -100,7 +100,7 @@ class Project:
         raise AssetNotFoundError(
             f"No asset makes the table {str(table)!r} ({asked_by}).",
             got=repr(str(table)),
-            expected=f"one of {near or sorted(known)}",
+            expected=one_of(sorted(known), near),
             hint=f"Did you mean {near[0]!r}?" if near else "Name a table that an asset makes.",
             table=table,
         )

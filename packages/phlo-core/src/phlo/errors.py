@@ -18,6 +18,19 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
 
 
+def one_of(known: Iterable[str], near: Iterable[str] = ()) -> str:
+    """Say which names are expected: the nearest of them, or all, at most 20.
+
+    >>> one_of(["b", "a"]), one_of(["orders", "users"], ["orders"])
+    ("one of ['b', 'a']", "one of ['orders'] (the nearest of 2)")
+    """
+    names, nearest_names = list(known), list(near)
+    if nearest_names:
+        is_all = set(nearest_names) >= set(names)
+        return f"one of {nearest_names}" + ("" if is_all else f" (the nearest of {len(names)})")
+    return f"one of {names[:20]}" + (f" (the first of {len(names)})" if len(names) > 20 else "")
+
+
 def is_exit_or_panic(error: BaseException) -> bool:
     """Return whether code gave up by an error that is no ``Exception`` and no interrupt.
 

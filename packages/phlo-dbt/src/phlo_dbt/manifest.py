@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from phlo.errors import AssetNotFoundError, ConfigurationError, nearest
+from phlo.errors import AssetNotFoundError, ConfigurationError, nearest, one_of
 from phlo.interrupts import interrupts_as_keyboard_interrupt
 from phlo.names import TableName
 from phlo.specs import relative_path
@@ -331,7 +331,7 @@ def _unmapped(
     return AssetNotFoundError(
         f"{call} in {source['original_file_path']} maps to {name!r}, an asset that makes no table.",
         got=repr(name),
-        expected=f"one of {near or sorted(known)}",
+        expected=one_of(sorted(known), near),
         hint="Set `meta: {dagster_asset_key: <asset>}` on the source's table, or `schema:` on the "
         "source for a table that no asset makes.",
         name=name,

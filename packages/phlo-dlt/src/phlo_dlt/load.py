@@ -327,14 +327,22 @@ def _contract_error(attempt: Attempt, report: LoadReport) -> ContractError:
     spec = attempt.spec
     assert report.verdict is not None
     cure = cures(report.verdict.sample, spec, report.dropped)
+    cure = f"{cure} " if cure else ""
     return ContractError(
         f"{describe(report.verdict, spec)} Nothing was loaded.",
-        hint=f"{cure or 'Correct the source, or the schema.'} Then `{_replay(attempt)}` loads the "
-        f"same rows. `phlo quarantine show {spec.table}` lists the broken ones; "
+        hint=f"{cure}Is the source wrong? Correct it, and load again: `{_again(attempt)}`. "
+        f"Is the schema? Correct that; `{_replay(attempt)}` then loads the same rows. "
+        f"`phlo quarantine show {spec.table}` lists the broken ones; "
         'invalid_rows="quarantine" would load the valid ones.',
         rules=report.verdict.by_rule,
         sample=report.verdict.sample,
     )
+
+
+def _again(attempt: Attempt) -> str:
+    """Return the command that asks the source for the rows of this attempt anew."""
+    partition = f" --partition {attempt.partition.key}" if attempt.partition else ""
+    return f"phlo materialize {attempt.spec.table}{partition}"
 
 
 def _replay(attempt: Attempt) -> str:
@@ -595,7 +603,8 @@ def _refuse_failed_audit(
     raise AuditError(
         f"Blocking checks did not pass on the load of {attempt.spec.table}: {reasons}. "
         f"Nothing was published.{where}",
-        hint="Correct the rows at their source and load again, or the check: then "
-        f"`{_replay(attempt)}` loads the same rows.",
+        hint="Are the rows wrong? Correct them at their source, and load again: "
+        f"`{_again(attempt)}`. "
+        f"Is the check? Correct that; `{_replay(attempt)}` then loads the same rows.",
         checks=tuple(r.check for r in audited.blocking),
     )

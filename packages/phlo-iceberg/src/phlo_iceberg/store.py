@@ -19,6 +19,7 @@ from phlo.errors import (
     UnreadableTableError,
     UnsupportedTableError,
     nearest,
+    one_of,
 )
 from phlo.names import MAIN, TableName
 from phlo.values import Damage, LoadAccount, Published, Snapshot
@@ -311,7 +312,7 @@ class IcebergStore:
             raise TableNotFoundError(
                 f"There is no table {str(table)!r}.",
                 got=repr(str(table)),
-                expected=f"one of {near or known[:20]}",
+                expected=one_of(known, near),
                 hint=f"Did you mean {near[0]!r}?" if near else "Materialize its asset first.",
                 table=table,
             ) from exc

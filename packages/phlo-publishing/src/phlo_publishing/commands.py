@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, cast
 
 import click
-from phlo.errors import AssetNotFoundError, nearest
+from phlo.errors import AssetNotFoundError, nearest, one_of
 
 from phlo_publishing.server import borrow, configured_address, embedded_server, program
 
@@ -111,7 +111,7 @@ def select_specs(specs: Sequence[PublishSpec], names: Sequence[str]) -> list[Pub
             f"Nothing declares that {unknown[0]!r} is published."
             if unknown
             else "Nothing declares that a mart is published.",
-            expected=f"one of {near or sorted(known)}" if known else "a declaration",
+            expected=one_of(sorted(known), near) if known else "a declaration",
             hint=f"Did you mean {near[0]!r}?"
             if near
             else 'Declare it: publishing_asset("marts.daily"), or '

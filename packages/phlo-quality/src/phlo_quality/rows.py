@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from phlo.errors import ColumnNotFoundError, QueryError, UnsupportedTypeError, nearest
+from phlo.errors import ColumnNotFoundError, QueryError, UnsupportedTypeError, nearest, one_of
 from phlo.sql import Identifier, Sql, identifiers, quote_table, sql
 
 from phlo_quality.families import Family, family_of
@@ -175,7 +175,7 @@ def missing_column(name: str, table: TableName, available: Sequence[str]) -> Col
     return ColumnNotFoundError(
         f"{table} has no column {name!r}.",
         got=repr(name),
-        expected=f"one of {near or list(available)}",
+        expected=one_of(available, near),
         hint=f"Did you mean {near[0]!r}?" if near else "Name a column of the table.",
         column=name,
         available=list(available),
