@@ -8,6 +8,7 @@ import pytest
 from phlo.config import reset_settings
 from phlo.errors import ConfigurationError, ServiceError
 from phlo_publishing.address import PostgresAddress
+from phlo_publishing.postgresql import target
 from pydantic import SecretStr
 
 pytestmark = pytest.mark.integration
@@ -66,6 +67,35 @@ def test_another_publish_is_waited_for_and_named(published, publish, postgres_da
         with pytest.raises(ServiceError, match=r"Another publish of marts\.m.*'other'") as caught:
             publish({"m": "marts.m"})
         assert "PHLO_POSTGRES_LOCK_TIMEOUT_SECONDS" in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "merge", "key": "n"}])
+def test_who_builds_an_index_meanwhile_is_named(options, published, publish, postgres_database):
+    with postgres_database.connect(application_name="admin") as holder:
+        holder.execute("LOCK TABLE marts.m IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(ServiceError, match=r"marts\.m is locked by others .*'admin'") as caught:
+            publish({"m": "marts.m"}, **options)
+    assert "PHLO_POSTGRES_LOCK_TIMEOUT_SECONDS" in str(caught.value)
+    assert not publish({"m": "marts.m"})["m"].is_skipped
+
+
+def test_loading_rows_takes_nothing_of_the_time_to_wait_for_readers(
+    published, publish, postgres_database, database, monkeypatch
+):
+    load = target.copy_rows
+
+    def load_slowly(*args, **options):
+        time.sleep(2)  # longer than a publish may wait
+        return load(*args, **options)
+
+    monkeypatch.setattr(target, "copy_rows", load_slowly)
+    with postgres_database.connect() as holder:
+        holder.execute("SELECT * FROM marts.m")
+        leaving = threading.Timer(2.5, holder.rollback)
+        leaving.start()
+        publish({"m": "marts.m"})
+        leaving.join()
+    assert database.execute("SELECT * FROM marts.m").fetchall() == [(2,)]
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,21 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import ServiceError
+from phlo.sql import Sql
 from psycopg import errors
 
-from phlo_publishing.postgresql.relations import rows
+from phlo_publishing.postgresql.relations import rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from psycopg import Connection
+
+    from phlo_publishing.postgresql.relations import Relation
 
 _WAITS_SECONDS = (0.01, 0.03, 0.1)
 """How long the first, the second and every later attempt waits for all its locks together."""
@@ -44,6 +47,10 @@ class Patience:
     log: Callable[[str], None]
     started_at: float = field(default_factory=time.monotonic)
     _told_at: float | None = None
+
+    def anew(self) -> Patience:
+        """Return as much patience, for a wait that begins now: work in between is no wait."""
+        return replace(self, started_at=time.monotonic(), _told_at=None)
 
     def check(self, waiting_for: Callable[[], str], hint: str) -> None:
         """Log what is waited for, now and then.
@@ -99,6 +106,36 @@ def _describe_publisher(connection: Connection[Any], name: str) -> str:
     return f"Another publish of {table} is running ({holders}) and has been waited for"
 
 
+def lock_table(connection: Connection[Any], table: Relation, mode: str, patience: Patience) -> None:
+    """Lock a table in a mode that keeps no reader waiting.
+
+    Args:
+        connection: In the transaction of the publish.
+        table: The table.
+        mode: PostgreSQL's name of the mode, such as ``SHARE ROW EXCLUSIVE``.
+        patience: When to give up.
+
+    Raises:
+        ServiceError: The time is up; names the sessions that hold the table.
+    """
+    seconds = _deadlock_timeout_seconds(connection) / 2
+    patience = patience.anew()
+    while True:
+        try:
+            with connection.transaction():
+                set_lock_timeout(connection, seconds)
+                template = "LOCK TABLE ONLY {t} IN {m} MODE"
+                run(connection, template, t=table.sql, m=Sql(mode))
+                set_lock_timeout(connection, patience.seconds)
+                return
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            patience.check(
+                lambda: f"{table} is locked by others ({_list_holders(connection, [table.oid])})",
+                "End what they do, such as VACUUM or CREATE INDEX, or raise "
+                "PHLO_POSTGRES_LOCK_TIMEOUT_SECONDS.",
+            )
+
+
 def retry_until_free(
     connection: Connection[Any],
     attempt: Callable[[float], None],
@@ -135,8 +172,12 @@ def retry_until_free(
 
 
 def _describe_holders(connection: Connection[Any], oids: Sequence[int], name: str) -> str:
-    holders = _describe_processes(rows(connection, _HOLDERS, list(oids)))
+    holders = _list_holders(connection, oids)
     return f"The new {name} cannot take its place: the old one has been held by readers ({holders})"
+
+
+def _list_holders(connection: Connection[Any], oids: Sequence[int]) -> str:
+    return _describe_processes(rows(connection, _HOLDERS, list(oids)))
 
 
 def _describe_processes(processes: Sequence[Any]) -> str:

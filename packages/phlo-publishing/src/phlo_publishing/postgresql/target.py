@@ -23,6 +23,7 @@ from phlo_publishing.postgresql.loaded import LoadedTable
 from phlo_publishing.postgresql.locks import (
     Patience,
     lock_publish,
+    lock_table,
     retry_until_free,
     set_lock_timeout,
 )
@@ -139,7 +140,7 @@ class PostgresTransaction:
         if table is None or record is None or record.mart.snapshot_id is None:
             return None
         # Nobody else may write it meanwhile; readers are not kept out.
-        run(connection, "LOCK TABLE ONLY {t} IN SHARE ROW EXCLUSIVE MODE", t=table.sql)
+        lock_table(connection, table, "SHARE ROW EXCLUSIVE", self._patience)
         if not (
             can_merge(connection, mart, table, record, published_key)
             and is_as_published(connection, table, record)
@@ -202,7 +203,7 @@ class PostgresTransaction:
     def _open(self, old: Relation, record: PublishRecord | None) -> Structure:
         """Refuse what cannot be carried over, keep others from changing the rest, and read it."""
         connection = self._connection
-        run(connection, "LOCK TABLE ONLY {t} IN SHARE UPDATE EXCLUSIVE MODE", t=old.sql)
+        lock_table(connection, old, "SHARE UPDATE EXCLUSIVE", self._patience)
         resolve_names_in(connection)
         views = find_materialized_views(connection, [old])
         refuse_obstacles(old, find_obstacles(connection, [old, *views], own_columns(record)))
@@ -252,7 +253,7 @@ class PostgresTransaction:
         """Put new tables in the place of the old ones as soon as no reader holds one."""
         swap = Swap(self._connection, loaded, self._views)
         retry_until_free(
-            self._connection, swap.attempt, swap.held_oids, self._names, self._patience
+            self._connection, swap.attempt, swap.held_oids, self._names, self._patience.anew()
         )
         return [self._record(table) for table in loaded]
 
