@@ -247,7 +247,7 @@ def test_gaps_are_named_from_first_to_last():
 
 def test_a_line_begins_left_and_ends_right_with_zero_in_sight():
     assert line_path([5.0, 10.0]) == ("M0 50L720 0", 0.0, 10.0)
-    assert line_path([-5.0])[1:] == (-5.0, 0.0)
+    assert line_path([-5.0, -1.0])[1:] == (-5.0, 0.0)
 
 
 def test_a_node_stands_right_of_all_that_it_is_made_of():
@@ -332,6 +332,8 @@ def test_charts_follow_the_types_of_a_mart(phlo_project):
     (line,) = choose_charts(lake, publish("marts.daily", daily), frozenset())
     assert (line.shape, line.by, line.of) == ("line", "day", "n")
     assert line.points == [("2025-01-01", 2.0), ("2025-01-02", 5.0)]
+    (bars,) = choose_charts(lake, publish("marts.one_day", daily[:2]), frozenset())
+    assert (bars.shape, bars.points) == ("bars", [("2025-01-01", 2.0)])
     (bars,) = choose_charts(lake, publish("marts.texts", texts), frozenset())
     assert (bars.shape, bars.of, bars.points) == ("bars", None, [("b", 2.0), ("a", 1.0)])
     assert choose_charts(lake, publish("marts.numbers", numbers), frozenset()) == []

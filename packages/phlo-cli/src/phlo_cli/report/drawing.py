@@ -114,19 +114,19 @@ def _ranges(partitions: Sequence[PartitionRows]) -> list[str]:
 
 
 def line_path(values: Sequence[float]) -> tuple[str, float, float]:
-    """Draw values from left to right.
+    """Draw two values or more from left to right.
 
     Returns:
         The path, and the values that its foot and its top stand for; zero is in between.
     """
     low, high = min(0.0, *values), max(0.0, *values)
     span = (high - low) or 1.0
-    step = WIDTH / max(len(values) - 1, 1)
+    step = WIDTH / (len(values) - 1)
     points = [
         f"{round(i * step, 1):g} {round(HEIGHT - (v - low) / span * HEIGHT, 1):g}"
         for i, v in enumerate(values)
     ]
-    return "M" + "L".join(points if len(points) > 1 else [*points, f"{WIDTH} {HEIGHT}"]), low, high
+    return "M" + "L".join(points), low, high
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,10 @@ def _charts(
 
 
 def _line(lake: Lake, table: TableName, by: str, of: str | None, units: Sequence[str]) -> Chart:
-    """Draw a line in the finest unit of time that leaves out no point, else its newest points."""
+    """Draw a line in the finest unit of time that leaves out no point, else its newest points.
+
+    A single point is a bar: a line has two ends.
+    """
     points, unit = [], ""
     for unit in units:
         moment = sql("date_trunc({u}, {by})", u=unit, by=Identifier(by)) if unit else None
@@ -115,7 +118,8 @@ def _line(lake: Lake, table: TableName, by: str, of: str | None, units: Sequence
         )
         if len(points) <= POINTS:
             break
-    return Chart("line", by, of, points[:POINTS][::-1], len(points) > POINTS, unit)
+    shape = "line" if len(points) > 1 else "bars"
+    return Chart(shape, by, of, points[:POINTS][::-1], len(points) > POINTS, unit)
 
 
 def _bars(lake: Lake, table: TableName, by: str, of: str | None, _units: Sequence[str]) -> Chart:
