@@ -85,6 +85,8 @@ def compare_answers(
         verdict, found = _compare(recorded, answer)
         if verdict == "different" and any(text in str(found) for text in avoidable):
             verdict = "raised"
+        if verdict == "different" and avoidable and _leaves_rows_out(recorded):
+            verdict = "left out"
         comparison.counts[verdict] += 1
         if verdict == "different":
             expected = recorded.get("error") or (recorded.get("types"), recorded["rows"])
@@ -111,6 +113,12 @@ def _compare(
         ours, theirs = _with_one_zero(ours), _with_one_zero(theirs)
     is_same = ours == theirs and _are_types_alike(types, recorded.get("types", types))
     return ("equal" if is_same else "different"), (list(map(str, types)), shown)
+
+
+def _leaves_rows_out(recorded: dict[str, Any]) -> bool:
+    """Whether a WHERE may leave a row out by one condition, before another raises in Trino."""
+    condition = recorded["sql"].rpartition(" where ")[2]
+    return "error" in recorded and re.search(r"\b(and|between)\b", condition) is not None
 
 
 def _are_types_alike(types: list[Any], recorded: list[Any]) -> bool:
