@@ -17,7 +17,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from phlo.errors import BranchConflictError, BranchInUseError, UndoError
+from phlo.errors import (
+    BranchConflictError,
+    BranchInUseError,
+    RunNotFoundError,
+    UndoError,
+)
 from phlo.names import TableName
 from phlo.values import Merge
 from phlo_iceberg.store import IcebergStore
@@ -81,6 +86,7 @@ class BranchMachine(RuleBasedStateMachine):
         self.makings = {"main": dict.fromkeys(TABLES, 0)}
         self.loads = {"main": {table: [] for table in TABLES}}
         self.maintained: set[tuple] = set()
+        self.swapped: set[tuple] = set()
         self.bases: dict[str, dict] = {}
         self.base_states: dict[tuple, tuple] = {}
         self.sources: dict[str, str] = {}
@@ -129,6 +135,8 @@ class BranchMachine(RuleBasedStateMachine):
         gone = deleted & old.keys()
         if before is None:
             self.makings[branch][table] = number
+            self.swapped.discard((branch, table))
+            self.maintained.discard((branch, table))
         if written or gone or before is None:
             kept = {k: row for k, row in old.items() if k not in gone}
             self.tables[branch][table] = kept | written
@@ -160,6 +168,8 @@ class BranchMachine(RuleBasedStateMachine):
         load = loads[-back]
         try:
             self.on(branch).undo(f"run-{load.number}.", with_later=with_later)
+        except RunNotFoundError:
+            obstacles = ("all of its snapshots have expired",)
         except UndoError as error:
             obstacles = error.undo.obstacles
         else:
@@ -201,6 +211,7 @@ class BranchMachine(RuleBasedStateMachine):
         catalog.drop_table(backup)
         self.tables[branch][table] = {key: (value, 0) for key, value in rows.items()}
         self.versions[branch][table] = self.makings[branch][table] = number
+        self.swapped.add((branch, table))
         self.loads[branch][table] = []
 
     @rule(name=names)
@@ -242,6 +253,7 @@ class BranchMachine(RuleBasedStateMachine):
         self.makings[target][table] = self.makings[origin][table]
         self.loads[target][table] = []
         self.maintained.discard((target, table))
+        self.swapped.discard((target, table))
 
     def _renew_base(self, name: str, table: TableName) -> None:
         """Note the versions of both sides from which the branch goes on; ``None``: no table."""
@@ -251,6 +263,7 @@ class BranchMachine(RuleBasedStateMachine):
         self.bases[name][table] = None if is_gone else both
         self.base_states[name, table] = self.tables[source][table], self.makings[source][table]
         self.loads[name][table] = []
+        self.swapped.discard((name, table))
 
     @rule(name=names)
     def update(self, name: str) -> None:
@@ -275,10 +288,12 @@ class BranchMachine(RuleBasedStateMachine):
         base, making = self.base_states[name, table]
         source = self.sources[name]
         ours, theirs = self.tables[name][table], self.tables[source][table]
-        if None in (base, ours, theirs):
+        if ours is None or theirs is None or (name, table) in self.swapped:
             return False
-        if {self.makings[name][table], self.makings[source][table]} != {making}:
+        makings = {self.makings[name][table], self.makings[source][table]}
+        if base is not None and makings != {making}:
             return False
+        base = base or {}
         moved = {k for k in {*base, *theirs} if base.get(k) != theirs.get(k)}
         for load in self.loads[name][table]:
             unseen = (moved & base.keys()) - load.written.keys() - load.deleted

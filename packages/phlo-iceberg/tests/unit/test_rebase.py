@@ -1,11 +1,15 @@
 """A table that a branch and its source changed: the branch's loads are written anew on top."""
 
+from datetime import timedelta
+
 import pyarrow as pa
 import pytest
 from phlo.errors import BranchConflictError
 from phlo.lake import open_lake
 from phlo.names import TableName
 from phlo.values import Append, Merge, Replace
+from phlo_iceberg.store import IcebergStore
+from phlo_iceberg.upkeep.policy import Policy
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3, EVENTS, SCHEMA, events, publish_rows
 from pyiceberg.catalog import load_catalog
 from pyiceberg.types import LongType, StringType
@@ -207,6 +211,26 @@ def test_other_schema_changes_on_both_sides_are_a_conflict(
     change_schema(dev, on_branch)
     change_schema(store, on_source)
     assert obstacle(store) == reason
+
+
+def test_a_table_that_both_sides_made_has_the_loads_of_both(store):
+    store.create_branch("dev")
+    dev = store.on_branch("dev")
+    publish_rows(dev, [{"id": "a", "value": 5, "extra": "e"}], merge(DAY_2), schema=WITH_EXTRA)
+    load(dev, [("b", 5)], merge(DAY_2), extraction=1)
+    load(store, [("b", 7), ("c", 7)], merge(DAY_3))
+    assert rebased(store) == [("a", 5), ("b", 7), ("c", 7)]
+    assert read(store, EVENTS, "extra")[0] == ("a", 5, "e")
+
+
+def test_loads_whose_snapshots_expired_are_not_forgotten(store):
+    store.create_branch("dev")
+    dev = store.on_branch("dev")
+    for n in range(3):
+        load(dev, [(f"d{n}", n)], extraction=n)
+    IcebergStore(dev.catalog, Policy(1, timedelta(0))).maintain(EVENTS)
+    load(store, [("e", 7)], extraction=9)
+    assert "snapshots have expired" in obstacle(store)
 
 
 def test_a_cursor_that_both_sides_moved_is_a_conflict(store, dev):

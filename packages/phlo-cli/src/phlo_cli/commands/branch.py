@@ -142,8 +142,14 @@ def update(ctx: click.Context, name: str, take: tuple[str, ...], output: Output)
 def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdate:
     from phlo_cli.commands.catalog import find_table
 
+    sources = {one.name: one.source for one in store.branches()}
     on_branch = store.on_branch(name)
-    updated = store.update_branch(name, taken=[find_table(on_branch, table) for table in take])
+    on_source = store.on_branch(sources[name] or MAIN)
+    tables = [find_table(on_branch, table) for table in take]
+    for table in tables:
+        if not on_branch.exists(table):
+            on_source.load(table)  # raises where there is none, and names the nearest
+    updated = store.update_branch(name, taken=tables)
     notify_observers(name, "updated")
     return updated
 

@@ -17,7 +17,7 @@ from phlo.names import STRATEGY_PROPERTY
 from phlo.values import LoadAccount
 from pyiceberg.table.update import RemovePropertiesUpdate, SetPropertiesUpdate
 
-from phlo_iceberg.branches.effective import read_history, summary_of
+from phlo_iceberg.branches.effective import RESTORED_ENTRY, read_history, summary_of
 from phlo_iceberg.branches.metadata import (
     StoredMetadata,
     at_new_location,
@@ -100,7 +100,7 @@ def rebase_table(branch: SqlCatalog, one: Comparison) -> RebasedTable:
     base = _read_base(branch, one)
     properties = _merged_properties(base, on_branch.metadata, source.metadata)
     _refuse_changed_columns(base, on_branch.metadata, source.metadata)
-    loads = _loads_since_base(one, on_branch)
+    loads = _loads_since_base(one, on_branch, base)
     rebased = RebasedTable(one.table, source, [copy_for(branch, source)])
     with discarding(rebased.delete_files, BaseException):
         _replay_all(branch, one, loads, rebased)
@@ -112,9 +112,8 @@ def rebase_table(branch: SqlCatalog, one: Comparison) -> RebasedTable:
 def _replay_all(
     branch: SqlCatalog, one: Comparison, loads: list[Snapshot], rebased: RebasedTable
 ) -> None:
-    assert one.base is not None
     assert one.branch is not None
-    changes = SourceChanges(one.table, rebased.source, one.base.base_snapshot_id)
+    changes = SourceChanges(one.table, rebased.source, _base_snapshot_id(one))
     with tempfile.TemporaryDirectory(prefix="phlo-rebase-") as folder:
         for number, snapshot in enumerate(loads):
             before, after = (
@@ -157,18 +156,26 @@ _ACCOUNT_ENTRIES = {f"phlo.{name}" for name in LoadAccount().as_dict()}
 
 
 def _require_both(one: Comparison) -> tuple[StoredMetadata, StoredMetadata]:
-    if one.base is None:
-        raise ObstacleError("both sides made it")
     if one.branch is None or one.source is None:
         raise ObstacleError("one side dropped it")
-    if one.branch.metadata.table_uuid != one.source.metadata.table_uuid:
+    is_same = one.branch.metadata.table_uuid == one.source.metadata.table_uuid
+    if one.base is not None and not is_same:
         raise ObstacleError("one side dropped it and made it anew")
     return one.branch, one.source
 
 
-def _read_base(branch: SqlCatalog, one: Comparison) -> TableMetadata:
-    """Read the metadata that both sides began from, from whichever file of it is still kept."""
-    assert one.base is not None
+def _base_snapshot_id(one: Comparison) -> int | None:
+    return one.base.base_snapshot_id if one.base is not None else None
+
+
+def _read_base(branch: SqlCatalog, one: Comparison) -> TableMetadata | None:
+    """Read the metadata that both sides began from, from whichever file of it is still kept.
+
+    Returns:
+        ``None`` for a table that both sides made.
+    """
+    if one.base is None:
+        return None
     for location in (one.base.branch_location, one.base.base_location):
         try:
             base = read_stored(branch, location).metadata
@@ -178,25 +185,36 @@ def _read_base(branch: SqlCatalog, one: Comparison) -> TableMetadata:
     raise ObstacleError("the metadata that both sides began from is no longer kept")
 
 
-def _loads_since_base(one: Comparison, on_branch: StoredMetadata) -> list[Snapshot]:
+def _loads_since_base(
+    one: Comparison, on_branch: StoredMetadata, base: TableMetadata | None
+) -> list[Snapshot]:
     """List the branch's loads since it began, oldest first; joining files and undoing are none."""
-    assert one.base is not None
     loads: list[Snapshot] = []
-    for entry in read_history(one.table, on_branch).snapshots:
-        if entry.snapshot.snapshot_id == one.base.base_snapshot_id:
+    history = read_history(one.table, on_branch).snapshots
+    for entry in history:
+        if entry.snapshot.snapshot_id == _base_snapshot_id(one):
             return loads[::-1]
         if entry.writer is not None:
             loads.append(entry.snapshot)
-    if one.base.base_snapshot_id is None:
+    if _base_snapshot_id(one) is None and (not history or _is_first(history[-1].snapshot, base)):
         return loads[::-1]
     raise ObstacleError("the branch took back what it began from, or its snapshots have expired")
+
+
+def _is_first(snapshot: Snapshot, base: TableMetadata | None) -> bool:
+    """Return whether no snapshot with rows came before: one that expired leaves no other trace."""
+    if summary_of(snapshot).get(RESTORED_ENTRY) == "":
+        return True
+    # Tables of format 1 have no sequence numbers.
+    before = getattr(base, "last_sequence_number", 0)
+    return snapshot.sequence_number == before + 1
 
 
 # -- properties and columns
 
 
 def _merged_properties(
-    base: TableMetadata, on_branch: TableMetadata, source: TableMetadata
+    base: TableMetadata | None, on_branch: TableMetadata, source: TableMetadata
 ) -> dict[str, str]:
     """Merge the properties of both sides.
 
@@ -204,8 +222,9 @@ def _merged_properties(
         ObstacleError: Both sides set one of them to different values.
     """
     merged: dict[str, str] = {}
-    for name in {*base.properties, *on_branch.properties, *source.properties} - {BRANCH_PROPERTY}:
-        before, ours, theirs = (m.properties.get(name) for m in (base, on_branch, source))
+    sides = [base.properties if base else {}, on_branch.properties, source.properties]
+    for name in set().union(*sides) - {BRANCH_PROPERTY}:
+        before, ours, theirs = (properties.get(name) for properties in sides)
         # The strategy is that of the last load, and the branch's loads come last.
         is_one_sided = name == STRATEGY_PROPERTY or theirs == before
         if ours not in (before, theirs) and not is_one_sided:
@@ -229,19 +248,26 @@ def _property_updates(now: TableMetadata, merged: Mapping[str, str]) -> Iterator
 
 
 def _refuse_changed_columns(
-    base: TableMetadata, on_branch: TableMetadata, source: TableMetadata
+    base: TableMetadata | None, on_branch: TableMetadata, source: TableMetadata
 ) -> None:
     """Allow nothing but new columns on either side, and those of one name with one type."""
-    if base.spec() != on_branch.spec():
-        raise ObstacleError("the branch partitioned it in another way")
-    for side, metadata in (("the branch", on_branch), ("the source", source)):
-        if changed := _changed_columns(base.schema(), metadata.schema()):
-            raise ObstacleError(f"{side} renamed, dropped or retyped the column {changed[0]!r}")
+    if base is not None:
+        _refuse_changed_base(base, on_branch, source)
     known = {f.name: f for f in source.schema().fields}
     for column in on_branch.schema().fields:
         other = known.get(column.name, column)
         if str(other.field_type) != str(column.field_type):
             raise ObstacleError(f"both sides added the column {column.name!r}, with other types")
+
+
+def _refuse_changed_base(
+    base: TableMetadata, on_branch: TableMetadata, source: TableMetadata
+) -> None:
+    if base.spec() != on_branch.spec():
+        raise ObstacleError("the branch partitioned it in another way")
+    for side, metadata in (("the branch", on_branch), ("the source", source)):
+        if changed := _changed_columns(base.schema(), metadata.schema()):
+            raise ObstacleError(f"{side} renamed, dropped or retyped the column {changed[0]!r}")
 
 
 def _changed_columns(base: Schema, now: Schema) -> list[str]:
