@@ -27,6 +27,7 @@ STEP = re.compile(
 FILE = re.compile(r"^(?:#|--) ((?:workflows|tests|data)/\S+|\.env|\S+\.(?:service|timer))$", re.M)
 NOT_RUN = (
     "make build",
+    "mkdir ~",
     "pip ",
     "python -m venv",
     "source ",
