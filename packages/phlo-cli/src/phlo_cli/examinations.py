@@ -18,6 +18,7 @@ from phlo.project import load_project
 from phlo.protocols import KnowsCatalogTime
 
 from phlo_cli.findings import Finding
+from phlo_cli.load_errors import collected_errors
 from phlo_cli.output import counted
 from phlo_cli.problems import find_problems
 from phlo_cli.project_settings import require_project
@@ -60,7 +61,9 @@ def _unfit(name: str) -> Iterator[str]:
 
 def examine_checks() -> Finding | str:
     """Find checks over columns or types that their table will not have."""
-    problems = find_problems(load_project(require_project()))
+    with collected_errors(is_shown=False):  # the examination of the project tells them
+        project = load_project(require_project())
+        problems = find_problems(project)
     if not problems:
         return "every check judges columns that its table has or will have"
     told = [f"{problem.owner}: {problem.message}" for problem in problems]

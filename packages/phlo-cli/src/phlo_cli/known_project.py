@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phlo.errors import PhloError
+from phlo.names import TableName
 from phlo.redaction import redact
+from phlo.values import TableAsset
 
 from phlo_cli.project_index import load_index
 from phlo_cli.project_settings import require_project
@@ -49,6 +51,22 @@ def read_project_with_warning(output: Output) -> tuple[ProjectIndex, str]:
     current = load_index(settings)
     assert current is not None
     return current, ""
+
+
+def read_tables(output: Output) -> dict[TableName, TableAsset]:
+    """Read which asset makes which table, by its index (see :func:`read_project`)."""
+    tables = {}
+    for asset in read_project(output).assets:
+        if asset.table is not None:
+            name = TableName.parse(asset.table)
+            tables[name] = TableAsset(
+                table=name,
+                asset_key=tuple(asset.key.split("/")),
+                names=asset.names,
+                key=asset.unique_key,
+                sensitive=asset.sensitive,
+            )
+    return tables
 
 
 def _describe(error: Exception, stored: ProjectIndex) -> str:

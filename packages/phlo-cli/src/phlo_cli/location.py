@@ -13,6 +13,7 @@ from phlo.orchestration.instance import open_instance
 from phlo.project import load_project
 
 from phlo_cli.liveness import end_abandoned_runs
+from phlo_cli.load_errors import collected_errors
 from phlo_cli.project_index import save_index
 from phlo_cli.project_settings import require_project
 
@@ -66,11 +67,12 @@ def open_location(settings: Settings | None = None) -> Location:
     """
     settings = settings or require_project()
     quiet_dagster()
-    project = load_project(settings)
-    repository = build_definitions(project).get_repository_def()
+    with collected_errors() as errors:
+        project = load_project(settings)
+        repository = build_definitions(project).get_repository_def()
     instance = open_instance(settings)
     end_abandoned_runs(settings, instance)
-    save_index(project, repository)
+    save_index(project, repository, is_whole=not errors)
     return Location(project, repository, instance)
 
 

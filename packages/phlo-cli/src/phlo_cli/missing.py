@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
+    from dagster import DagsterInstance
+
     from phlo_cli.location import Location
+    from phlo_cli.project_index import IndexedAsset
 
 
 @dataclass(frozen=True)
@@ -50,26 +53,52 @@ def find_missing(
         since: First day that counts; ``None``: the first partition of each asset that was ever
             made, or its very first where none was.
     """
+    assets = [(key, location.table_of(key), location.graph.get(key).partitions_def) for key in keys]
+    return _find(location.instance, assets, since)
+
+
+def find_missing_in_index(
+    assets: Iterable[IndexedAsset], instance: DagsterInstance, since: date | None = None
+) -> list[MissingPartitionOfAsset]:
+    """List the missing partitions of assets of the project's index, as :func:`find_missing`."""
+    return _find(
+        instance,
+        [
+            (AssetKey.from_user_string(one.key), one.table, one.partitions.definition())
+            for one in assets
+            if one.partitions is not None
+        ],
+        since,
+    )
+
+
+def _find(
+    instance: DagsterInstance,
+    assets: Iterable[tuple[AssetKey, str | None, object]],
+    since: date | None,
+) -> list[MissingPartitionOfAsset]:
     now = datetime.now(UTC)
     return [
         one
-        for key in sorted(keys, key=AssetKey.to_user_string)
-        for one in _missing_of(location, key, since, now)
+        for key, table, definition in sorted(assets, key=lambda asset: asset[0].to_user_string())
+        if isinstance(definition, TimeWindowPartitionsDefinition)
+        for one in _missing_of(instance, key, table, definition, since, now)
     ]
 
 
 def _missing_of(
-    location: Location, key: AssetKey, since: date | None, now: datetime
+    instance: DagsterInstance,
+    key: AssetKey,
+    table: str | None,
+    definition: TimeWindowPartitionsDefinition,
+    since: date | None,
+    now: datetime,
 ) -> list[MissingPartitionOfAsset]:
-    definition = location.graph.get(key).partitions_def
-    if not isinstance(definition, TimeWindowPartitionsDefinition):
-        return []
-    made = last_made(location.instance, key)
+    made = last_made(instance, key)
     first = since or min(
         (window.start.date() for name, window in windows(definition, now) if name in made),
         default=None,
     )
-    table = location.table_of(key)
     return [
         MissingPartitionOfAsset(key.to_user_string(), table, one.key, one.ended_at, one.made_at)
         for one in missing_partitions(definition, made, now)

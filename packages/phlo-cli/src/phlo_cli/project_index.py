@@ -10,11 +10,12 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from phlo.folders import PROJECT_INDEX, make_folder, walk_folders
 from phlo.locks import write_whole
@@ -23,7 +24,7 @@ from phlo.plugins import ENTRY_POINT_GROUP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dagster import RepositoryDefinition
+    from dagster import RepositoryDefinition, TimeWindowPartitionsDefinition
     from phlo.config import Settings
     from phlo.project import Project
     from phlo.values import TableAsset
@@ -31,7 +32,51 @@ if TYPE_CHECKING:
     from phlo_cli.dagster_private import AssetNode
 
 _GENERATED = {"__pycache__", "target", "logs"}
-_FORMAT = 3
+_FORMAT = 4
+
+
+@dataclass(frozen=True)
+class IndexedWindows:
+    """Partitions that are windows of time.
+
+    Attributes:
+        cron_schedule: When a window ends and the next one begins.
+        timezone: The schedule's time zone.
+        fmt: How keys are written, as in ``strftime``.
+        start: When the first one begins, as text.
+        end: When the last one has ended, as text; ``None`` without an end.
+        end_offset: How many windows count that have not ended yet.
+        exclusions: Windows that are left out: schedules, or moments as text.
+    """
+
+    cron_schedule: str
+    timezone: str
+    fmt: str
+    start: str
+    end: str | None = None
+    end_offset: int = 0
+    exclusions: tuple[str, ...] = ()
+
+    def definition(self) -> TimeWindowPartitionsDefinition:
+        """Build Dagster's definition of them."""
+        from dagster import TimeWindowPartitionsDefinition
+
+        return TimeWindowPartitionsDefinition(
+            start=datetime.fromisoformat(self.start),
+            fmt=self.fmt,
+            end=datetime.fromisoformat(self.end) if self.end else None,
+            cron_schedule=self.cron_schedule,
+            timezone=self.timezone,
+            end_offset=self.end_offset,
+            exclusions=[_moment_or_cron(text) for text in self.exclusions] or None,
+        )
+
+
+def _moment_or_cron(text: str) -> datetime | str:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True)
@@ -47,8 +92,7 @@ class IndexedAsset:
         parents: Keys of the assets that it is made of.
         warn_seconds: Age after which it is late; ``None`` without such a limit.
         fail_seconds: Age after which it is stale; ``None`` without a freshness policy.
-        partitions: Cron schedule, time zone, format and start of partitions that are windows of
-            time; ``None`` for all others.
+        partitions: Its partitions, if they are windows of time.
         sensitive: Columns of its table whose values are masked.
         unique_key: Columns of its table that are unique together.
     """
@@ -61,7 +105,7 @@ class IndexedAsset:
     parents: tuple[str, ...] = ()
     warn_seconds: float | None = None
     fail_seconds: float | None = None
-    partitions: tuple[str, str, str, str] | None = None
+    partitions: IndexedWindows | None = None
     sensitive: tuple[str, ...] = ()
     unique_key: tuple[str, ...] = ()
 
@@ -95,16 +139,33 @@ def load_index(settings: Settings) -> ProjectIndex | None:
         stored = json.loads(PROJECT_INDEX.path(settings.state_dir).read_text())
         if stored.pop("format") != _FORMAT:
             return None
-        assets = tuple(IndexedAsset(**_tupled(asset)) for asset in stored.pop("assets"))
+        assets = tuple(map(_loaded_asset, stored.pop("assets")))
         return ProjectIndex(**_tupled(stored), assets=assets)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def save_index(project: Project, repository: RepositoryDefinition) -> None:
-    """Save what a loaded project declares, where that changed."""
+def _loaded_asset(stored: dict[str, Any]) -> IndexedAsset:
+    windows = stored.pop("partitions")
+    partitions = IndexedWindows(**_tupled(windows)) if windows else None
+    return IndexedAsset(**_tupled(stored), partitions=partitions)
+
+
+def save_index(
+    project: Project, repository: RepositoryDefinition, *, is_whole: bool = True
+) -> None:
+    """Save what a loaded project declares, where that changed.
+
+    Args:
+        project: The project.
+        repository: What Dagster made of it.
+        is_whole: Whether nothing of it was left out; else the index is never current, so that the
+            next command tells again what is wrong.
+    """
     settings = project.settings
     index, stored = index_of(project, repository), load_index(settings)
+    if not is_whole:
+        index = replace(index, fingerprint="")
     if stored is None or stored.fingerprint != index.fingerprint:
         path = PROJECT_INDEX.path(settings.state_dir)
         make_folder(path.parent)
@@ -144,13 +205,26 @@ def _indexed(node: AssetNode, made: TableAsset | None) -> IndexedAsset:
     )
 
 
-def _windows_of(definition: object) -> tuple[str, str, str, str] | None:
+def _windows_of(definition: object) -> IndexedWindows | None:
     from dagster import TimeWindowPartitionsDefinition
 
     if not isinstance(definition, TimeWindowPartitionsDefinition):
         return None
-    start = definition.start.isoformat()
-    return definition.cron_schedule, definition.timezone, definition.fmt, start
+    return IndexedWindows(
+        cron_schedule=definition.cron_schedule,
+        timezone=definition.timezone,
+        fmt=definition.fmt,
+        start=definition.start.isoformat(),
+        end=definition.end.isoformat() if definition.end else None,
+        end_offset=definition.end_offset,
+        exclusions=tuple(map(_exclusion_text, definition.exclusions or ())),
+    )
+
+
+def _exclusion_text(exclusion: Any) -> str:
+    if isinstance(exclusion, str):
+        return exclusion
+    return datetime.fromtimestamp(exclusion.timestamp, ZoneInfo(exclusion.timezone)).isoformat()
 
 
 def fingerprint(settings: Settings, imported_files: tuple[str, ...] = ()) -> str:

@@ -183,19 +183,15 @@ def _newest_window(asset: IndexedAsset, made: frozenset[str]) -> _Window | None:
     """Return the newest partition that was made, of an asset whose partitions are windows."""
     if asset.partitions is None:
         return None
-    cron_schedule, timezone, fmt, start = asset.partitions
+    fmt = asset.partitions.fmt
     dates = [name for name in made if is_date(name, fmt)]
-    if cron_schedule == "0 0 * * *" and dates:
-        newest = max(dates, key=lambda name: datetime.strptime(name, fmt))
-        if (day := _day(newest, fmt, timezone)) is not None:
-            return day
     if not dates:
         return None
-    from dagster import TimeWindowPartitionsDefinition  # heavy; most partitions are days
-
-    definition = TimeWindowPartitionsDefinition(
-        start=datetime.fromisoformat(start), fmt=fmt, cron_schedule=cron_schedule, timezone=timezone
-    )
+    if asset.partitions.cron_schedule == "0 0 * * *":
+        newest = max(dates, key=lambda name: datetime.strptime(name, fmt))
+        if (day := _day(newest, fmt, asset.partitions.timezone)) is not None:
+            return day
+    definition = asset.partitions.definition()  # which imports Dagster; most partitions are days
     windows = ((name, definition.time_window_for_partition_key(name)) for name in dates)
     name, window = max(windows, key=lambda named: named[1].start)
     return _Window(name, window.start, window.end)

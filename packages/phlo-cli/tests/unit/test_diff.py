@@ -110,3 +110,12 @@ def test_a_state_that_is_none_is_a_wrong_use(load, phlo, name):
     assert answer.code == 2
     assert f"Nothing is called '{name}'" in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_project_that_cannot_be_loaded_is_compared_by_the_keys_last_known(
+    load, diff, phlo_project
+):
+    load("events", a=1)
+    run_id = load("events", a=2)
+    phlo_project.write("workflows/broken.py", "def (:")
+    assert diff(f"{run_id}^", run_id)["bronze.events"][1:] == (0, 0, 1)

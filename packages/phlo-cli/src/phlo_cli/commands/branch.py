@@ -70,13 +70,10 @@ def diff(name: str, samples: int, markdown: bool, output: Output) -> None:
     describe a load are no content. A table that the source changed too is compared with what the
     branch began from.
     """
-    from phlo.project import load_project
-
     from phlo_cli.differences import as_markdown, compare_branch, show_differences
-    from phlo_cli.project_settings import require_project
+    from phlo_cli.known_project import read_tables
 
-    assets = load_project(require_project()).tables
-    changed = compare_branch(open_branches(), name, assets, samples=samples)
+    changed = compare_branch(open_branches(), name, read_tables(output), samples=samples)
     rows = [one.as_dict() for one in changed]
     if markdown:
         click.echo(as_markdown(rows, f"Branch {name}"))

@@ -39,10 +39,9 @@ def diff(
     phlo diff 2025-01-15                  what changed since that day began
     phlo diff main dev --table events     one table on two branches
     """  # noqa: D301 - click reads the backspace
-    from phlo.project import load_project
-
     from phlo_cli.commands.catalog import find_table
     from phlo_cli.differences import as_markdown, show_differences
+    from phlo_cli.known_project import read_tables
     from phlo_cli.lake_states import LakeHistory, LakeState
     from phlo_cli.project_settings import require_project
 
@@ -52,7 +51,7 @@ def diff(
     before = history.find(old)
     after = history.find(new) if new else LakeState(settings.branch)
     wanted = [find_table(lake.on_branch(after.branch), name) for name in tables]
-    assets = load_project(settings).tables
+    assets = read_tables(output)
     changed = history.compare(before, after, assets, wanted=wanted, samples=samples)
     rows = [one.as_dict() for one in changed]
     if markdown:

@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
-from phlo.errors import PhloError
+from phlo.errors import ConfigurationError, PhloError
 from phlo.machine_errors import explain
 from phlo.redaction import redact
 
 from phlo_cli.findings import Finding
+from phlo_cli.load_errors import collected_errors
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
@@ -156,8 +157,11 @@ def _project() -> str:
     from phlo_cli.project_settings import require_project
 
     quiet_dagster()
-    project = load_project(require_project())
-    graph = build_definitions(project).get_repository_def().asset_graph
+    with collected_errors(is_shown=False) as errors:
+        project = load_project(require_project())
+        graph = build_definitions(project).get_repository_def().asset_graph
+    if errors:
+        raise ConfigurationError("\n".join(errors))
     assets, checks = len(graph.materializable_asset_keys), len(graph.asset_check_keys)
     return f"{project.root}: {counted(assets, 'asset')}, {counted(checks, 'check')}"
 
@@ -258,7 +262,9 @@ def _queries() -> Finding | str:
 
     from phlo_cli.project_settings import require_project
 
-    project, engine = load_project(require_project()), open_lake().engine
+    engine = open_lake().engine
+    with collected_errors(is_shown=False):  # the examination of the project tells them
+        project = load_project(require_project())
     handed_over = plugin_manager().hook.phlo_register_queries(project=project)
     queries = [query for part in handed_over for query in part]
     if not isinstance(engine, SqlExaminer):

@@ -97,23 +97,22 @@ def _nothing(*, stale: bool, failed: bool, any_asset: bool) -> str:
 
 
 def _show_missing(group: str | None, since: datetime | None, output: Output) -> None:
-    with output.busy("Loading the project"):
-        from phlo_cli.location import open_location
-        from phlo_cli.missing import find_missing
+    from phlo_cli.known_project import read_project
+    from phlo_cli.project_settings import require_project
 
-        location = open_location()
-        graph = location.graph
+    with output.busy("Loading the project"):
+        index = read_project(output)
+        from phlo.orchestration.instance import open_instance
+
+        from phlo_cli.missing import find_missing_in_index
+
         if group is not None:
             from phlo_cli.known_names import require_known
 
-            groups = [graph.get(key).group_name for key in graph.materializable_asset_keys]
-            require_known(group, groups, "group")
-        keys = [
-            key
-            for key in graph.materializable_asset_keys
-            if group in (None, graph.get(key).group_name)
-        ]
-        found = find_missing(location, keys, since.date() if since else None)
+            require_known(group, [asset.group for asset in index.assets], "group")
+        assets = [asset for asset in index.assets if group in (None, asset.group)]
+        with open_instance(require_project()) as instance:
+            found = find_missing_in_index(assets, instance, since.date() if since else None)
     output.rows(
         [
             one.as_dict() | {"asset": one.asset if output.as_json else one.table or one.asset}

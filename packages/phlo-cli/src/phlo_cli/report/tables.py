@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetKey, TimeWindowPartitionsDefinition
+from dagster import AssetKey
 from phlo.errors import PhloError
 from phlo.names import PARTITION_DATE_COLUMN, TableName
 from phlo.orchestration.missing import made_partitions
@@ -152,7 +152,7 @@ def _partitions(
 
 
 def _made_days(asset: IndexedAsset, instance: DagsterInstance) -> set[date]:
-    fmt = asset.partitions[2] if asset.partitions else "%Y-%m-%d"
+    fmt = asset.partitions.fmt if asset.partitions else "%Y-%m-%d"
     made = made_partitions(instance, AssetKey.from_user_string(asset.key))
     return {day for key in made if (day := _day(key, fmt)) is not None}
 
@@ -161,10 +161,7 @@ def _expected_days(asset: IndexedAsset, first: date, last: date) -> list[date]:
     """List the days of the partitions between two of them, by the asset's own calendar."""
     if asset.partitions is None:
         return []
-    cron_schedule, timezone, fmt, start = asset.partitions
-    definition = TimeWindowPartitionsDefinition(
-        start=datetime.fromisoformat(start), fmt=fmt, cron_schedule=cron_schedule, timezone=timezone
-    )
+    definition, fmt = asset.partitions.definition(), asset.partitions.fmt
     after = datetime.combine(last + timedelta(days=2), datetime.min.time()).astimezone()
     days = (_day(key, fmt) for key in definition.get_partition_keys(current_time=after))
     return [day for day in days if day is not None and first <= day <= last]
