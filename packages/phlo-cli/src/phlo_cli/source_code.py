@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 _NULLABLE = {"int": "pd.Int64Dtype", "bool": "pd.BooleanDtype"}
 """Types that pandas cannot hold beside a null."""
 
-_MODULES = {"datetime": "datetime", "date": "datetime", "Decimal": "decimal"}
+_MODULES = {
+    "datetime": "datetime", "date": "datetime", "Decimal": "decimal", "list": "typing",
+    "dict": "typing",
+}  # fmt: skip
+_NESTED = {"list": "list[Any]", "dict": "dict[str, Any]"}
+"""Pandera does not convert to a type of Python that does not say what is inside."""
 
 
 def schema_code(class_name: str, sample: Sample, origin: str) -> str:
     """Return the module of a schema guessed from a sample."""
     fields = "".join(f"    {_field(column, sample)}\n" for column in sample.columns)
     types = sorted({c.type for c in sample.columns} & set(_MODULES))
-    standard = "".join(f"from {_MODULES[name]} import {name}\n" for name in types)
+    names = [(_MODULES[name], "Any" if name in _NESTED else name) for name in types]
+    standard = "".join(f"from {module} import {name}\n" for module, name in dict.fromkeys(names))
     pandas = "import pandas as pd\n" if "pd." in fields else ""
     return (
         f'"""What rows of {origin} must look like, guessed from a sample: correct it."""\n\n'
@@ -31,7 +37,9 @@ def schema_code(class_name: str, sample: Sample, origin: str) -> str:
 
 
 def _field(column: SampleColumn, sample: Sample) -> str:
-    annotation = _NULLABLE.get(column.type, column.type) if column.has_nulls else column.type
+    annotation = _NESTED.get(column.type, column.type)
+    if column.has_nulls:
+        annotation = _NULLABLE.get(column.type, annotation)
     arguments = [f"alias={column.name!r}"] if column.attribute != column.name else []
     is_key = sample.key == (column.name,) and sample.repeated_key is None
     arguments += ["unique=True"] if is_key and not column.has_nulls else []

@@ -99,6 +99,26 @@ def test_a_source_of_a_csv_file_loads_and_its_test_passes(phlo, here):
     assert [asset["key"] for asset in planned.json["assets"]] == ["publish_reports"]
 
 
+def test_values_of_every_kind_keep_the_contract_that_is_written_for_them(phlo, here):
+    rows = [
+        {"id": 1, "at": "2025-01-15T10:00:00Z", "day": "2025-01-15", "ok": True, "n": 1.5,
+         "tags": ["a", 1], "place": {"x": 1}, "some": None, "more": [{"k": 1}], "void": None},
+        {"id": 2, "at": "2025-01-16T10:00:00Z", "day": "2025-01-16", "ok": None, "n": 2,
+         "tags": [], "place": {}, "some": {"k": [1]}, "more": None, "void": None},
+    ]  # fmt: skip
+    here.write("events.json", json.dumps(rows))
+    assert phlo("new", "source", "events", "--from", "events.json").code == 0
+    tested = phlo("test", "-q", "-p", "no:cacheprovider")
+    assert (tested.code, "1 passed" in tested.out) == (0, True), tested.out
+    run = phlo("materialize", "events")
+    assert run.code == 0, run.out + run.err
+    query = "SELECT id, tags, some FROM bronze.events ORDER BY id"
+    assert [(row["tags"], row["some"]) for row in phlo("query", query, "--json").json] == [
+        ('["a",1]', None),
+        ("[]", '{"k":[1]}'),
+    ]
+
+
 def test_a_source_without_a_sample_loads_and_its_test_passes(phlo, here):
     assert phlo("new", "source", "events").code == 0
     assert phlo("test", "-q", "-p", "no:cacheprovider").code == 0
