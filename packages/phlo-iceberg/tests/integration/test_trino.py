@@ -13,6 +13,7 @@ from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.write import stage as stage_module
 from phlo_testing.loads import BY_PARTITION_DATE, load_rows, with_metadata
 from phlo_testing.stores import DAY_1, DAY_2, DAY_3
+from phlo_testing.trino import BRANCH, BRANCH_CATALOG
 from pyiceberg.catalog import load_catalog
 
 pytestmark = [pytest.mark.trino, pytest.mark.integration, pytest.mark.xdist_group("servers")]
@@ -291,3 +292,48 @@ class TestTrinoWritesBetweenStageAndPublish:
 
 def without(rows, *keys):
     return {k: r for k, r in rows.items() if k not in keys}
+
+
+@pytest.fixture
+def dev(trino_lake, store):
+    """The branch of the lake that Trino has as a second catalog."""
+    load(store, [("a", 1), ("b", 1)], merge(DAY_1))
+    store.create_branch(BRANCH)
+    yield store.on_branch(BRANCH)
+    store.delete_branch(BRANCH)
+
+
+def test_merge_and_ctas_on_a_branch_leave_main_and_both_engines_see_the_publish(
+    trino_lake, store, dev
+):
+    trino_lake.execute(
+        f"MERGE INTO {BRANCH_CATALOG}.bronze.events AS t "
+        "USING (VALUES ('a', 5), ('c', 5)) AS s (id, value) ON t.id = s.id "
+        "WHEN MATCHED THEN UPDATE SET value = s.value "
+        "WHEN NOT MATCHED THEN INSERT (id, value) VALUES (s.id, s.value)"
+    )
+    trino_lake.execute(
+        f"CREATE TABLE {BRANCH_CATALOG}.bronze.doubled AS "
+        f"SELECT id, 2 * value AS value FROM {BRANCH_CATALOG}.bronze.events"
+    )
+    assert everywhere(trino_lake, store) == [("a", 1), ("b", 1)]
+    assert not store.exists(TableName("bronze", "doubled"))
+    assert by_duckdb(dev) == by_pyiceberg(dev) == [("a", 5), ("b", 1), ("c", 5)]
+    assert [change.table.name for change in store.publish_branch(BRANCH)] == ["doubled", "events"]
+    assert everywhere(trino_lake, store) == [("a", 5), ("b", 1), ("c", 5)]
+    doubled = trino_lake.execute("SELECT id, value FROM lake.bronze.doubled ORDER BY id")
+    assert [tuple(row) for row in doubled] == [("a", 10), ("b", 2), ("c", 10)]
+    trino_lake.execute("DELETE FROM lake.bronze.events WHERE id = 'b'")
+    load(store, [("d", 7)], merge(DAY_2))
+    assert everywhere(trino_lake, store) == [("a", 5), ("c", 5), ("d", 7)]
+
+
+def test_trino_reads_on_a_branch_what_was_rebased_there(trino_lake, store, dev):
+    load(dev, [("a", 5)], merge(DAY_2), extraction=1)
+    trino_lake.execute("DELETE FROM lake.bronze.events WHERE id = 'b'")
+    load(store, [("d", 7)], merge(DAY_3), extraction=2)
+    assert [change.table for change in store.update_branch(BRANCH).rebased] == [EVENTS]
+    rows = trino_lake.execute(f"SELECT id, value FROM {BRANCH_CATALOG}.bronze.events ORDER BY id")
+    assert [tuple(row) for row in rows] == [("a", 5), ("d", 7)]
+    store.publish_branch(BRANCH)
+    assert everywhere(trino_lake, store) == [("a", 5), ("d", 7)]
