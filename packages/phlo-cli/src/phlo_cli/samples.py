@@ -43,11 +43,13 @@ class SampleColumn:
         name: As the source writes it.
         type: Name of a Python type.
         has_nulls: Whether a row of the sample has none.
+        scale: Most digits after the point of a decimal.
     """
 
     name: str
     type: str
     has_nulls: bool
+    scale: int = 0
 
     @property
     def attribute(self) -> str:
@@ -245,7 +247,9 @@ def _column(name: str, values: Sequence[Any], *, is_text: bool) -> SampleColumn:
     present = [v for v in values if v is not None and not (is_text and v == "")]
     types = {_type_of(value, is_text=is_text) for value in present}
     guessed = types.pop() if len(types) == 1 else "float" if types == {"int", "float"} else "str"
-    return SampleColumn(name, guessed, len(present) < len(values))
+    decimals = [v for v in present if isinstance(v, Decimal) and v.is_finite()]
+    scale = max((-int(v.as_tuple().exponent) for v in decimals), default=0)
+    return SampleColumn(name, guessed, len(present) < len(values), max(scale, 0))
 
 
 def _type_of(value: Any, *, is_text: bool) -> str:

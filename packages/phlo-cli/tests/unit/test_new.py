@@ -3,8 +3,11 @@
 import json
 import runpy
 import threading
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from phlo_cli.samples import read_sample
 
@@ -252,13 +255,17 @@ def test_a_key_without_a_sample_is_refused(phlo, here):
     assert (answer.code, "add --from SAMPLE" in answer.err) == (2, True)
 
 
-def test_rows_with_objects_and_lists_load_and_their_test_passes(phlo, here):
-    rows = [{"id": 1, "who": {"name": "Ann"}, "tags": ["a"]}, {"id": 2, "who": None, "tags": []}]
-    here.write("data/one.json", json.dumps(rows))
-    assert phlo("new", "source", "one", "--from", "data/one.json").code == 0
+def test_decimals_of_a_sample_keep_the_digits_after_the_point(phlo, here):
+    amounts = [Decimal("1.500"), None, Decimal("-7.25")]
+    (here.root / "data").mkdir()
+    pq.write_table(pa.table({"id": [1, 2, 3], "amount": amounts}), here.root / "data/a.parquet")
+    assert phlo("new", "source", "amounts", "--from", "data/a.parquet").code == 0
     tested = phlo("test", "-q", "-p", "no:cacheprovider")
     assert (tested.code, "1 passed" in tested.out) == (0, True), tested.out
-    assert "2 inserted" in phlo("materialize", "one").out
+    run = phlo("materialize", "amounts")
+    assert "3 inserted" in run.out, run.out
+    rows = phlo("query", "SELECT amount FROM bronze.amounts ORDER BY id", "--json").json
+    assert [row["amount"] for row in rows] == ["1.500", None, "-7.250"]
 
 
 def test_a_day_can_be_the_key_of_a_sample(tmp_path):
