@@ -90,6 +90,7 @@ def test_the_plugin_brings_its_resource_and_settings():
         "phlo_provide_named_table",
         "phlo_register_commands",
         "phlo_register_definitions",
+        "phlo_register_publish_plans",
         "phlo_register_resources",
         "phlo_register_settings",
     )

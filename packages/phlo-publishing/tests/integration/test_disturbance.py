@@ -25,9 +25,11 @@ def published(publish, write_mart, monkeypatch):
 
 
 def test_readers_go_on_while_a_publish_waits_for_one_of_them(
-    published, publish, postgres_database, capfd
+    published, publish, postgres_database, capfd, monkeypatch
 ):
     """PostgreSQL itself is asked who waits: a reader behind the publish, for how long."""
+    monkeypatch.setenv("PHLO_POSTGRES_LOCK_TIMEOUT_SECONDS", "4")  # it tells after one second
+    reset_settings()
     longest, done = [0.0], threading.Event()
 
     def read():
