@@ -1,5 +1,6 @@
 """Old runs are removed, and what is known of assets and partitions stays."""
 
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -39,13 +40,24 @@ RUNS = (
 SUPERSEDED = [0, 4, 6]
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """Folder of the history that the first test makes, and its run ids."""
+    return tmp_path_factory.mktemp("made") / "dagster", []
+
+
 @pytest.fixture
-def run_ids(phlo_project, phlo, monkeypatch):
+def run_ids(phlo_project, phlo, monkeypatch, made_once):
     """Run ids of a project, all of which ended 100 days ago."""
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     phlo_project.write("workflows/days.py", PROJECT)
-    ids = [phlo("materialize", *arguments, "--json").json["run_id"] for arguments in RUNS]
+    (made, ids), home = made_once, get_settings().state_dir / "dagster"
+    if made.exists():
+        shutil.copytree(made, home)
+        return ids
+    ids += [phlo("materialize", *arguments, "--json").json["run_id"] for arguments in RUNS]
     age(100)
+    shutil.copytree(home, made)
     return ids
 
 

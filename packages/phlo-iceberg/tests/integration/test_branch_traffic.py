@@ -23,7 +23,7 @@ from phlo_testing.stores import DAY_1, DAY_2, events, merge, publish_rows, stage
 from pyiceberg.catalog import load_catalog
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("servers")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("servers")]
 
 SHARED = TableName("bronze", "shared")
 KEEP_LITTLE = Policy(1, timedelta(minutes=30), orphan_age=timedelta(minutes=30), min_small_files=4)
@@ -116,9 +116,9 @@ class Worker:
             self.store.delete_branch(copy)
 
 
-def work(uri: str, warehouse: str, number: int, actions: int, seed: int) -> list:
+def work(uri: str, warehouse: str, number: int, seed: int) -> list:
     worker = Worker(open_store(uri, warehouse), number, seed)
-    for _ in range(actions):
+    for _ in range(20):
         worker.act()
     return sorted(worker.landed)
 
@@ -129,9 +129,8 @@ def postgres_uri(database) -> str:
     return f"postgresql+psycopg://{database.user}:{password}@{place}"
 
 
-@pytest.mark.parametrize("actions", [3, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
-def test_what_landed_on_main_is_there_and_nothing_else(kind, actions, tmp_path, request):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_landed_on_main_is_there_and_nothing_else(kind, tmp_path, request):
     uri = (
         f"sqlite:///{tmp_path}/catalog.db"
         if kind == "sqlite"
@@ -142,7 +141,7 @@ def test_what_landed_on_main_is_there_and_nothing_else(kind, actions, tmp_path, 
     publish_rows(store, events([("start", 1)]), merge(DAY_2), table=SHARED)
     results = in_processes(
         work,
-        [(uri, warehouse, number, actions, 7) for number in range(8)],
+        [(uri, warehouse, number, 7) for number in range(8)],
         preload=["phlo_iceberg.store", "phlo_testing.stores"],
     )
     expected = {tuple(row) for rows in results for row in rows} | {(str(SHARED), "start")}
