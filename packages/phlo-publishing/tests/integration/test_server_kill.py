@@ -15,6 +15,8 @@ import pytest
 from phlo.config import reset_settings
 from phlo.errors import PhloError, ServiceError
 from phlo_publishing.server import EmbeddedServer
+from phlo_testing.ports import free_ports
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -27,7 +29,7 @@ class Server:
     """A durable server of the test's own, which can be killed as a whole."""
 
     def __init__(self, folder):
-        self._server = EmbeddedServer(folder)
+        self._server = EmbeddedServer(folder, port=free_ports(1)[0])
         self.address = self._server.start("marts")
 
     def crash(self):
@@ -39,7 +41,16 @@ class Server:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
         psutil.wait_procs(processes, timeout=30)
-        assert self._server.start("marts").port == self.address.port
+        self._restart()
+
+    # A connection of the dead server, or another process, may have the port for a while.
+    @retry(
+        retry=retry_if_exception_type(ServiceError),
+        stop=stop_after_attempt(100),
+        wait=wait_fixed(0.3),
+    )
+    def _restart(self):
+        assert self._server.start("marts") == self.address
 
     def stop(self):
         self._server.stop()
