@@ -30,8 +30,8 @@ KEEP_LITTLE = Policy(1, timedelta(minutes=30), orphan_age=timedelta(minutes=30),
 """Files are joined often; no snapshot goes while a process may read it, however slow it is."""
 BUSY = (BranchConflictError, BranchInUseError, MovedHeadError)
 again = retry(
-    retry=retry_if_exception_type(MovedHeadError),
-    stop=stop_after_attempt(50),
+    retry=retry_if_exception_type((MovedHeadError, BranchInUseError)),  # somebody's copy of it
+    stop=stop_after_attempt(200),
     wait=wait_random(0, 0.3),
     reraise=True,
 )
@@ -112,8 +112,8 @@ class Worker:
         name, copy = f"w{self.random.randrange(8)}", f"copy-{self.number}"
         with suppress(BranchNotFoundError, BranchExistsError, *BUSY):
             self.store.create_branch(copy, name)
-        with suppress(BranchNotFoundError, *BUSY):
-            self.store.delete_branch(copy)
+        with suppress(BranchNotFoundError):
+            again(self.store.delete_branch)(copy)
 
 
 def work(uri: str, warehouse: str, number: int, seed: int) -> list:

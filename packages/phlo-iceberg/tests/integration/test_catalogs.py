@@ -1,5 +1,7 @@
 """The conformance suite on the other catalogs and stores: PostgreSQL, S3, REST."""
 
+import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -8,8 +10,10 @@ from phlo.config import Settings
 from phlo.errors import MovedHeadError
 from phlo.names import TableName
 from phlo_iceberg import commit
+from phlo_iceberg.branches.records import has_tables, make_tables
 from phlo_iceberg.catalog import open_catalog
 from phlo_iceberg.commit import rest
+from phlo_iceberg.commit.branch_lock import BRANCH_TABLES
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.settings import IcebergSettings
 from phlo_iceberg.store import TABLE_PROPERTIES, IcebergStore
@@ -213,3 +217,30 @@ def test_that_a_server_does_not_hold_what_was_read_is_said_once(poor_server, cap
         poor_server.publish([staged], reads={OTHER: read.snapshot_id})
     assert suite.contents(poor_server) == [(str(DAY_1), 1, 1), (str(DAY_2), 1, 2)]
     assert caplog.text.count("commits one table at a time") == 1
+
+
+def test_two_processes_may_make_the_first_branch_at_once(postgres_database, tmp_path):
+    properties = {"uri": uri_of(postgres_database), "warehouse": tmp_path.as_uri()}
+    catalog, another = (load_catalog("lake", type="sql", **properties) for _ in range(2))
+    failures: list[Exception] = []
+
+    def make() -> None:
+        try:
+            make_tables(catalog)
+        except Exception as exc:  # noqa: BLE001 - told below
+            failures.append(exc)
+
+    makes = threading.Thread(target=make)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with another.engine.begin() as first, postgres_database.connect(autocommit=True) as watch:
+        BRANCH_TABLES.create_all(first)
+        makes.start()
+        while watch.execute(waiting).fetchone() == (0,):
+            time.sleep(0.01)
+    makes.join()
+    create_branch = IcebergStore(catalog).create_branch
+    assert failures == []
+    assert has_tables(catalog)
+    assert create_branch("dev").name == "dev"
+    catalog.engine.dispose()
+    another.engine.dispose()

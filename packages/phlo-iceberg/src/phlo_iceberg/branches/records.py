@@ -10,7 +10,9 @@ from phlo.errors import BranchNotFoundError, nearest
 from phlo.names import MAIN, TableName
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from sqlalchemy import BigInteger, Column, ColumnElement, String, Table, inspect, select
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from phlo_iceberg.branches.names import branch_name, catalog_name, lake_name
 from phlo_iceberg.commit.branch_lock import BRANCH_TABLES, BRANCHES, SEPARATOR
@@ -43,6 +45,12 @@ TRANSACTIONS = Table(
 """One row per transaction on branches that landed; it answers whether one did."""
 
 
+# Another process may make the same tables at that moment; SQLite calls that an OperationalError.
+@retry(
+    retry=retry_if_exception_type((IntegrityError, ProgrammingError, OperationalError)),
+    stop=stop_after_attempt(5),
+    reraise=True,
+)
 def make_tables(catalog: SqlCatalog) -> None:
     """Make the tables of this module where they are missing."""
     if not has_tables(catalog):
