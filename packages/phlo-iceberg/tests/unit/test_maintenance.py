@@ -172,7 +172,8 @@ def meanwhile(monkeypatch, step, happens):
     def with_interruption(*args):
         result = original(*args)
         if not done:
-            done.append(happens())
+            done.append(step)
+            happens()
         return result
 
     monkeypatch.setattr(maintenance, step, with_interruption)
@@ -235,6 +236,21 @@ def test_a_tag_that_comes_meanwhile_saves_its_snapshot_from_expiry(store, monkey
     tagged = store.catalog.load_table("bronze.events").scan().use_ref("audited")
     assert [(r["id"], r["value"]) for r in tagged.to_arrow().to_pylist()] == [("a", 0)]
     assert read(store) == [("a", 3)]
+
+
+@pytest.mark.parametrize(
+    "step", ["_load", "_write_anew", "_with_expired", "_removals", "_reachable"]
+)
+def test_two_may_maintain_a_table_at_once(store, monkeypatch, step):
+    store._policy = replace(EAGER, min_small_files=3)
+    for n in range(5):
+        load(store, [(f"k{n}", n)], Append(DAY_1, on_rerun="append"), n)
+    other = IcebergStore(store.catalog, store._policy)
+    meanwhile(monkeypatch, step, lambda: other.maintain(EVENTS))
+    store.maintain(EVENTS)
+    assert read(store) == [(f"k{n}", n) for n in range(5)]
+    assert len(store.history(EVENTS)) == 2
+    assert store.examine(EVENTS, deep=True) == []
 
 
 def test_large_files_that_are_newer_than_all_deletes_are_left_as_they_are(store, monkeypatch):

@@ -16,6 +16,7 @@ from pyiceberg.table.update import (
     AssertCurrentSchemaId,
     AssertRefSnapshotId,
     AssertTableUUID,
+    RemoveSnapshotsUpdate,
     TableRequirement,
     TableUpdate,
 )
@@ -93,8 +94,8 @@ def commit_of(staged: StagedLoad, ref: str = MAIN_BRANCH) -> Commit:
 def check_as_planned(commit: Commit, current: Table) -> None:
     """Check that a commit can still land on the table as it is now.
 
-    Beside Iceberg's requirements it checks what these cannot express: schemas added, or refs set,
-    since the commit was planned.
+    Beside Iceberg's requirements it checks what these cannot express: schemas added, refs set, or
+    snapshots removed, since the commit was planned.
 
     Raises:
         CommitFailedException: The table is no longer as planned.
@@ -103,6 +104,8 @@ def check_as_planned(commit: Commit, current: Table) -> None:
         raise CommitFailedException(f"{commit.name} got another schema meanwhile")
     if commit.refs is not None and current.metadata.refs != commit.refs:
         raise CommitFailedException(f"{commit.name} got another branch or tag meanwhile")
+    if not _removed_snapshots(commit) <= {s.snapshot_id for s in current.metadata.snapshots}:
+        raise CommitFailedException(f"{commit.name} lost the same old snapshots meanwhile")
     for requirement in commit.requirements:
         requirement.validate(current.metadata)
 
@@ -175,6 +178,11 @@ def _sequence_number(commit: Commit) -> int | None:
 def _properties_set_by(commit: Commit) -> dict[str, str]:
     updates = [getattr(update, "updates", None) for update in commit.updates]
     return {k: v for values in updates if isinstance(values, dict) for k, v in values.items()}
+
+
+def _removed_snapshots(commit: Commit) -> set[int]:
+    removals = (u for u in commit.updates if isinstance(u, RemoveSnapshotsUpdate))
+    return {snapshot_id for removal in removals for snapshot_id in removal.snapshot_ids}
 
 
 def _schema_ids(metadata: TableMetadata) -> frozenset[int]:

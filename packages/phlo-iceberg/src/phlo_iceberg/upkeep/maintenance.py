@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.write.stage import BATCH_ROWS, row_count_entry, snapshot_updates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from phlo.names import TableName
     from pyiceberg.catalog import Catalog
@@ -81,7 +82,8 @@ def _compact(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> Mai
     state = TableState(
         report.table, handle.metadata, handle.io, handle.metadata.current_snapshot_id
     )
-    tasks = _worth_rewriting(state.tasks(), policy)
+    with _moved_if_changed(catalog, report.table, handle):
+        tasks = _worth_rewriting(state.tasks(), policy)
     if not tasks:
         return report
     report = replace(report, compacted_files=tuple(t.file.file_path for t in tasks))
@@ -116,8 +118,9 @@ def _is_small(task: FileScanTask, policy: Policy) -> bool:
 
 def _rewrite(catalog: Catalog, handle: Table, state: TableState, tasks: list[FileScanTask]) -> int:
     written: list[str] = []
-    added = _write_anew(handle, state, tasks, written)
     try:
+        with _moved_if_changed(catalog, state.name, handle):
+            added = _write_anew(handle, state, tasks, written)
         attempts()(_commit_rewrite, catalog, state, tasks, added)
     except MovedHeadError:
         delete_files(handle.io, written)
@@ -190,7 +193,8 @@ def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) ->
     report = _with_expired(catalog, handle.metadata, report, policy)
     if report.is_dry_run or not (report.expired_snapshots or report.removed_branches):
         return report
-    before, head = _reachable(handle), handle.metadata.current_snapshot_id
+    with _moved_if_changed(catalog, report.table, handle):
+        before, head = _reachable(handle), handle.metadata.current_snapshot_id
     removal = _on_head(report.table, handle, _removals(report), head)
     commit_all(catalog, [replace(removal, refs=handle.metadata.refs)], {})
     try:
@@ -281,8 +285,13 @@ def _reachable(handle: Table) -> set[str]:
 
 def _needed(catalog: Catalog, table: TableName) -> set[str]:
     """Return every file of the table that it, or any branch of the lake, needs by now."""
+    return attempts()(_needed_now, catalog, table)
+
+
+def _needed_now(catalog: Catalog, table: TableName) -> set[str]:
     handle, files = _load(catalog, table), ReachableFiles()
-    files.add(handle.metadata_location, handle.metadata, handle.io)
+    with _moved_if_changed(catalog, table, handle):
+        files.add(handle.metadata_location, handle.metadata, handle.io)
     add_other_branches(files, catalog, table, handle.metadata.location)
     return files.paths
 
@@ -339,3 +348,20 @@ def _delete_file(handle: Table, path: str) -> None:
 
 def _load(catalog: Catalog, table: TableName) -> Table:
     return catalog.load_table((table.namespace, table.name))
+
+
+@contextmanager
+def _moved_if_changed(catalog: Catalog, table: TableName, handle: Table) -> Iterator[None]:
+    """Take what fails in the block for a table that moved, where it did since it was loaded.
+
+    Another process that maintains it takes away files that were needed until then.
+
+    Raises:
+        MovedHeadError: The table has other metadata by now.
+    """
+    try:
+        yield
+    except Exception as exc:
+        if _load(catalog, table).metadata_location == handle.metadata_location:
+            raise
+        raise MovedHeadError(f"{table} was changed while it was maintained.") from exc
