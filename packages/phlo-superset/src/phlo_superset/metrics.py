@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import ConfigurationError
+from phlo.sql import Identifier, Sql, sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,10 +62,9 @@ def default_metrics(columns: Sequence[Column]) -> Iterator[Metric]:
 
 
 def _of_column(column: Column, aggregate: str, word: str) -> Metric:
-    quoted = column.name.replace('"', '""')
     return Metric(
         name=f"{aggregate.lower()}__{column.name}",
-        expression=f'{aggregate}("{quoted}")',
+        expression=str(sql("{a}({c})", a=Sql(aggregate), c=Identifier(column.name))),
         label=f"{column.name.replace('_', ' ')} ({word})",
         description=column.description,
         format=".1%" if _SHARE.search(column.name) else "",
