@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _UNUSUAL = (sqlite3.Error, OSError, ValueError, LookupError, TypeError, AttributeError)
 _OTHER_STORAGE = re.compile(r"^(storage|\w+_storage|(custom_)?instance_class)\s*:", re.MULTILINE)
-_GOING_ON = "('NOT_STARTED', 'STARTING', 'STARTED', 'CANCELING')"
+_GOING_ON = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 
 
 def read_history_files(index: ProjectIndex, settings: Settings) -> dict[str, AssetHistory] | None:
@@ -70,13 +70,17 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def _needs_dagster(database: sqlite3.Connection) -> bool:
     """Return whether a run goes on or was undone, or something was wiped: then Dagster is asked."""
-    questions = (
-        f"SELECT 1 FROM history.runs WHERE status IN {_GOING_ON}",
-        f"SELECT 1 FROM history.run_tags WHERE key = '{UNDONE_TAG}'",
-        "SELECT 1 FROM concurrency_slots WHERE run_id IS NOT NULL",
-        "SELECT 1 FROM asset_keys WHERE asset_details IS NOT NULL OR wipe_timestamp IS NOT NULL",
+    questions: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("SELECT 1 FROM history.runs WHERE status IN (?, ?, ?, ?)", _GOING_ON),
+        ("SELECT 1 FROM history.run_tags WHERE key = ? AND value = 'true'", (UNDONE_TAG,)),
+        ("SELECT 1 FROM concurrency_slots WHERE run_id IS NOT NULL", ()),
+        (
+            "SELECT 1 FROM asset_keys "
+            "WHERE asset_details IS NOT NULL OR wipe_timestamp IS NOT NULL",
+            (),
+        ),
     )
-    return any(database.execute(f"{question} LIMIT 1").fetchone() for question in questions)
+    return any(database.execute(text, values).fetchone() for text, values in questions)
 
 
 def _histories(index: ProjectIndex, database: sqlite3.Connection) -> dict[str, AssetHistory]:

@@ -195,3 +195,14 @@ def test_what_an_undone_run_made_counts_as_missing(project, phlo):
     assert (told(), rows()) == (("2025-01-16", "2025-01-15"), [("a", 1), ("b", 2)])
     load("2025-01-16", 12)
     assert told() == ("2025-01-17", "2025-01-16")
+
+
+def test_an_undo_that_is_refused_leaves_its_runs_as_made(project, phlo):
+    first = phlo("materialize", "events", "--partition", "2025-01-15", "--json").json["run_id"]
+    project.write("workflows/values.py", "VALUE = 10")
+    phlo("materialize", "events", "--partition", "2025-01-16")
+    assert phlo("undo", first).code == 1  # a later run stands on it
+    (status,) = phlo("status", "--json").json
+    assert (status["state"], status["partition"]) == ("ok", "2025-01-16")
+    listed = phlo("status", "--missing", "--since", "2025-01-15", "--json").json
+    assert listed[0]["partition"] == "2025-01-17"

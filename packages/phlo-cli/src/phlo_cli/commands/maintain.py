@@ -42,7 +42,7 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     store = open_store()
     names = [find_table(store, table)] if table else store.list_tables()
     reports, errors = _maintain(store, names, dry_run=dry_run)
-    purged = None if table else _purge(dry_run=dry_run)
+    purged = None if table else _purge(errors, dry_run=dry_run)
     if errors and not reports:
         _tell(errors[:-1])
         raise errors[-1]
@@ -65,15 +65,20 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
         sys.exit(FAILED)
 
 
-def _purge(*, dry_run: bool) -> PurgedHistory:
+def _purge(errors: list[Exception], *, dry_run: bool) -> PurgedHistory | None:
+    """Remove old runs; an error is noted, since the tables are maintained already."""
     from phlo.orchestration.history import purge_history
     from phlo.orchestration.instance import open_instance
 
     from phlo_cli.project_settings import require_project
 
     settings = require_project()
-    with open_instance(settings) as instance:
-        return purge_history(settings, instance, dry_run=dry_run)
+    try:
+        with open_instance(settings) as instance:
+            return purge_history(settings, instance, dry_run=dry_run)
+    except Exception as error:  # noqa: BLE001 - raised once all is told
+        errors.append(error)
+        return None
 
 
 def _tell(errors: Iterable[Exception]) -> None:

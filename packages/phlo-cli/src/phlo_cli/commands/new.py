@@ -156,7 +156,7 @@ def check(table: str, output: Output) -> None:
 @click.option("--from", "table", metavar="TABLE", required=True, help="Table that it reads.")
 @output_options()
 def model(name: str, table: str, output: Output) -> None:
-    """Write the dbt model NAME over a table, with its source and tests."""
+    """Write the dbt model NAME over a table, with its source."""
     from phlo_cli.project_settings import require_project
 
     _check_name(name)

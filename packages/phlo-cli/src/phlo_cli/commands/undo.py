@@ -11,6 +11,8 @@ from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from phlo.undo import Undo, UndoesRuns
 
     from phlo_cli.output import Output
@@ -34,8 +36,7 @@ def undo(ctx: click.Context, run: str, dry_run: bool, with_later: bool, output: 
     """
     store = _open_store()
     if not dry_run:
-        undone = store.undo(run, with_later=with_later)
-        _note(undone, output)
+        undone = _undo(store, run, with_later, output)
         _show(undone, output, verb="undone")
         ctx.exit(DONE if _publish_marts(ctx, undone, output) else FAILED)
     planned = store.plan_undo(run)
@@ -44,8 +45,27 @@ def undo(ctx: click.Context, run: str, dry_run: bool, with_later: bool, output: 
     ctx.exit(FAILED if blocked else DONE)
 
 
-def _note(undone: Undo, output: Output) -> None:
-    """Note in the history of runs that these count no more; the tables have moved already."""
+def _undo(store: UndoesRuns, run: str, with_later: bool, output: Output) -> Undo:
+    """Undo a run, and note it in the history of runs.
+
+    It is noted before: if this process is killed in between, a partition counts as missing that is
+    there, and is loaded again. The other way round it would be missing, and never loaded again.
+    """
+    from phlo.errors import PhloError, UnknownCommitError
+
+    planned = store.plan_undo(run)
+    runs = (planned.run_id, *planned.later_runs)
+    _note(runs, output, is_undone=True)
+    try:
+        return store.undo(planned.run_id, with_later=with_later)
+    except UnknownCommitError:
+        raise
+    except PhloError:
+        _note(runs, output, is_undone=False)
+        raise
+
+
+def _note(runs: Sequence[str], output: Output, *, is_undone: bool) -> None:
     from phlo.config import get_settings
     from phlo.orchestration.instance import open_instance
     from phlo.orchestration.undone import mark_undone
@@ -53,11 +73,11 @@ def _note(undone: Undo, output: Output) -> None:
 
     try:
         with open_instance(get_settings()) as instance:
-            mark_undone(instance, (undone.run_id, *undone.later_runs))
-    except Exception as error:  # noqa: BLE001 - the tables have moved, whatever fails now
+            mark_undone(instance, runs, is_undone=is_undone)
+    except Exception as error:  # noqa: BLE001 - the undo itself needs no history
+        word = "made" if is_undone else "undone"
         output.warn(
-            "The tables have moved, but the history of runs still counts what was undone as "
-            f"made: {redact(str(error))}"
+            f"The history of runs may count runs as {word} that are not: {redact(str(error))}"
         )
 
 

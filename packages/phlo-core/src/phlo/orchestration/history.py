@@ -15,6 +15,7 @@ from phlo.folders import DAGSTER
 from phlo.orchestration.dagster_private import SCHEDULE_TAG, run_log
 from phlo.orchestration.instance import dagster_home
 from phlo.orchestration.missing import newest_materializations
+from phlo.orchestration.undone import last_valid_materialization, undone_run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,6 +100,8 @@ def _runs_of(instance: DagsterInstance, key: AssetKey) -> Iterator[str]:
             yield record.asset_entry.last_run_id
         if record.asset_entry.last_materialization:
             yield record.asset_entry.last_materialization.run_id
+    if standing := last_valid_materialization(instance, key, undone_run_ids(instance)):
+        yield standing.run_id
     yield from (record.run_id for record in instance.fetch_observations(key, limit=1).records)
 
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _PAGE = 100
 
 
-def mark_undone(instance: DagsterInstance, run_ids: Iterable[str]) -> None:
-    """Note that runs were undone; ids that this history does not know are passed over."""
+def mark_undone(instance: DagsterInstance, run_ids: Iterable[str], *, is_undone: bool) -> None:
+    """Note whether runs were undone; ids that this history does not know are passed over."""
     for run_id in run_ids:
         if instance.has_run(run_id):
-            instance.add_run_tags(run_id, {UNDONE_TAG: "true"})
+            instance.add_run_tags(run_id, {UNDONE_TAG: str(is_undone).lower()})
 
 
 def undone_run_ids(instance: DagsterInstance) -> frozenset[str]:
