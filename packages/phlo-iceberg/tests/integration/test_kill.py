@@ -1,6 +1,8 @@
 """A load killed by SIGKILL wherever it touches disk or catalog, then run again."""
 
+import importlib
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -101,3 +103,15 @@ def test_a_killed_load_leaves_the_old_table_or_the_new_and_can_be_run_again(kind
         assert read(work) == expected, point
         assert all(seen in (left, expected) for seen in poller.seen), point
     assert points >= 10
+
+
+def import_late(folder: str) -> None:
+    sys.path.insert(0, folder)
+    importlib.import_module("imported_late")
+    Path(folder, "written").write_text("")
+
+
+def test_the_points_of_a_kill_are_the_same_where_a_module_is_imported_for_the_first_time(tmp_path):
+    Path(tmp_path, "imported_late.py").touch()
+    points = kill_points(import_late, (str(tmp_path),), prepare=lambda: None)
+    assert list(points) == [f"1/1: open {tmp_path / 'written'}"]

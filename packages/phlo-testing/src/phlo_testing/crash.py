@@ -16,7 +16,7 @@ import random
 import signal
 import sys
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phlo_testing.processes import call_in_file
@@ -80,12 +80,16 @@ class _Points:
     blow: _Blow
     names: list[str] = field(default_factory=list)
     is_armed: bool = False
+    # Threads of one load touch files at the same time. A length read after an append could skip
+    # a number then, and nothing would be struck; a counter gives each number to one thread.
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def touch(self, name: str, *, is_database: bool = False) -> None:
         if not self.is_armed:
             return
+        number = next(self.numbers)
         self.names.append(name)
-        if len(self.names) == self.strike_at:
+        if number == self.strike_at:
             strike = self.blow.on_databases if is_database else self.blow.on_files
             strike()
 
@@ -221,6 +225,9 @@ def _child(
     arguments: tuple[object, ...],
 ) -> None:
     points = _Points(strike_at, blow)
+    # The first run would write the bytecode of what it imports, and later runs would not: their
+    # points would have other numbers than those that were counted.
+    sys.dont_write_bytecode = True
     sys.addaudithook(points.audit)
     _watch_pyiceberg(points)
     _watch_databases(points)
