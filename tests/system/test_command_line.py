@@ -101,13 +101,16 @@ def test_a_failed_load_is_loaded_again_once_the_schema_is_corrected(project):
         failed = phlo(project, "materialize", "orders", "--partition", "2025-01-19", code=1)
         assert "orders break Orders" in failed.stdout
     (command,) = set(
-        re.findall("phlo (materialize bronze.orders --from-staged \\w+)", failed.stdout)
+        re.findall("phlo (materialize bronze.orders\\+ --from-staged \\w+)", failed.stdout)
     )
     with mended(project / "workflows/ingestion/shop/orders.py", "return [", "return 1 / 0 and ["):
         (asset,) = answer(project, *command.split())["assets"]
     assert (asset["partition"], asset["rows"]["inserted"]) == ("2025-01-19", 100)
     again = phlo(project, *command.split(), code=1)
-    assert "has kept rows" in again.stdout
+    assert "has kept rows" in again.stdout + again.stderr
+    # A wrong id is no failed load: no run was begun.
+    (state,) = answer(project, "status")
+    assert state["state"] == "ok"
     assert "Traceback" not in again.stdout + again.stderr
 
 

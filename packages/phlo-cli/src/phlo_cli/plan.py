@@ -9,6 +9,7 @@ from dagster import AssetKey, partition_loading_context
 from phlo.errors import AssetNotFoundError, InvalidPartitionError
 from phlo.names import Partition
 from phlo.orchestration.dagster_private import PARTITION_TAG
+from phlo.staged_runs import find_staged_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,7 +151,14 @@ def require_ingestions(location: Location, keys: Iterable[AssetKey]) -> None:
 
 
 def partition_of_run(location: Location, run_id: str) -> str | None:
-    """Find the partition of the run whose id begins so; ``None`` where it has none."""
-    runs = (r for r in location.instance.get_runs() if r.run_id.startswith(run_id))
-    run = next(runs, None)
+    """Find the partition of the run that kept rows under an id that begins so.
+
+    Returns:
+        Its key; ``None`` where the run had none, or the history does not know the run.
+
+    Raises:
+        ReplayError: No run that kept rows has such an id, or several have.
+    """
+    folder = find_staged_run(location.project.settings, run_id)
+    run = location.instance.get_run_by_id(folder.name)
     return run.tags.get(PARTITION_TAG) if run is not None else None

@@ -59,7 +59,8 @@ class CommandRunner:
             if from_staged is not None:
                 require_ingestions(location, keys)
                 tags = {FROM_STAGED_TAG: from_staged}
-                partition = partition or partition_of_run(location, from_staged)
+                of_run = partition_of_run(location, from_staged)
+                partition = partition or of_run
             run = build_plan(location, keys, partition=partition)
             summary = _run(location, run, progress=progress, tags=tags)
         return _checked(summary, raise_on_error=raise_on_error, is_interrupted=summary.interrupted)

@@ -33,6 +33,47 @@ def test_missing_partitions_are_listed_and_caught_up(phlo_project, phlo):
     assert phlo("backfill", "days", "--missing", "--json").json == []
 
 
+LOADED = """
+    import pandera.pandas as pa
+    from phlo_dlt import phlo_ingestion
+
+    class Days(pa.DataFrameModel):
+        id: str
+
+    @phlo_ingestion(table_name="days", unique_key="id", validation_schema=Days, group="g",
+                    start_date="2025-01-01")
+    def days(partition_date: str):
+        return [{"id": partition_date}]
+"""
+
+
+def test_the_days_of_a_dropped_table_are_missing_and_are_made_anew(phlo_project, phlo):
+    phlo_project.write("workflows/days.py", LOADED)
+    days = ["2025-01-01", "2025-01-02", "2025-01-03"]
+    assert phlo("backfill", "days", "--partitions", ",".join(days)).code == 0
+    assert not set(days) & missing_of(phlo)
+
+    asked = phlo("catalog", "drop", "days", "--json")
+    assert (asked.code, asked.json["rows"], asked.json["is_dropped"]) == (1, 3, False)
+    assert [
+        row["id"] for row in phlo("query", "SELECT id FROM bronze.days ORDER BY 1", "--json").json
+    ] == days
+    dropped = phlo("catalog", "drop", "days", "--yes")
+    assert (dropped.code, "bronze.days was dropped: 3 rows." in dropped.out) == (0, True)
+
+    assert phlo("query", "SELECT id FROM bronze.days").code != 0
+    (state,) = phlo("status", "--json").json
+    assert (state["state"], state["rows"]) == ("never", None)
+    assert set(days) <= missing_of(phlo)
+    assert phlo("backfill", "days", "--partitions", days[0]).code == 0
+    assert phlo("query", "SELECT id FROM bronze.days", "--json").json == [{"id": days[0]}]
+    assert set(days) & missing_of(phlo) == {"2025-01-02", "2025-01-03"}
+
+
+def missing_of(phlo):
+    return {row["partition"] for row in phlo("status", "--missing", "--json").json}
+
+
 CALENDARS = """
     from datetime import datetime
 

@@ -135,6 +135,13 @@ def test_the_report_of_a_project(phlo_project, phlo, tmp_path):
     assert "never made" in text
     assert len(text) < 100_000
 
+    assert orders.account == {"extracted": 7, "inserted": 4, "quarantined": 3}
+    newest, *_ = phlo("catalog", "history", "orders", "--json").json
+    assert phlo("undo", newest["run"], "--with-later").code == 0
+    orders = next(table for table in gathered().tables if table.label == "bronze.orders")
+    assert orders.account == {"extracted": 5, "inserted": 2, "quarantined": 3}
+    assert (orders.state.partition, orders.state.rows) == ("2025-01-02", 2)
+
     phlo_project.write("workflows/bad.py", "import nothing_like_that\n")
     answer = phlo("report")
     assert (answer.code, "this is its last known state" in answer.err) == (0, True)

@@ -340,14 +340,14 @@ def _contract_error(attempt: Attempt, report: LoadReport) -> ContractError:
 
 
 def _again(attempt: Attempt) -> str:
-    """Return the command that asks the source for the rows of this attempt anew."""
+    """Return the command that asks the source anew, and makes what stands on the table."""
     partition = f" --partition {attempt.partition.key}" if attempt.partition else ""
-    return f"phlo materialize {attempt.spec.table}{partition}"
+    return f"phlo materialize {attempt.spec.table}+{partition}"
 
 
 def _replay(attempt: Attempt) -> str:
-    """Return the command that loads what this attempt extracted."""
-    return f"phlo materialize {attempt.spec.table} --from-staged {attempt.run_id[:8]}"
+    """Return the command that loads what this attempt extracted, and makes what stands on it."""
+    return f"phlo materialize {attempt.spec.table}+ --from-staged {attempt.run_id[:8]}"
 
 
 def describe(verdict: Verdict, spec: IngestionSpec) -> str:

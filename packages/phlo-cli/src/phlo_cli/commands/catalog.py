@@ -8,7 +8,8 @@ import click
 from phlo.undo import undone_runs
 from phlo.values import LoadAccount
 
-from phlo_cli.output import output_options
+from phlo_cli.main import DONE, FAILED
+from phlo_cli.output import counted, output_options
 
 if TYPE_CHECKING:
     from phlo.names import TableName
@@ -72,6 +73,57 @@ def history(table: str, limit: int, output: Output) -> None:
         columns=("snapshot_id", "committed_at", "operation", "partition", "account", "run"),
         empty="The table has no snapshot.",
     )
+
+
+@catalog.command()
+@click.argument("table")
+@click.option("--yes", is_flag=True, help="Drop it; without this, only say what would be dropped.")
+@output_options()
+@click.pass_context
+def drop(ctx: click.Context, table: str, yes: bool, output: Output) -> None:
+    """Take TABLE out of the catalog: nobody can read it any more.
+
+    Its files stay in its folder until you delete them. The partitions of its asset count as
+    missing, and the cursor of its source is gone with it: the next load makes the table anew, from
+    the beginning. Marts, models and quarantine made from it stay as they are.
+    """
+    store = open_store()
+    stored = store.load(find_table(store, table))
+    if yes:
+        _forget_made(stored.name, output)
+        store.drop(stored.name)
+    _tell_dropped(stored, output, is_dropped=yes)
+    ctx.exit(DONE if yes else FAILED)
+
+
+def _forget_made(table: TableName, output: Output) -> None:
+    """Let the partitions of a table's assets count as missing.
+
+    It comes before the drop: after a kill in between, partitions that are there are loaded again.
+    The other way round they would be gone, and no schedule would load them.
+    """
+    from dagster import AssetKey
+    from phlo.config import get_settings
+    from phlo.orchestration.instance import open_instance
+
+    from phlo_cli.known_project import read_project
+
+    made = [asset.key for asset in read_project(output).assets if asset.table == str(table)]
+    if made:
+        with open_instance(get_settings()) as instance:
+            instance.wipe_assets([AssetKey.from_user_string(key) for key in made])
+
+
+def _tell_dropped(stored: StoredTable, output: Output, *, is_dropped: bool) -> None:
+    facts = _facts(stored)
+    if output.as_json:
+        output.json(facts | {"is_dropped": is_dropped})
+        return
+    rows = counted(facts["rows"] or 0, "row")
+    output.line(f"{stored.name} {'was' if is_dropped else 'would be'} dropped: {rows}.")
+    output.line(f"Its files stay in {stored.location}; delete the folder once nobody needs it.")
+    if not is_dropped:
+        output.line(f"Drop it: phlo catalog drop {stored.name} --yes")
 
 
 def open_store() -> TableStore:

@@ -78,7 +78,8 @@ def materialize(
         if staged_run is not None:
             require_ingestions(location, chosen)
             tags = {FROM_STAGED_TAG: staged_run}
-            partition = partition or partition_of_run(location, staged_run)
+            of_run = partition_of_run(location, staged_run)
+            partition = partition or of_run
         plan = build_plan(location, chosen, partition=partition)
     if dry_run:
         from phlo_cli.problems import find_problems

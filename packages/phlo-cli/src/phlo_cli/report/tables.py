@@ -13,6 +13,7 @@ from phlo.names import PARTITION_DATE_COLUMN, TableName
 from phlo.orchestration.missing import made_partitions
 from phlo.redaction import MASK
 from phlo.sql import Identifier, sql
+from phlo.undo import undone_runs
 from phlo.values import LoadAccount
 
 from phlo_cli.report.values import ColumnRow, PartitionRows, Reason, TableRow
@@ -92,7 +93,10 @@ def _size(history: Sequence[Snapshot]) -> int | None:
 
 
 def _account(history: Sequence[Snapshot]) -> dict[str, int] | None:
-    accounts = (LoadAccount.of_summary(snapshot.summary) for snapshot in history)
+    """Return the account of the last load that was not undone; ``None`` without one."""
+    undone = {run for snapshot in history for run in undone_runs(snapshot.summary)}
+    standing = (s.summary for s in history if s.summary.get("phlo.run-id") not in undone)
+    accounts = (LoadAccount.of_summary(summary) for summary in standing)
     account = next((one for one in accounts if one is not None), None)
     return {n: count for n, count in account.as_dict().items() if count} if account else None
 

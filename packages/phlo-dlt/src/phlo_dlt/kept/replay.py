@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from phlo.errors import ReplayError
 from phlo.locks import write_whole
+from phlo.staged_runs import find_staged_run
 
 from phlo_dlt.attempt import KeptRows
 from phlo_dlt.kept.staging import held, remove
@@ -120,7 +121,7 @@ def staged_run(
 
 
 def _find(settings: Settings, run_id: str, spec: IngestionSpec) -> Path:
-    run = _find_run(settings, run_id)
+    run = find_staged_run(settings, run_id)
     attempts = {_asset(f): f for f in sorted(run.iterdir(), key=_number) if f.is_dir()}
     if spec.asset_name not in attempts:
         raise ReplayError(
@@ -132,21 +133,6 @@ def _find(settings: Settings, run_id: str, spec: IngestionSpec) -> Path:
     folders = [f for f in run.iterdir() if _asset(f) == spec.asset_name]
     complete = [f for f in folders if (f / MANIFEST).exists()]
     return max(complete or folders, key=_number)
-
-
-def _find_run(settings: Settings, run_id: str) -> Path:
-    runs = sorted(f for f in settings.staging_dir.glob("*") if f.is_dir())
-    matching = [f for f in runs if run_id and f.name.startswith(run_id)]
-    if len(matching) == 1:
-        return matching[0]
-    runs_text = f"{len(matching)} runs whose ids begin" if matching else "No run whose id begins"
-    raise ReplayError(
-        f"{runs_text} with {run_id!r} {'have' if matching else 'has'} kept rows.",
-        got=repr(run_id),
-        expected=", ".join(f.name for f in (matching or runs)[-5:]) or "a run that failed",
-        hint=f"Rows of failed runs are kept for {settings.staging_keep_days} days "
-        "(PHLO_STAGING_KEEP_DAYS). Without --from-staged the source is asked again.",
-    )
 
 
 def _asset(folder: Path) -> str:

@@ -116,7 +116,7 @@ def _refuse_unpublished(instance: DagsterInstance, spec: IngestionSpec, run_id: 
         raise ReplayError(
             f"The load of {spec.table} that found these rows (run {run_id}) published nothing, "
             "not its valid rows either.",
-            hint=f"Load all of them: `phlo materialize {spec.table} --from-staged {run_id[:8]}`.",
+            hint=f"Load all of them: `phlo materialize {spec.table}+ --from-staged {run_id[:8]}`.",
         )
 
 
