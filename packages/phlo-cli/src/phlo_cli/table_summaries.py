@@ -1,4 +1,4 @@
-"""What the metadata of the lake's tables tells of them."""
+"""Tables of the lake, found by name, and what their metadata tells of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from phlo.names import TableName
     from phlo.protocols import StoredTable, TableStore
     from phlo.values import TableSummary
+
+
+def find_table(store: TableStore, text: str) -> TableName:
+    """Find a table by name; a bare name means the one table that has it, else bronze's."""
+    from phlo.names import TableName
+
+    same = [name for name in store.list_tables() if name.name == text]
+    return same[0] if len(same) == 1 else TableName.parse(text, default_namespace="bronze")
 
 
 def summarize_tables(

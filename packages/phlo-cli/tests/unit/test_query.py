@@ -1,5 +1,7 @@
 import csv
 import io
+import re
+import shlex
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -141,6 +143,53 @@ def test_catalog_lists_tables(orders, phlo):
         7,
         2,
     )
+
+
+def test_a_query_reads_states_of_tables_that_are_named(orders, phlo):
+    table = TableName("bronze", "orders")
+    second, first = open_lake().store.history(table)
+
+    def ids(*states):
+        at = [word for state in states for word in ("--at", state)]
+        answer = phlo("query", *at, "SELECT id FROM bronze.orders ORDER BY id", "--json")
+        return [row["id"] for row in answer.json] if answer.code == 0 else answer.code
+
+    assert ids() == [1, 1002]
+    assert ids(first.committed_at.isoformat()) == ids(str(first.snapshot_id)) == [1]
+    assert ids(f"{second.snapshot_id}^") == [1]
+    assert ids("abcdef0") == [1, 1002]
+    assert ids(f"orders={first.snapshot_id}") == [1]
+    assert ids(str(second.snapshot_id), f"bronze.orders={first.snapshot_id}") == [1]
+    for wrong in ("2001-01-01", "main", "nothing", "orders=nothing", "oders=1", "=1", "orders="):
+        assert ids(wrong) == 2, wrong
+
+
+WITHHELD = """
+    import pandera.pandas as pa
+    from phlo_dlt import phlo_ingestion
+    from phlo_quality import RangeCheck, phlo_quality
+
+    class Events(pa.DataFrameModel):
+        id: int
+
+    @phlo_ingestion(table_name="events", unique_key="id", validation_schema=Events, group="g")
+    def events(partition_date: str):
+        return [{"id": int(partition_date[-2:])}]
+
+    @phlo_quality(table="bronze.events", checks=[RangeCheck(column="id", max_value=5)],
+                  blocking=True)
+    def events_quality(): ...
+"""
+
+
+def test_what_an_audit_withheld_is_read_by_the_command_of_its_error(phlo_project, phlo):
+    phlo_project.write("workflows/events.py", WITHHELD)
+    assert phlo("materialize", "events", "--partition", "2025-01-03").code == 0
+    failed = phlo("materialize", "events", "--partition", "2025-01-09")
+    (command,) = re.findall("`phlo (query --at .*?)`", failed.out)
+    assert phlo("query", "SELECT id FROM bronze.events", "--json").json == [{"id": 3}]
+    withheld = phlo(*shlex.split(command), "--json").json
+    assert sorted(row["id"] for row in withheld) == [3, 9]
 
 
 def test_catalog_of_a_new_project_says_what_to_do(phlo_project, phlo):

@@ -596,15 +596,18 @@ def _refuse_failed_audit(
     with uninterrupted():  # a branch that landed must be known to have: its files stay
         if attempt.lake.store.keep(staged, attempt.audit_branch):
             report.kept_branch = attempt.audit_branch
-    where = f" It is kept as branch {report.kept_branch!r}." if report.kept_branch else ""
+    table, branch = attempt.spec.table, report.kept_branch
+    where = f" It is kept as branch {branch!r} of the table." if branch else ""
+    look = f' `phlo query --at {table}={branch} "SELECT * FROM {table}"` shows it.'
     reasons = "; ".join(
         f"{r.check}: {(r.message or r.status.value).rstrip('.')}" for r in audited.blocking
     )
     raise AuditError(
-        f"Blocking checks did not pass on the load of {attempt.spec.table}: {reasons}. "
+        f"Blocking checks did not pass on the load of {table}: {reasons}. "
         f"Nothing was published.{where}",
         hint="Are the rows wrong? Correct them at their source, and load again: "
         f"`{_again(attempt)}`. "
-        f"Is the check? Correct that; `{_replay(attempt)}` then loads the same rows.",
+        f"Is the check? Correct that; `{_replay(attempt)}` then loads the same rows."
+        f"{look if branch else ''}",
         checks=tuple(r.check for r in audited.blocking),
     )

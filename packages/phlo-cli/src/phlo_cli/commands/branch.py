@@ -137,7 +137,7 @@ def update(ctx: click.Context, name: str, take: tuple[str, ...], output: Output)
 
 
 def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdate:
-    from phlo_cli.commands.catalog import find_table
+    from phlo_cli.table_summaries import find_table
 
     sources = {one.name: one.source for one in store.branches()}
     on_branch = store.on_branch(name)

@@ -10,6 +10,7 @@ from phlo.values import LoadAccount
 
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
+from phlo_cli.table_summaries import find_table
 
 if TYPE_CHECKING:
     from phlo.names import TableName
@@ -134,14 +135,6 @@ def open_store() -> TableStore:
 
     require_project()
     return open_lake().store
-
-
-def find_table(store: TableStore, text: str) -> TableName:
-    """Find a table by name; a bare name means the one table that has it, else bronze's."""
-    from phlo.names import TableName
-
-    same = [name for name in store.list_tables() if name.name == text]
-    return same[0] if len(same) == 1 else TableName.parse(text, default_namespace="bronze")
 
 
 def _require_declared(namespace: str, output: Output) -> None:

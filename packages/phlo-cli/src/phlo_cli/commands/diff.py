@@ -39,11 +39,11 @@ def diff(
     phlo diff 2025-01-15                  what changed since that day began
     phlo diff main dev --table events     one table on two branches
     """  # noqa: D301 - click reads the backspace
-    from phlo_cli.commands.catalog import find_table
     from phlo_cli.differences import as_markdown, show_differences
     from phlo_cli.known_project import read_tables
     from phlo_cli.lake_states import LakeHistory, LakeState
     from phlo_cli.project_settings import require_project
+    from phlo_cli.table_summaries import find_table
 
     settings = require_project()
     lake = open_branches()

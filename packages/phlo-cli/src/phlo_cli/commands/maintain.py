@@ -37,7 +37,8 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     Without TABLE, runs that ended 90 days ago and what they logged are removed too. The runs that
     made a partition or an asset last stay.
     """
-    from phlo_cli.commands.catalog import find_table, open_store
+    from phlo_cli.commands.catalog import open_store
+    from phlo_cli.table_summaries import find_table
 
     store = open_store()
     names = [find_table(store, table)] if table else store.list_tables()

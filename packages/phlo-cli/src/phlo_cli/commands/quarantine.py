@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phlo_cli.commands.catalog import find_table
 from phlo_cli.main import DONE, FAILED
 from phlo_cli.output import counted, output_options
+from phlo_cli.table_summaries import find_table
 
 if TYPE_CHECKING:
     from phlo.lake import Lake

@@ -14,7 +14,7 @@ from phlo.redaction import redact
 from phlo_cli.output import cell, counted, is_terminal, output_options, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -33,8 +33,18 @@ _PROMPT, _MORE = "phlo> ", "  ... "
     type=click.IntRange(min=1),
     help="Rows shown on the terminal; JSON and CSV have all.",
 )
+@click.option(
+    "--at",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    help="Read the tables as they were at a time, a run or a snapshot (as `phlo diff` takes them); "
+    "or TABLE=NAME: one of them by its own branch, tag or snapshot, such as a kept audit.",
+)
 @output_options()
-def query(sql: str | None, as_csv: bool, limit: int, output: Output) -> None:
+def query(
+    sql: str | None, as_csv: bool, limit: int, states: tuple[str, ...], output: Output
+) -> None:
     """Answer one SELECT, written in Trino's dialect, over the project's tables.
 
     Without SQL it is read from standard input; on a terminal that is a prompt, where a
@@ -43,20 +53,21 @@ def query(sql: str | None, as_csv: bool, limit: int, output: Output) -> None:
     \b
     phlo query "SELECT count(*) FROM bronze.events"
     phlo query --csv "SELECT * FROM marts.daily" > daily.csv
+    phlo query --at 2025-01-15 "SELECT count(*) FROM bronze.events"
     """  # noqa: D301 - click reads the backspace
     if as_csv and output.as_json:
         raise click.UsageError("Choose one of --csv and --json.")
     if sql is None and sys.stdin.isatty() and is_terminal():
-        _converse(as_csv, limit, output)
+        _converse(as_csv, limit, states, output)
     else:
-        _answer(sql if sql is not None else sys.stdin.read(), as_csv, limit, output)
+        _answer(sql if sql is not None else sys.stdin.read(), as_csv, limit, states, output)
 
 
-def _converse(as_csv: bool, limit: int, output: Output) -> None:
+def _converse(as_csv: bool, limit: int, states: Sequence[str], output: Output) -> None:
     output.line("SQL in Trino's dialect; end with a semicolon, leave with Ctrl-D.", style="dim")
     for statement in _statements():
         try:
-            _answer(statement, as_csv, limit, output)
+            _answer(statement, as_csv, limit, states, output)
         except PhloError as error:
             output.line(redact(f"Error: {error}"), style="red")
 
@@ -80,13 +91,18 @@ def _statements() -> Iterator[str]:
             lines = []
 
 
-def _answer(sql: str, as_csv: bool, limit: int, output: Output) -> None:
+def _answer(sql: str, as_csv: bool, limit: int, states: Sequence[str], output: Output) -> None:
     from phlo.lake import open_lake
 
     from phlo_cli.project_settings import require_project
 
-    require_project()
-    reader = open_lake().engine.query(sql.strip().rstrip(";"))
+    settings, lake, statement = require_project(), open_lake(), sql.strip().rstrip(";")
+    at = None
+    if states:
+        from phlo_cli.read_states import find_states
+
+        at = find_states(statement, states, lake, settings)
+    reader = lake.engine.query(statement, at=at)
     if as_csv:
         _print_csv(reader)
     elif output.as_json:
