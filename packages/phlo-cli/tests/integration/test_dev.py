@@ -13,6 +13,14 @@ import pytest
 from phlo_cli.dagster_private import SERVICES, name_service
 from phlo_testing.ports import free_ports
 
+NOTES_ITS_ENVIRONMENT = """
+    import os
+    from pathlib import Path
+
+    with Path("notes").open("a") as notes:
+        notes.write(f"{os.environ['TOKEN']} {os.environ['SHOP']}\\n")
+"""
+
 
 def service_of(process):
     with suppress(psutil.Error):
@@ -65,10 +73,16 @@ def wait_for_services(dev, but_not=frozenset(), seconds=100):
 @pytest.mark.integration
 def test_dev_outlives_a_lost_code_server_and_leaves_no_process_behind(plain_project):
     (port,) = free_ports(1)
-    with serving(plain_project, port) as dev:
+    plain_project.write("workflows/doors.py", NOTES_ITS_ENVIRONMENT)
+    plain_project.write(".env", "TOKEN=file\nSHOP=file\n")
+    notes = plain_project.root / "notes"
+    with serving(plain_project, port, env=os.environ | {"TOKEN": "environment"}) as dev:
         first = wait_for_services(dev)
+        assert set(notes.read_text().splitlines()) == {"environment file"}
+        plain_project.write(".env", "TOKEN=edited\nSHOP=edited\n")
         first["code server"].kill()
         second = wait_for_services(dev, but_not=set(first.values()))
+        assert notes.read_text().splitlines()[-1] == "environment edited"
         assert [process for process in first.values() if process.is_running()] == []
         dev.send_signal(signal.SIGTERM)
         _, said = dev.communicate(timeout=60)

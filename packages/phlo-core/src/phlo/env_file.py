@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from phlo.errors import ConfigurationError
 from phlo.folders import ENV_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _loaded: dict[str, str] = {}
 _loaded_files: set[Path] = set()
@@ -40,6 +44,21 @@ def load_env_file() -> None:
     for name, value in _read(file).items():
         if value is not None and not _is_set(name):
             os.environ[name] = _loaded[name] = value
+
+
+def restore_environment(before: Mapping[str, str]) -> None:
+    """Take out of the environment what another program put there from the project's ``.env``.
+
+    Dagster's command line loads the file too, and lets it win over the environment.
+
+    Args:
+        before: The environment that the other program was started with.
+    """
+    file = find_project_dir() / ENV_FILE
+    for name in _read(file) if file.is_file() else ():
+        os.environ.pop(name, None)
+        if name in before:
+            os.environ[name] = before[name]
 
 
 def is_from_env_file(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.branches import check_branch_name
 from phlo.config import get_settings
+from phlo.env_file import load_env_file
 from phlo.errors import MissingProviderError
 from phlo.installing import install_command
 from phlo.names import TableName
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from phlo.config import Settings
     from phlo.protocols import ProjectRunner, QueryEngine, RunResult, TableStore
     from phlo.values import Snapshot
+
+load_env_file()  # a notebook may import the project's code before it asks for a table
 
 
 @dataclass(frozen=True)

@@ -91,3 +91,36 @@ def test_plain_dagster_reads_the_file_and_warns_where_it_keeps_no_history(
         cure = f"export DAGSTER_HOME={phlo_project.root / '.phlo' / 'dagster'}"
         assert cure in done.stderr
         assert (phlo_project.root / ".phlo" / "dagster" / "dagster.yaml").exists()
+
+
+def test_the_environment_wins_under_dagsters_own_commands_which_let_the_file_win(phlo_project):
+    phlo_project.write(".env", "FIRST=file\nSECOND=file\n")
+    phlo_project.write(
+        "workflows/assets.py",
+        """
+        import os
+
+        import dagster as dg
+
+        @dg.asset(name=f"first_{os.environ['FIRST']}_second_{os.environ['SECOND']}")
+        def one() -> None: ...
+        """,
+    )
+    listed = subprocess.run(
+        [sys.executable, "-m", "dagster", "asset", "list", "-m", "phlo.definitions"],
+        env=os.environ | {"FIRST": "environment"},
+        cwd=phlo_project.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed.stdout.split() == ["first_environment_second_file"]
+
+
+def test_a_notebook_finds_the_variables_when_it_imports_the_lake(phlo_project):
+    phlo_project.write(".env", "OF_A_NOTEBOOK=http://shop\n")
+    code = "import phlo.lake, os; print(os.environ['OF_A_NOTEBOOK'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=phlo_project.root, capture_output=True, text=True
+    )
+    assert done.stdout == "http://shop\n"

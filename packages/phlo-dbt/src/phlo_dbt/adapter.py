@@ -21,6 +21,7 @@ from phlo.errors import PhloError, is_exit_or_panic
 from phlo.limits import QueryLimits
 
 from phlo_dbt.dbt_private import connection_lock
+from phlo_dbt.environment import load_project_environment
 from phlo_dbt.folders import DATABASE
 from phlo_dbt.running import current_session
 
@@ -45,6 +46,7 @@ class PhloCredentials(DuckDBCredentials):
     @classmethod
     def __pre_deserialize__(cls, data: dict[Any, Any]) -> dict[Any, Any]:
         """Fill in what phlo decides: where the scratch database is and how it is set up."""
+        load_project_environment()
         return super().__pre_deserialize__({**_SCRATCH_DATABASE, **data})
 
     @property

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
+from dbt_common.context import get_invocation_context
 from phlo.limits import TimeLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from dbt.contracts.graph.manifest import Manifest
@@ -43,6 +44,15 @@ def freeze_resource(source: SourceDefinition) -> None:
     """
     parsed = source.to_resource()
     vars(source)["to_resource"] = lambda: parsed
+
+
+def extend_environment(variables: Mapping[str, str]) -> None:
+    """Let ``env_var()`` know variables that were set after the command in progress began.
+
+    dbt copies the environment when a command begins, before it loads the adapter. Since 1.8.
+    """
+    context = get_invocation_context()
+    context._env = {**variables, **context.env}
 
 
 def connection_lock() -> AbstractContextManager[Any]:

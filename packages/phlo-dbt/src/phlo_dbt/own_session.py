@@ -7,7 +7,6 @@ it changes where something was withheld.
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 from contextlib import ExitStack
 from functools import cached_property
@@ -18,13 +17,13 @@ import click
 from dbt.cli.exceptions import ResultExit
 from dbt_common.events.event_manager_client import add_callback_to_manager
 from phlo.audit import audit, notify_checks
-from phlo.config import get_settings, reset_settings
-from phlo.env_file import find_project_dir
+from phlo.config import get_settings
 from phlo.errors import PhloError
 from phlo.lake import open_lake
 from phlo.project import load_project
 
 from phlo_dbt.dbt_private import limit_statements
+from phlo_dbt.environment import name_project_of
 from phlo_dbt.folders import DbtWorkspace
 from phlo_dbt.publishing import DbtOutcome, publish_stages
 from phlo_dbt.run import scratch_folder
@@ -50,10 +49,7 @@ def open_own_session(dbt_dir: Path, kind: type[DbtSession] = DbtSession) -> DbtS
         dbt_dir: The dbt project, in a phlo project.
         kind: The session's class, which the adapter names.
     """
-    if "PHLO_PROJECT_DIR" not in os.environ and find_project_dir() not in dbt_dir.parents:
-        inside = [d for d in dbt_dir.parents if (d / "workflows").is_dir()]
-        os.environ["PHLO_PROJECT_DIR"] = str(inside[0] if inside else dbt_dir)
-        reset_settings()
+    name_project_of(dbt_dir)
     return _OwnRun().open(kind)
 
 

@@ -4,9 +4,15 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.environments.local import DuckDBCursorWrapper
+from dbt_common.context import get_invocation_context, set_invocation_context
 from phlo.config import get_settings
 from phlo.errors import QueryTimeoutError
-from phlo_dbt.dbt_private import connection_lock, copy_manifest, limit_statements
+from phlo_dbt.dbt_private import (
+    connection_lock,
+    copy_manifest,
+    extend_environment,
+    limit_statements,
+)
 from phlo_dbt.folders import DbtWorkspace
 from phlo_dbt.manifest import parse_manifest
 
@@ -22,6 +28,12 @@ def test_copy_manifest_keeps_disabled_nodes_and_leaves_the_original_alone(dbt_pr
     assert list(copy.disabled) == ["model.shop.off"]
     assert copy.flat_graph["nodes"].keys() == {"model.shop.one"}
     assert manifest.nodes["model.shop.one"].compiled_code is None
+
+
+def test_extend_environment_adds_variables_and_changes_none():
+    set_invocation_context({"KEPT": "as it was"})
+    extend_environment({"KEPT": "other", "NEW": "added"})
+    assert dict(get_invocation_context().env) == {"KEPT": "as it was", "NEW": "added"}
 
 
 SEMANTICS = """

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from dbt.cli.main import dbtRunner
+from phlo.config import reset_settings
 from phlo.names import TableName
 from phlo_dbt.command import run_command
 
@@ -25,7 +26,8 @@ select {{ var('n', 1) }} as n
 
 def plain_dbt(dbt_project, *arguments: str):
     """Run dbt as at a prompt in the project's folder, by the profile that `phlo dbt init` wrote."""
-    run_command(["init"])
+    if not (dbt_project.dbt_dir / "profiles.yml").exists():
+        run_command(["init"])
     folder = str(dbt_project.dbt_dir)
     quiet = ["--log-level", "none", "--no-send-anonymous-usage-stats"]
     folders = ["--project-dir", folder, "--profiles-dir", folder]
@@ -41,7 +43,7 @@ def phlo_dbt(dbt_project, *arguments: str):
 
 @pytest.fixture(params=[plain_dbt, phlo_dbt])
 def door(request, dbt_project):
-    return lambda *arguments: request.param(dbt_project, *arguments)
+    return partial(request.param, dbt_project)
 
 
 def write_days(dbt_project, n: int) -> None:
@@ -111,6 +113,28 @@ def test_of_a_run_that_is_interrupted_nothing_is_published(dbt_project, door, ca
     assert "Interrupted: nothing was published." in capsys.readouterr().err
     assert dbt_project.rows("silver.days") == [(1,)]
     assert list((dbt_project.root / ".phlo/dbt/runs").iterdir()) == []
+
+
+def test_env_var_finds_the_variables_of_the_file_and_the_environment_wins(
+    dbt_project, door, monkeypatch, tmp_path
+):
+    dbt_project.project.write(".env", "SHOP=file\nTOKEN=file\n")
+    monkeypatch.setenv("TOKEN", "environment")
+    run_command(["init"])
+    monkeypatch.chdir(tmp_path.parent)  # above the project, where another program may start dbt
+    monkeypatch.delenv("PHLO_PROJECT_DIR")
+    reset_settings()
+    with (dbt_project.dbt_dir / "dbt_project.yml").open("a") as file:
+        file.write("\nvars: {shop: \"{{ env_var('SHOP') }}\"}\n")
+    dbt_project.write(
+        "models/gold/doors.sql",
+        "select '{{ env_var(\"SHOP\") }}' as a, '{{ env_var(\"TOKEN\") }}' as b, "
+        "'{{ var(\"shop\") }}' as c",
+    )
+    if door.func is phlo_dbt:
+        monkeypatch.chdir(dbt_project.dbt_dir)
+    assert door("run").success
+    assert dbt_project.rows("gold.doors") == [("file", "environment", "file")]
 
 
 def test_variables_reach_the_parse(dbt_project):

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
+from phlo.env_file import is_from_env_file
 from phlo.errors import ConfigurationError
 from phlo.folders import DEV
 from phlo.installing import install_command
@@ -145,7 +146,9 @@ def _log_level(output: Output) -> str:
 def _environment(settings: Settings) -> dict[str, str]:
     from phlo.orchestration.instance import prepare_home
 
-    return os.environ | {
+    # Dagster reads .env itself, each time it loads the code anew.
+    started_with = {name: v for name, v in os.environ.items() if not is_from_env_file(name)}
+    return started_with | {
         "DAGSTER_HOME": str(prepare_home(settings)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         "PHLO_PROJECT_DIR": str(settings.project_dir),

@@ -21,6 +21,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.helper_types import Port
 from phlo.errors import PhloError
 
+from phlo_dbt.environment import load_project_environment
 from phlo_dbt.folders import DATABASE, TRINO_ADAPTER
 from phlo_dbt.running import current_session
 from phlo_dbt.trino.statements import dropped_table, refuse_deleting_files, refuse_other_catalogs
@@ -39,6 +40,12 @@ class PhloTrinoCredentials(TrinoNoneCredentials):
     user: str = "phlo"
     database: str = DATABASE
     schema: str = "transform"
+
+    @classmethod
+    def __pre_deserialize__(cls, data: dict[Any, Any]) -> dict[Any, Any]:
+        """Set the variables of the project's ``.env``."""
+        load_project_environment()
+        return super().__pre_deserialize__(data)
 
     @property
     def type(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
