@@ -98,7 +98,26 @@ SLOW = {
     "a name that was not imported": load(
         source("return requests.get('x')"), "requests", "wrong.py"
     ),
-    "a variable that is not set": load(source("return os.environ['TOKEN']"), "TOKEN"),
+    "a variable that is not set": load(
+        source("return os.environ['TOKEN']"), "Hint: Set TOKEN in the environment or in .env."
+    ),
+    "a table that is not loaded yet": Mistake(
+        "query 'SELECT * FROM bronze.wrong'",
+        ("bronze.wrong has no load yet.", "Hint: phlo materialize wrong"),
+        2,
+        {"workflows/ingestion/shop/wrong.py": source("return []")},
+    ),
+    "a table that is not loaded yet, to judge": Mistake(
+        "check bronze.wrong",
+        ("bronze.wrong has no load yet.", "Hint: phlo materialize wrong"),
+        2,
+        {
+            "workflows/ingestion/shop/wrong.py": source("return []")
+            + "\n\nfrom phlo_quality import CountCheck, phlo_quality\n\n\n"
+            + "@phlo_quality(table='bronze.wrong', checks=[CountCheck(min_count=1)])\n"
+            + "def wrong_quality(): ...\n"
+        },
+    ),
     "an API that refuses": load(api("private"), "401", "/private"),
     "an address that is wrong": load(api("nowhere"), "404", "/nowhere"),
     "a login page": load(api("login"), "/login (status 200", "begins with '<html>Please log in"),

@@ -235,6 +235,10 @@ def _run(arguments: Sequence[str] | None) -> None:
 
 def _tell(error: Exception, *, is_verbose: bool, as_json: bool) -> NoReturn:
     """Say why a command failed; what phlo did not foresee has no remedy but a traceback."""
+    if isinstance(error, errors.TableNotFoundError):
+        from phlo_cli.unloaded_tables import explain_missing_table
+
+        error = explain_missing_table(error)
     if isinstance(error, PhloError):
         _fail(redact(str(error)), type(error).__name__, exit_code(error), as_json)
     message = redact(f"{type(error).__name__}: {error}")

@@ -221,3 +221,29 @@ def test_a_wrong_table_gives_the_nearest(orders, phlo):
     answer = phlo("catalog", "history", "oders")
     assert answer.code == 2
     assert "Did you mean 'bronze.orders'?" in answer.err
+
+
+@pytest.mark.parametrize("table", ["orderss", "nothing_of_the_kind"])
+def test_a_missing_table_is_told_with_the_tables_of_assets_that_made_none_yet(
+    phlo_project, phlo, table
+):
+    phlo_project.write(
+        "workflows/shop.py",
+        """
+        from phlo_dlt import phlo_ingestion
+        from phlo.schemas import PhloSchema
+
+        class Row(PhloSchema):
+            id: str
+
+        @phlo_ingestion(table_name="orders", unique_key="id", validation_schema=Row, group="g")
+        def orders(partition_date: str):
+            return []
+        """,
+    )
+    unloaded = phlo("query", "SELECT * FROM bronze.orders")
+    assert unloaded.code == 2
+    assert "bronze.orders has no load yet.\n\nHint: phlo materialize orders\n" in unloaded.err
+    wrong = phlo("catalog", "describe", f"bronze.{table}")
+    assert wrong.code == 2
+    assert ("Did you mean 'bronze.orders'?" in wrong.err) == (table == "orderss")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,22 @@ def restore_environment(before: Mapping[str, str]) -> None:
         os.environ.pop(name, None)
         if name in before:
             os.environ[name] = before[name]
+
+
+def unset_variable(error: BaseException) -> str | None:
+    """Return the variable whose lack in ``os.environ`` raised an error; ``None`` for any other.
+
+    >>> try:
+    ...     os.environ["NOWHERE_SET"]
+    ... except KeyError as error:
+    ...     print(unset_variable(error), unset_variable(KeyError("NOWHERE_SET")))
+    NOWHERE_SET None
+    """
+    if not isinstance(error, KeyError):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    is_of_environment = bool(frames) and frames[-1].f_code is os.environ.__getitem__.__code__
+    return str(error.args[0]) if is_of_environment else None
 
 
 def is_from_env_file(name: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from phlo.config import Settings, get_settings
 from phlo.declarations import Project
+from phlo.env_file import unset_variable
 from phlo.errors import WorkflowImportError, nearest
 from phlo.folders import walk_folders
 from phlo.plugins import plugin_manager
@@ -119,11 +120,17 @@ def _import(name: str, path: Path) -> ModuleType:
     except BaseException as exc:  # what sys.exit() and pytest.importorskip() raise is no Exception
         file, line = _failing_line(exc, path)
         raise WorkflowImportError(
-            f"{relative_path(file)}:{line} fails to import: {type(exc).__name__}: {exc}",
+            f"{relative_path(file)}:{line} fails to import: {type(exc).__name__}: {exc}"
+            + _broken_code(exc),
             hint=_import_hint(exc),
             file=str(file),
             line=line,
         ) from exc
+
+
+def _broken_code(exc: BaseException) -> str:
+    """Return the line that is no Python, for a message that names its file and number."""
+    return f": {exc.text.strip()}" if isinstance(exc, SyntaxError) and exc.text else ""
 
 
 def _failing_line(exc: BaseException, path: Path) -> tuple[Path, int]:
@@ -143,6 +150,8 @@ def _import_hint(exc: BaseException) -> str | None:
         return f"Add `from datetime import {exc.name}` to the file."
     if isinstance(exc, NameError) and exc.name:
         return f"Import or define {exc.name!r} in the file."
+    if variable := unset_variable(exc):
+        return f"Set {variable} in the environment or in .env."
     if isinstance(exc, ModuleNotFoundError):
         return f"Install the package that brings {exc.name!r}, or correct the import."
     if isinstance(exc, TypeError) and (near := _nearest_argument(exc)):

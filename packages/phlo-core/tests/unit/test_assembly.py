@@ -113,13 +113,16 @@ def test_every_file_that_fails_to_import_is_told_once(phlo_project):
     phlo_project.write("workflows/a.py", "import nothing_like_that\n")
     phlo_project.write("workflows/b.py", "from workflows.a import x\n")
     phlo_project.write("workflows/c.py", "x = 1\ndef f(\n")
+    phlo_project.write("workflows/d.py", "import os\ntoken = os.environ['NOWHERE_SET']\n")
     with pytest.raises(WorkflowImportError) as raised:
         phlo_project.load()
     text = str(raised.value)
     assert text.count("a.py:1 fails to import: ModuleNotFoundError") == 1
-    assert text.count("c.py:2 fails to import: SyntaxError") == 1
+    assert text.count("c.py:2 fails to import: SyntaxError: ") == 1
+    assert "(c.py, line 2): def f(\n" in text
+    assert "Hint: Set NOWHERE_SET in the environment or in .env." in text
     assert "Hint: Install the package that brings 'nothing_like_that'" in text
-    assert text.startswith("2 places under workflows/ fail to import.")
+    assert text.startswith("3 places under workflows/ fail to import.")
 
 
 @pytest.mark.parametrize(
@@ -137,11 +140,28 @@ def test_an_unknown_argument_is_answered_with_the_nearest(phlo_project, call, me
     assert raised.value.hint == f"Did you mean {meant!r}?"
 
 
-def test_two_assets_of_one_key_are_named_with_file_and_line(phlo_project):
-    asset = "import dagster as dg\n\n@dg.asset\ndef shop(): ...\n"
+def test_all_that_have_one_name_are_told_with_file_and_line(phlo_project):
+    code = """
+        import dagster as dg
+
+        @dg.asset
+        def shop(): ...
+
+        @dg.asset
+        def price(): ...
+
+        job = dg.define_asset_job("nightly", selection="shop")
+        schedule = dg.ScheduleDefinition(name="every", job=job, cron_schedule="0 0 * * *")
+        """
     for name in ("a", "b"):
-        phlo_project.write(f"workflows/{name}.py", f"# {name}\n" + asset)
+        phlo_project.write(f"workflows/{name}.py", code)
+    phlo_project.write("workflows/c.py", "from workflows.a import schedule")
     with pytest.raises(DuplicateAssetError) as raised:
         phlo_project.definitions()
-    assert "'shop': " in raised.value.message
-    assert all(f"workflows/{name}.py:" in raised.value.message for name in ("a", "b"))
+    told = raised.value.message.replace(f"{phlo_project.root}/", "")
+    assert told.splitlines() == [
+        "Two assets have the key 'price': workflows/a.py:7 and workflows/b.py:7.",
+        "Two assets have the key 'shop': workflows/a.py:4 and workflows/b.py:4.",
+        "Two schedules or sensors have the name 'every': workflows/a.py:10 and workflows/b.py:10.",
+        "Two jobs have the name 'nightly': workflows/a.py:9 and workflows/b.py:9.",
+    ]

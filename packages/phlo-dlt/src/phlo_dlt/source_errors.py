@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from dagster import Failure, RetryRequested
+from phlo.env_file import unset_variable
 from phlo.errors import BrokenSourceError, PhloError, ResourceError, SourceError
 from phlo.machine_errors import explain
 from phlo.redaction import redact
@@ -53,6 +54,8 @@ def _classified(error: BaseException, message: str) -> PhloError:
         return BrokenSourceError(
             message, hint="Let the function take it: `def ...(partition_date: str, context)`."
         )
+    if variable := next(filter(None, map(unset_variable, error_chain(error))), None):
+        return BrokenSourceError(message, hint=f"Set {variable} in the environment or in .env.")
     return BrokenSourceError(
         message, hint="Correct the ingestion function or its settings; it was not tried again."
     )

@@ -312,7 +312,7 @@ class IcebergStore:
             raise TableNotFoundError(
                 f"There is no table {str(table)!r}.",
                 got=repr(str(table)),
-                expected=one_of(known, near),
+                expected=one_of(known, near) if known else "a table, and there is none yet",
                 hint=f"Did you mean {near[0]!r}?" if near else "Materialize its asset first.",
                 table=table,
             ) from exc

@@ -70,9 +70,9 @@ def _partition(key: str | None, table: TableName, project: Project) -> Partition
 def _judge(table: TableName, project: Project, partition: Partition | None) -> list[CheckResult]:
     suites = project.suites_for(table)
     lake = open_lake()
+    if suites or table not in project.tables:
+        lake.store.load(table)  # a table that does not exist is told as such
     if not suites:
-        if table not in project.tables:
-            lake.store.load(table)  # a table that does not exist is told as such
         raise ConfigurationError(
             f"No suite judges {table}.",
             expected=_judged_tables(project),

@@ -62,14 +62,15 @@ def build_definitions(project: Project) -> Definitions:
     On a branch there are no schedules and no sensors: they belong to main.
 
     Raises:
-        DuplicateAssetError: Two assets have one key, or two resources one name.
+        DuplicateAssetError: Two assets have one key, or two resources, schedules, sensors or jobs
+            one name.
         InvalidArgumentError: A plain asset takes a resource as if it were an asset.
     """
     redact_recorded_errors()
     parts = list(plugin_manager().hook.phlo_register_definitions(project=project))
     resources = build_resources(project)
     parts.extend(_own_definitions(project, resources))
-    _refuse_duplicate_assets(parts, project)
+    _refuse_duplicates(parts, project)
     if project.settings.is_on_branch:
         parts = [_without_automation(part) for part in parts]
     else:
@@ -285,22 +286,66 @@ def _annotation(name: str, resource: object) -> str:
     return f"`{name}: ResourceParam[object]` (from dagster import ResourceParam)"
 
 
-def _refuse_duplicate_assets(parts: list[Definitions], project: Project) -> None:
-    counts = Counter(
+def _refuse_duplicates(parts: list[Definitions], project: Project) -> None:
+    """Check that assets, schedules, sensors and jobs have names of their own; tell all that do not.
+
+    Raises:
+        DuplicateAssetError: Two have one name; names file and line of each.
+    """
+    twice = _duplicate_assets(parts, project) | _duplicate_names(parts, project)
+    if twice:
+        raise DuplicateAssetError(
+            "\n".join(message for message, _ in twice.values()),
+            hint=next(hint for _, hint in twice.values()),
+            key=next(iter(twice)),
+        )
+
+
+def _duplicate_assets(parts: list[Definitions], project: Project) -> dict[str, tuple[str, str]]:
+    """Return a message and a hint for each key that several assets have."""
+    keys = Counter(
         key
         for part in parts
         for asset in part.assets or []
         if isinstance(asset, AssetsDefinition) and asset.is_executable
         for key in asset.keys
     )
-    twice = sorted(key.to_user_string() for key, n in counts.items() if n > 1)
-    if twice:
-        places = " and ".join(_places_of(AssetKey.from_user_string(twice[0]), parts, project))
-        raise DuplicateAssetError(
-            f"Two assets have the key {twice[0]!r}{f': {places}' if places else ''}.",
-            hint="Rename one of them; an ingestion's key is dlt_<table_name>.",
-            key=twice[0],
+    hint = "Rename one of them; an ingestion's key is dlt_<table_name>."
+    return {
+        (name := key.to_user_string()): (
+            f"Two assets have the key {name!r}{_listed(_places_of(key, parts, project))}.",
+            hint,
         )
+        for key, count in sorted(keys.items())
+        if count > 1
+    }
+
+
+def _duplicate_names(parts: list[Definitions], project: Project) -> dict[str, tuple[str, str]]:
+    """Return a message and a hint for each name that several schedules, sensors or jobs have."""
+    kinds = {
+        "schedules or sensors": [
+            o for p in parts for o in (*(p.schedules or ()), *(p.sensors or ()))
+        ],
+        "jobs": [job for part in parts for job in part.jobs or ()],
+    }
+    messages = {}
+    for kind, objects in kinds.items():
+        names = Counter(one.name for one in {id(one): one for one in objects}.values())
+        for name in (name for name, count in names.items() if count > 1):
+            types = tuple({type(one) for one in objects if one.name == name})
+            places = [
+                _place(project.modules[module], attribute)
+                for module, attribute, value in project.objects()
+                if isinstance(value, types) and value.name == name
+            ]
+            message = f"Two {kind} have the name {name!r}{_listed(places)}."
+            messages[f"{kind} {name}"] = message, "Give one of them another name."
+    return messages
+
+
+def _listed(places: list[str]) -> str:
+    return f": {' and '.join(places)}" if places else ""
 
 
 def _places_of(key: AssetKey, parts: list[Definitions], project: Project) -> list[str]:
