@@ -206,3 +206,68 @@ def test_an_undo_that_is_refused_leaves_its_runs_as_made(project, phlo):
     assert (status["state"], status["partition"]) == ("ok", "2025-01-16")
     listed = phlo("status", "--missing", "--since", "2025-01-15", "--json").json
     assert listed[0]["partition"] == "2025-01-17"
+
+
+def load(project, phlo, day, value, *options):
+    project.write("workflows/values.py", f"VALUE = {value}")
+    answer = phlo("materialize", "events", "--partition", day, "--json", *options)
+    assert answer.code == 0, answer.err
+    return answer.json["run_id"]
+
+
+def told(phlo):
+    """The partitions that were made since the 15th, and the state of the asset."""
+    days = {f"2025-01-{day}" for day in range(15, 20)}
+    listed = phlo("status", "--missing", "--since", "2025-01-15", "--json").json
+    (status,) = phlo("status", "--json").json
+    return days - {one["partition"] for one in listed}, status
+
+
+def test_what_a_published_branch_made_counts_as_made(project, phlo):
+    load(project, phlo, "2025-01-15", 1)
+    assert phlo("branch", "create", "dev").code == 0
+    undone = load(project, phlo, "2025-01-16", 5, "--branch", "dev")
+    assert phlo("undo", undone, "--branch", "dev").code == 0
+    run = load(project, phlo, "2025-01-17", 10, "--branch", "dev")
+    on_branch = phlo("status", "--json", "--branch", "dev").json[0]
+    logged = phlo("logs", "--run-id", run, "--branch", "dev", "--json").json
+    for _ in range(2):  # a publish that is repeated finds all in place
+        published = phlo("branch", "publish", "dev")
+        assert (published.code, published.err) == (0, "")
+        made, status = told(phlo)
+        assert made == {"2025-01-15", "2025-01-17"}
+        facts = ("state", "partition", "run_id", "made_at", "rows")
+        assert [status[f] for f in facts] == ["ok", "2025-01-17", run, on_branch["made_at"], 2]
+    assert phlo("logs", "--run-id", run, "--json").json == logged
+    assert phlo("branch", "delete", "dev").code == 0
+    assert phlo("undo", run).code == 0
+    assert (told(phlo)[0], rows()) == ({"2025-01-15"}, [("a", 1), ("b", 2)])
+
+
+def test_an_applied_plan_counts_as_made(project, phlo):
+    load(project, phlo, "2025-01-15", 1)
+    project.write("workflows/values.py", "VALUE = 3")
+    made = phlo("plan", "events", "--partition", "2025-01-16", "--json").json
+    assert told(phlo)[0] == {"2025-01-15"}
+    assert phlo("apply", made["plan_id"]).code == 0
+    assert told(phlo)[0] == {"2025-01-15", "2025-01-16"}
+    assert told(phlo)[1]["run_id"] == made["run_id"]
+
+
+def test_a_run_undone_on_a_branch_counts_as_missing_once_that_is_published(project, phlo):
+    load(project, phlo, "2025-01-15", 1)
+    second = load(project, phlo, "2025-01-16", 10)
+    phlo("branch", "create", "dev")
+    assert phlo("undo", second, "--branch", "dev").code == 0
+    assert told(phlo)[0] == {"2025-01-15", "2025-01-16"}
+    assert phlo("branch", "publish", "dev").code == 0
+    assert (told(phlo)[0], rows()) == ({"2025-01-15"}, [("a", 1), ("b", 2)])
+
+
+def test_what_a_branch_took_from_its_source_was_not_made_by_it(project, phlo):
+    load(project, phlo, "2025-01-15", 1)
+    phlo("branch", "create", "dev")
+    load(project, phlo, "2025-01-16", 10, "--branch", "dev")
+    assert phlo("branch", "update", "dev", "--take", "events").code == 0
+    assert phlo("branch", "publish", "dev").code == 0
+    assert (told(phlo)[0], rows()) == ({"2025-01-15"}, [("a", 1), ("b", 2)])

@@ -52,6 +52,8 @@ ALERTS = StateFolder("alerts.json", "which alerts were sent, and which wait")
 REPORT = StateFolder("report.html", "the page that `phlo report` wrote last")
 BRANCHES = StateFolder("branches", "run history and staging of each branch, by its name")
 
+UNDONE_RUNS = StateFolder("undone.json", "runs undone on a branch, until it is published")
+
 STATE_FOLDERS = (
     CATALOG,
     WAREHOUSE,
@@ -69,6 +71,7 @@ STATE_FOLDERS = (
     ALERTS,
     REPORT,
     BRANCHES,
+    UNDONE_RUNS,
 )
 """Everything that phlo keeps in ``.phlo``."""
 

@@ -1,6 +1,7 @@
 """Taking back what a run published, read by pyiceberg alone."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from phlo.errors import RunNotFoundError, UndoError
@@ -146,13 +147,44 @@ def test_a_run_on_a_branch_is_undone_there_and_main_stays(store):
     assert (read(dev), read(store)) == ([("a", 1)], [("a", 1)])
     dev.undo(THREE)
     assert not dev.exists(OTHER)
-    with pytest.raises(UndoError, match="no longer kept"):
-        dev.undo(ONE)  # the branch began from it, so it must not be dropped there
     load(dev, "44444444-d", [("a", 4)], DAY_2, extraction=4)
     store.publish_branch("dev")
     assert read(store) == [("a", 4)]
     store.undo("44444444")
     assert read(store) == [("a", 1)]
+
+
+def test_a_run_of_the_source_is_undone_on_a_branch_and_by_its_publish(store):
+    load(store, ONE, [("a", 1)], properties={"phlo.dlt-state": "s1"})
+    load(store, TWO, [("a", 2)], DAY_2, properties={"phlo.dlt-state": "s2"})
+    load(store, TWO, [("m", 1)], table=OTHER)
+    store.create_branch("dev")
+    store.create_branch("lower", "dev")
+    lower = store.on_branch("lower")
+    load(lower, THREE, [("b", 3)], DAY_2)
+    lower.undo(TWO, with_later=True)
+    assert (read(lower), lower.load(EVENTS).properties["phlo.dlt-state"]) == ([("a", 1)], "s1")
+    assert (read(store), lower.exists(OTHER), store.exists(OTHER)) == ([("a", 2)], False, True)
+    store.publish_branch("lower")
+    store.publish_branch("dev")
+    assert (read(store), store.exists(OTHER)) == ([("a", 1)], False)
+    lower.undo(ONE)
+    assert not lower.exists(EVENTS)
+
+
+def test_a_branch_whose_source_no_longer_tells_how_it_was_undoes_none_of_its_runs(store):
+    load(store, ONE, [("a", 1)])
+    load(store, TWO, [("a", 2)], DAY_2)
+    store.create_branch("dev")
+    catalog = store.catalog.load_table((EVENTS.namespace, EVENTS.name))
+    for entry in catalog.metadata.metadata_log:
+        Path(entry.metadata_file.removeprefix("file://")).unlink()
+    dev = store.on_branch("dev")
+    with pytest.raises(UndoError, match="no longer kept"):
+        dev.undo(TWO)
+    with pytest.raises(UndoError, match="no longer kept"):
+        dev.undo(ONE, with_later=True)
+    assert read(dev) == [("a", 2)]
 
 
 def test_a_run_that_is_not_there_is_an_error(store):

@@ -12,6 +12,7 @@ from phlo.errors import ConfigurationError, PhloError
 from phlo.folders import BACKFILLS
 from phlo.lake import open_lake
 from phlo.locks import locked
+from phlo.orchestration.branch_runs import BRANCH_TAG
 from phlo.redaction import redact
 
 from phlo_cli.alerts.values import Alert
@@ -66,11 +67,14 @@ def find_alerts(
 
 
 def _failed_runs(instance: DagsterInstance, journal: Journal, now: datetime) -> Iterator[Alert]:
-    """Yield failed runs; those of a backfill share the alert of the backfill."""
+    """Yield failed runs.
+
+    Those of a backfill share the alert of the backfill, and those of a branch failed there.
+    """
     looked = datetime.fromisoformat(journal.looked_at) if journal.looked_at else now - FIRST_LOOK
     failed = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=looked - _OVERLAP)
     for record in reversed(instance.get_run_records(failed)):
-        if BACKFILL_TAG not in record.dagster_run.tags:
+        if not {BACKFILL_TAG, BRANCH_TAG} & record.dagster_run.tags.keys():
             yield _of_run(instance, record)
 
 

@@ -27,6 +27,7 @@ def apply(ctx: click.Context, name: str, output: Output) -> None:
     from phlo.errors import PhloError
 
     from phlo_cli.branch_plans import find_plan, require_applicable
+    from phlo_cli.branch_runs import copy_runs_to_source
     from phlo_cli.differences import show_differences
     from phlo_cli.plan_making import delete_plan
     from phlo_cli.project_settings import require_project
@@ -36,6 +37,7 @@ def apply(ctx: click.Context, name: str, output: Output) -> None:
     made = find_plan(settings, name)
     require_applicable(made)
     open_branches().publish_branch(made.branch, unmoved=made.read_tables)
+    copy_runs_to_source(made.branch, made.source, output)
     try:
         delete_plan(settings, made)
     except PhloError as error:  # the tables are published: nothing may fail any more

@@ -94,6 +94,7 @@ def publish(ctx: click.Context, name: str, delete: bool, is_updated: bool, outpu
     conflict, which is named; --update rebases it first where that is possible. Marts that were
     published from these tables are published anew.
     """
+    from phlo_cli.branch_runs import copy_runs_to_source
     from phlo_cli.published_marts import publish_moved_marts
 
     store = open_branches()
@@ -103,6 +104,7 @@ def publish(ctx: click.Context, name: str, delete: bool, is_updated: bool, outpu
         if not output.as_json:
             _show_update(store, name, updated, output)
     changes = store.publish_branch(name)
+    copy_runs_to_source(name, sources[name] or MAIN, output)
     notify_observers(name, "published")
     show_changes(changes, output, empty=f"{name} changed nothing: there is nothing to publish.")
     if changes and not output.as_json:
@@ -137,6 +139,7 @@ def update(ctx: click.Context, name: str, take: tuple[str, ...], output: Output)
 
 
 def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdate:
+    from phlo_cli.branch_runs import forget_materializations
     from phlo_cli.table_summaries import find_table
 
     sources = {one.name: one.source for one in store.branches()}
@@ -147,6 +150,7 @@ def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdat
         if not on_branch.exists(table):
             on_source.load(table)  # raises where there is none, and names the nearest
     updated = store.update_branch(name, taken=tables)
+    forget_materializations(name, tables)
     notify_observers(name, "updated")
     return updated
 

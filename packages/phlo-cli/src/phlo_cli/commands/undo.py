@@ -67,13 +67,12 @@ def _undo(store: UndoesRuns, run: str, with_later: bool, output: Output) -> Undo
 
 def _note(runs: Sequence[str], output: Output, *, is_undone: bool) -> None:
     from phlo.config import get_settings
-    from phlo.orchestration.instance import open_instance
-    from phlo.orchestration.undone import mark_undone
     from phlo.redaction import redact
 
+    from phlo_cli.branch_runs import mark_undone_on
+
     try:
-        with open_instance(get_settings()) as instance:
-            mark_undone(instance, runs, is_undone=is_undone)
+        mark_undone_on(get_settings(), runs, is_undone=is_undone)
     except Exception as error:  # noqa: BLE001 - the undo itself needs no history
         word = "made" if is_undone else "undone"
         output.warn(

@@ -6,7 +6,10 @@ it is so; a test of its name says what it must do, so that an upgrade that break
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing, nullcontext
+from copy import copy
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -35,7 +38,7 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import ScheduleInstigatorData
 from dagster._core.storage.dagster_run import DagsterRunStatus
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -50,12 +53,15 @@ from phlo.redaction import install_redaction, redact
 from phlo.signal_watch import did_signal_come, heed_signals, insist_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from traceback import TracebackException
 
     from dagster import (
+        AssetKey,
         DagsterEvent,
         DagsterInstance,
+        DagsterRun,
+        EventLogEntry,
         InitExecutorContext,
         JobDefinition,
         ScheduleEvaluationContext,
@@ -254,6 +260,80 @@ def run_log(instance: DagsterInstance, run_id: str) -> Path | None:
     if not isinstance(storage, SqliteEventLogStorage):
         return None
     return Path(storage.path_for_shard(run_id))
+
+
+def copy_snapshots(source: DagsterInstance, target: DagsterInstance, run: DagsterRun) -> None:
+    """Copy the snapshots of the job and the plan to which a run refers; one that is there stays.
+
+    An instance refuses a run of a job that it does not know. ``dagster debug`` exports and imports
+    runs, as files and for this process's own instance alone. Since 1.0.
+    """
+    if run.job_snapshot_id:
+        target.add_snapshot(source.get_job_snapshot(run.job_snapshot_id))
+    if run.execution_plan_snapshot_id:
+        target.add_snapshot(source.get_execution_plan_snapshot(run.execution_plan_snapshot_id))
+
+
+def add_run(instance: DagsterInstance, run: DagsterRun, created_at: datetime) -> None:
+    """Record a run as not started; its events, stored next, tell how it went.
+
+    ``create_run_for_job`` makes runs of now. Since 1.0.
+    """
+    not_started = run.with_status(DagsterRunStatus.NOT_STARTED)
+    instance.run_storage.add_historical_run(not_started, created_at)
+
+
+def copy_events(
+    source: DagsterInstance, target: DagsterInstance, run_id: str, entries: Iterable[EventLogEntry]
+) -> None:
+    """Let an instance have the log of another one's run, and count the events that are given.
+
+    Where both keep a file for each run, the file is copied whole, and the index gets the events of
+    assets and checks: to store them one by one takes as long as the run did. The storage of events
+    is not public. Since 1.0.
+    """
+    old, new = run_log(source, run_id), run_log(target, run_id)
+    if old is None or new is None:
+        for entry in entries:
+            target.handle_new_event(entry)
+        return
+    with closing(sqlite3.connect(old)) as before, closing(sqlite3.connect(new)) as after:
+        before.backup(after)
+    for entry in _store_in_index(target, entries):
+        if entry.dagster_event is not None and entry.dagster_event.is_job_event:
+            at = datetime.fromtimestamp(entry.timestamp, UTC)
+            target.run_storage.handle_run_event(run_id, entry.dagster_event, at)
+
+
+def _store_in_index(
+    target: DagsterInstance, entries: Iterable[EventLogEntry]
+) -> list[EventLogEntry]:
+    """Store the events of assets and checks in one transaction, and return the others."""
+    index: Any = copy(target.event_log_storage)
+    others = []
+    with index.index_connection() as connection:
+        index.run_connection = index.index_connection = lambda *_: nullcontext(connection)
+        for entry in entries:
+            if asset_of(entry) is None:
+                others.append(entry)
+            else:
+                SqlEventLogStorage.store_event(index, entry)
+    return others
+
+
+def asset_of(entry: EventLogEntry) -> AssetKey | None:
+    """Return the asset of an event, also of one of its checks; ``None`` for other entries.
+
+    The property ``DagsterEvent.asset_key`` knows no checks. Since 1.4.
+    """
+    event = entry.dagster_event
+    if event is None:
+        return None
+    if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+        return event.asset_check_planned_data.asset_key
+    if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+        return event.asset_check_evaluation_data.asset_key
+    return event.asset_key
 
 
 def instance_reference(home: Path, overrides: Mapping[str, object]) -> InstanceRef:

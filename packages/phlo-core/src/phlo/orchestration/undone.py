@@ -41,13 +41,14 @@ def last_valid_materialization(
         undone: Ids of the runs that were undone.
         partition: The partition; ``None``: any.
     """
-    records = _newest_first(instance, key, partition)
+    records = materializations(instance, key, partition)
     return next((record for record in records if record.run_id not in undone), None)
 
 
-def _newest_first(
-    instance: DagsterInstance, key: AssetKey, partition: str | None
+def materializations(
+    instance: DagsterInstance, key: AssetKey, partition: str | None = None
 ) -> Iterator[EventLogRecord]:
+    """Yield the materializations of an asset, or of one partition, the newest first."""
     wanted = AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
     page = instance.fetch_materializations(wanted, limit=_PAGE)
     yield from page.records

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from phlo.errors import RunNotFoundError
+from phlo.names import MAIN
 from phlo.undo import Undo, UndoneTable
 
 from phlo_iceberg.branches.effective import (
@@ -17,13 +18,20 @@ from phlo_iceberg.branches.effective import (
     summary_of,
 )
 from phlo_iceberg.branches.metadata import read_all, read_stored, rows_snapshot
-from phlo_iceberg.branches.records import is_branch, read_bases, table_locations
+from phlo_iceberg.branches.names import branch_name, open_branch
+from phlo_iceberg.branches.records import (
+    is_branch,
+    read_bases,
+    require_branch,
+    table_locations,
+)
 from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.state import TableState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from phlo.names import TableName
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table.metadata import TableMetadata
 
@@ -143,9 +151,9 @@ def _plan_table(
     restored_id = logical_parent(first)
     if restored_id is not None and metadata.snapshot_by_id(restored_id) is None:
         return TableUndo(history, undone, None, _expired(history))
-    earlier = list(_earlier_metadata(catalog, history.stored))
-    before = next((m for m in earlier if m.snapshot_by_id(first.snapshot_id) is None), None)
-    if before is None and restored_id is None and _is_whole_log(catalog, history, earlier):
+    log = _read_log(catalog, history.table, history.stored)
+    before = next((m for m in log.earlier if m.snapshot_by_id(first.snapshot_id) is None), None)
+    if before is None and restored_id is None and log.is_whole:
         return TableUndo(history, undone, None)
     if restored_id is None and before is not None and before.current_snapshot_id is not None:
         # Where a parent has expired, its child no longer names it.
@@ -163,22 +171,40 @@ def _expired(history: EffectiveHistory) -> str:
     return f"{history.table}: its snapshot before the run has expired"
 
 
+class _Log(NamedTuple):
+    """The metadata that a table had before.
+
+    Attributes:
+        earlier: As far as it is kept, newest first.
+        is_whole: Whether it reaches back to the making of the table.
+    """
+
+    earlier: list[TableMetadata]
+    is_whole: bool
+
+
+def _read_log(catalog: SqlCatalog, table: TableName, stored: StoredMetadata) -> _Log:
+    """Read what a table was before; the log of a branch goes on with that of its source."""
+    earlier = list(_earlier_metadata(catalog, stored))
+    oldest = earlier[-1] if earlier else stored.metadata
+    base = read_bases(catalog).get(table) if is_branch(catalog) else None
+    if base is None:
+        return _Log(earlier, not oldest.metadata_log)
+    source = open_branch(catalog, require_branch(catalog, branch_name(catalog.name)).source or MAIN)
+    try:
+        began = read_stored(source, base.base_location)
+    except FileNotFoundError:
+        return _Log(earlier, is_whole=False)
+    before = _read_log(source, table, began)
+    return _Log([*earlier, began.metadata, *before.earlier], before.is_whole)
+
+
 def _earlier_metadata(catalog: SqlCatalog, stored: StoredMetadata) -> Iterator[TableMetadata]:
-    """Yield the metadata that a table had before, newest first, as far as it is kept."""
     for entry in reversed(stored.metadata.metadata_log):
         try:
             yield read_stored(catalog, entry.metadata_file).metadata
         except FileNotFoundError:
             return
-
-
-def _is_whole_log(
-    catalog: SqlCatalog, history: EffectiveHistory, earlier: Sequence[TableMetadata]
-) -> bool:
-    """Return whether the metadata that is kept reaches back to the making of the table."""
-    oldest = earlier[-1] if earlier else history.stored.metadata
-    came_with_branch = is_branch(catalog) and history.table in read_bases(catalog)
-    return not oldest.metadata_log and not came_with_branch
 
 
 def _has_rows_of(before: TableMetadata, now: TableMetadata, restored_id: int | None) -> bool:
