@@ -21,6 +21,7 @@ from phlo.folders import BACKFILLS, make_folder
 from phlo.locks import locked, write_whole
 from phlo.names import Partition
 
+from phlo_cli.garbage import collect_between_runs
 from phlo_cli.output import counted
 from phlo_cli.plan import build_plan, require_partition
 from phlo_cli.run import materialize_assets
@@ -296,6 +297,7 @@ def _run_here(
             time.sleep(delay_seconds)
         plan = build_plan(location, keys, partition=partition)
         yield materialize_assets(location, plan, tags=tags)
+        collect_between_runs()
 
 
 def first_error(summary: RunSummary) -> str:

@@ -22,6 +22,7 @@ from phlo.plugins import plugin_manager
 from phlo.redaction import install_redaction, redact
 
 from phlo_cli.branch_option import add_branch_option
+from phlo_cli.garbage import collect_rarely
 from phlo_cli.signals import watch_ending_signals
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, NOTHING_TO_DO = 0, 1, 2, 3
 """Exit codes: all went well, a run or check failed, wrong use, a plan that changes nothing."""
-
-OBJECTS_PER_COLLECTION = 50_000
-"""Objects made until Python looks for garbage among the young ones (its own: 700 or 2,000)."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     # `import pandera as pa` is a supported way to write schemas, not worth a notice per run.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
-    # What is imported is no garbage. To look through it again and again, as Python does by default,
-    # takes a tenth of a short command's time, and once more at its end half a second.
-    gc.set_threshold(OBJECTS_PER_COLLECTION)
-    atexit.register(gc.freeze)
+    collect_rarely()
+    atexit.register(gc.freeze)  # a last look at its end would take half a second
     install_redaction()
     with watch_ending_signals() as first_signal:
         try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from dagster import AssetKey
 from phlo.errors import FatalRunError
 
+from phlo_cli.garbage import collect_between_runs, collect_rarely
 from phlo_cli.location import Location, open_location
 from phlo_cli.plan import build_plan
 from phlo_cli.run import materialize_assets
@@ -109,6 +110,7 @@ def _cancel(workers: Sequence[BaseProcess]) -> None:
 def _begin(parent: int) -> None:
     """Prepare a process: it must not outlive its parent, nor print into the parent's answer."""
     sys.stdout = sys.stderr
+    collect_rarely()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -132,5 +134,6 @@ def _run(
     keys = [AssetKey.from_user_string(key) for key in assets]
     plan = build_plan(location, keys, partition=partition)
     summary = materialize_assets(location, plan, tags=tags)
+    collect_between_runs()
     time.sleep(delay_seconds)
     return summary

@@ -178,7 +178,7 @@ def _values(column: pa.Array) -> list[Any]:
 
     if column.type not in (pa.timestamp("us", "UTC"), pa.timestamp("us", "Etc/UTC")):
         return column.to_pylist()
-    times = column.cast(pa.timestamp("us")).to_pylist()
+    times = column.view(pa.timestamp("us")).to_pylist()  # a cast imports pyarrow.compute
     return [time if time is None else time.replace(tzinfo=UTC) for time in times]
 
 
