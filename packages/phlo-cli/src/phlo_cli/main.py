@@ -204,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     collect_rarely()
     atexit.register(gc.freeze)  # a last look at its end would take half a second
+    atexit.register(_drop_unwritten)
     install_redaction()
     with watch_ending_signals() as first_signal:
         try:
@@ -213,6 +214,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if number is None or ended.code in (None, DONE):
                 raise
             leave_now(128 + number)
+
+
+def _drop_unwritten() -> None:
+    """Drop what an output did not take, which was told as an error.
+
+    Python would try to write it once more at its end, and change the exit code to 120.
+    """
+    try:
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):  # there is no output, or it is full or closed
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> None:
