@@ -25,7 +25,7 @@ SENSORS = [
     {"sensor": "roof", "celsius": -3.2},
     {"sensor": "roof", "celsius": None},
 ]
-SLOW = pytest.mark.slow  # test_flights.py and test_nightscout.py hold the values of both
+SLOW = pytest.mark.slow  # test_flights.py and test_nightscout.py hold what the examples make
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ SLOW = pytest.mark.slow  # test_flights.py and test_nightscout.py hold the value
             "SELECT count(*) AS orders, min(order_id) AS first, count(coupon) AS coupons "
             "FROM bronze.orders",
             ORDERS_A_DAY,
+            marks=SLOW,
             id="rest-api",
         ),
         pytest.param(
@@ -51,6 +52,7 @@ SLOW = pytest.mark.slow  # test_flights.py and test_nightscout.py hold the value
             ["readings"],
             "SELECT sensor, celsius FROM bronze.readings ORDER BY 1, 2",
             SENSORS,
+            marks=SLOW,
             id="files",
         ),
         pytest.param(
@@ -58,6 +60,7 @@ SLOW = pytest.mark.slow  # test_flights.py and test_nightscout.py hold the value
             ["orders customers", "--select tag:dbt"],
             "SELECT * FROM gold.daily_revenue ORDER BY day",
             REVENUE,
+            marks=SLOW,
             id="dbt-medallion",
         ),
         pytest.param(

@@ -25,6 +25,7 @@ import yaml
 from phlo_testing.processes import DBT_PRELOAD, in_processes
 from pyiceberg.catalog.sql import SqlCatalog
 
+pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).with_name("whole_dbt")
 DBT = "workflows/transforms/dbt"
 PRELOAD = [*DBT_PRELOAD, "phlo_dlt.step"]
@@ -348,11 +349,7 @@ def second(runs) -> dict:
     return run_round(oracle, 1)
 
 
-def slow(kinds: list[type[Door]]) -> list:
-    return [pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]
-
-
-@pytest.mark.parametrize("kind", [PhloDbt, *slow([PhloMaterialize, DbtAtPrompt])])
+@pytest.mark.parametrize("kind", [PhloDbt, PhloMaterialize, DbtAtPrompt])
 def test_a_first_run_gives_what_dbt_duckdb_gives(runs, kind):
     _, expected = runs.after(DbtDuckdb)
     _, found = runs.after(kind)
@@ -361,7 +358,6 @@ def test_a_first_run_gives_what_dbt_duckdb_gives(runs, kind):
     assert_equal(found, expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("keeps_scratch", [True, False])
 @pytest.mark.parametrize("kind", DOORS)
 def test_a_run_over_changed_sources_gives_what_dbt_duckdb_gives(runs, second, kind, keeps_scratch):
@@ -405,7 +401,6 @@ def run_both(doors: tuple[Door, Door], *words: str) -> list[str]:
     return [expected, found]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", SAME_OUTPUT, ids=" ".join)
 def test_a_command_at_the_prompt_says_what_dbt_duckdb_says(at_prompt, words):
     expected, found = run_both(at_prompt, *words)
@@ -413,7 +408,6 @@ def test_a_command_at_the_prompt_says_what_dbt_duckdb_says(at_prompt, words):
     assert found == expected
 
 
-@pytest.mark.slow
 def test_tests_at_the_prompt_end_as_those_of_dbt_duckdb(at_prompt):
     run_both(at_prompt, "test")
     expected, found = (door.results for door in at_prompt)
@@ -421,7 +415,6 @@ def test_tests_at_the_prompt_end_as_those_of_dbt_duckdb(at_prompt):
     assert found == expected
 
 
-@pytest.mark.slow
 def test_freshness_at_the_prompt_is_that_of_dbt_duckdb(at_prompt):
     run_both(at_prompt, "source", "freshness")
     expected, found = (
@@ -435,7 +428,6 @@ def test_freshness_at_the_prompt_is_that_of_dbt_duckdb(at_prompt):
     assert found == expected
 
 
-@pytest.mark.slow
 def test_sql_compiled_at_the_prompt_is_that_of_dbt_duckdb(at_prompt):
     run_both(at_prompt, "compile")
     expected, found = (
@@ -451,7 +443,6 @@ def test_sql_compiled_at_the_prompt_is_that_of_dbt_duckdb(at_prompt):
     assert {n: found[n] for n in same if found[n] != same[n]} == {}
 
 
-@pytest.mark.slow
 def test_the_documents_are_those_of_dbt_duckdb(at_prompt):
     run_both(at_prompt, "docs", "generate")
     expected, found = (catalog_and_documents(door) for door in at_prompt)
@@ -477,7 +468,6 @@ def catalog_and_documents(door: Door) -> dict:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PhloDbt, DbtAtPrompt])
 def test_what_was_modified_is_built_beside_the_state_of_an_earlier_run(runs, kind):
     ended = []
@@ -497,7 +487,6 @@ def test_what_was_modified_is_built_beside_the_state_of_an_earlier_run(runs, kin
     assert_equal(found, expected)
 
 
-@pytest.mark.slow
 def test_a_model_outside_of_a_group_may_not_read_its_private_model(runs):
     text = "select * from {{ ref('ledger') }}"
     for kind in (DbtDuckdb, *DOORS):

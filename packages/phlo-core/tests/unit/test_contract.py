@@ -285,7 +285,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_verdict_on_every_row_equals_panderas(rows):
     contract = Contract.of(Everything)
     frame = pd.DataFrame(rows, columns=list(contract.column_names)).astype(

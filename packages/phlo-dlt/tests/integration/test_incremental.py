@@ -164,7 +164,7 @@ def test_no_row_of_an_incremental_source_is_lost_or_doubled(root, tmp_path):
 @pytest.mark.parametrize(
     ("workflow", "seed"),
     [
-        pytest.param(CURSOR, 1, id="cursor-1"),
+        pytest.param(CURSOR, 1, id="cursor-1", marks=pytest.mark.slow),
         pytest.param(CURSOR, 2, id="cursor-2", marks=pytest.mark.slow),
         pytest.param(WINDOW, 1, id="window-1", marks=pytest.mark.slow),
         pytest.param(WINDOW, 2, id="window-2", marks=pytest.mark.slow),
