@@ -1,9 +1,16 @@
 """The error of a broken row shows where it stands, what was delivered, and what would cure it."""
 
+from decimal import Decimal
+
 from dlt.sources.filesystem import filesystem
 
 SCHEMA = """
     from datetime import datetime
+    from decimal import Decimal
+    from typing import Annotated
+
+    import pandas as pd
+    import pyarrow
     import pandera.pandas as pa
 
     class EventSchema(pa.DataFrameModel):
@@ -28,7 +35,7 @@ def test_a_broken_row_of_a_file_is_told_with_its_line_and_values(events, tmp_pat
     assert "one.csv:4" in told
     assert "card=***" in told
     assert "12345" not in told
-    assert "workflows/schemas/api.py:4" in told
+    assert "workflows/schemas/api.py:9" in told
 
 
 def test_a_value_that_a_coercing_schema_takes_is_told_with_the_edit(events):
@@ -50,3 +57,16 @@ def test_a_column_that_the_source_lacks_is_told_as_that_with_the_nearest_name(ev
     assert "value: missing from the source (1 row)" in told
     assert "The source has 'valeu': if that is it, write `value: ... = " in told
     assert "not_nullable" not in told
+
+
+def test_digits_after_the_point_are_told_with_the_type_that_holds_them(events):
+    events.declare(SCHEMA.replace("value: int", "value: Decimal"))
+    rows = [{"id": "a", "timestamp": "2025-01-15", "value": Decimal("12.345")}]
+
+    told = events.failure(events.load(rows)).description
+    assert "write `value: Annotated[pd.ArrowDtype, pyarrow.decimal128(18, 3)]`" in told
+
+    wider = "value: Annotated[pd.ArrowDtype, pyarrow.decimal128(18, 3)]"
+    events.declare(SCHEMA.replace("value: int", wider))
+    assert events.load(rows).success
+    assert [row["value"] for row in events.rows()] == [Decimal("12.345")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from phlo.errors import nearest
@@ -29,6 +30,7 @@ SHOWN_CHARACTERS = 60
 SAMPLED_ROWS = 5
 MISSING = "missing from the source"
 _BATCH = 1 << 32
+_TOO_MANY_DIGITS = re.compile(r"(.+): cannot be cast to decimal128.* \(too many digits\)")
 _N = Identifier(ROW_NUMBER)
 
 
@@ -170,12 +172,29 @@ def cures(sample: Sequence[Mapping[str, Any]], spec: IngestionSpec, dropped: Ite
             f"Set `coerce = True` in Config of {spec.contract.name}: then "
             f"{', '.join(columns)} takes such values."
         )
+    sentences += _wider_decimals(sample)
     if any("finer than a microsecond" in rule for rule in rules):
         sentences.append(
             "Tables keep microseconds: round the times in the ingestion function, "
             'for example by `.dt.floor("us")`.'
         )
     return " ".join(dict.fromkeys(s for s in sentences if s))
+
+
+def _wider_decimals(sample: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Propose a decimal with the digits of the rows: a plain ``Decimal`` is a whole number."""
+    for row in sample:
+        for match in filter(None, map(_TOO_MANY_DIGITS.match, row["rules"])):
+            try:
+                value = Decimal(row["values"][match[1]].strip("'")).as_tuple()
+            except InvalidOperation:  # it is masked or cut
+                continue
+            scale = max(0, -value.exponent) if isinstance(value.exponent, int) else 0
+            precision = 18 if len(value.digits) <= 18 - scale else 38
+            yield (
+                f"For digits after the point, write `{match[1]}: "
+                f"Annotated[pd.ArrowDtype, pyarrow.decimal128({precision}, {scale})]`."
+            )
 
 
 def _alias(column: str, dropped: Iterable[str]) -> str:
