@@ -32,7 +32,7 @@ def test_a_page_does_and_prints_what_it_says(page, tmp_path):
     walk(page, tmp_path, new_project(tmp_path))
 
 
-GUIDES = ("getting-started", "branches", "plans", "undo")
+GUIDES = ("getting-started", "ingestion", "publishing", "branches", "plans", "undo")
 
 
 @pytest.mark.parametrize("name", GUIDES)

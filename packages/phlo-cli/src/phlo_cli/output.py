@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from phlo.words import counted as counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -206,15 +207,6 @@ def output_options(*, json_option: bool = True) -> Callable[[F], F]:
         return decorated
 
     return decorate
-
-
-def counted(count: int, noun: str) -> str:
-    """Format a number with its noun, singular or plural.
-
-    >>> counted(1, "asset"), counted(1200, "row")
-    ('1 asset', '1,200 rows')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def is_terminal() -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from phlo.checks import CheckStatus
 from phlo.values import LoadAccount
+from phlo.words import counted
 
 from phlo_cli.shown import Shown, ShownTable
 
@@ -63,7 +64,7 @@ class AssetOutcome:
         counts = [f"{n:,} {name}" for name, n in self.rows.items() if n and name != "extracted"]
         if self.rows:
             return ", ".join(counts) or "no rows"
-        return f"{self.row_count:,} rows" if self.row_count is not None else ""
+        return counted(self.row_count, "row") if self.row_count is not None else ""
 
 
 @dataclass(frozen=True)

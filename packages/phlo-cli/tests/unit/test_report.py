@@ -305,7 +305,7 @@ def test_a_comparison_comes_first_with_sensitive_values_masked(phlo_project, phl
         for c in compared.comparison.tables
     ] == [(1, 1, 1), (2, 2, 0)]
     page = draw_page(compared)
-    assert "1 rows added, 1 removed, 1 changed" in page
+    assert "1 row added, 1 removed, 1 changed" in page
     assert "example.com" not in page
 
     wrong = phlo("report", "--diff", "dev", "main")

@@ -41,6 +41,7 @@ from phlo.redaction import remember_secrets
 from phlo.retry import retry_on_moved_head
 from phlo.sql import Identifier, identifiers, sql
 from phlo.values import LoadAccount, Merge, Published
+from phlo.words import counted
 
 from phlo_dlt.attempt import Prepared, QuarantinedRows
 from phlo_dlt.clock import clock_warning, latest_extraction
@@ -353,18 +354,14 @@ def _replay(attempt: Attempt) -> str:
 def describe(verdict: Verdict, spec: IngestionSpec) -> str:
     """Describe what is wrong: counts by rule, and a few rows."""
     rules = "; ".join(
-        f"{rule} ({_rows(count)})" for rule, count in list(verdict.by_rule.items())[:10]
+        f"{rule} ({counted(count, 'row')})" for rule, count in list(verdict.by_rule.items())[:10]
     )
     rows = "; ".join(describe_row(row) for row in verdict.sample)
     verb = "breaks" if verdict.row_count == 1 else "break"
     return (
-        f"{_rows(verdict.row_count)} of {spec.table} {verb} {spec.contract.name} "
+        f"{counted(verdict.row_count, 'row')} of {spec.table} {verb} {spec.contract.name} "
         f"({spec.contract.defined_at}): {rules}. First of them: {rows}."
     )
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _select_rows(attempt: Attempt, work: Workspace, load_id: str) -> str:

@@ -31,6 +31,7 @@ from phlo.orchestration.partitions import partition_of_asset, require_partition
 from phlo.plugins import notify
 from phlo.signal_watch import heed_signals
 from phlo.transient import is_transient
+from phlo.words import counted
 
 from phlo_dlt.attempt import Attempt, LoadReport
 from phlo_dlt.clock import clock_warning, latest_extraction, next_extraction
@@ -274,18 +275,20 @@ def _warnings(spec: IngestionSpec, report: LoadReport) -> Iterator[str]:
     if verdict is not None and verdict.row_count:
         yield describe(verdict, spec)
     if verdict is not None and verdict.warned:
-        rules = "; ".join(f"{rule} ({n:,} rows)" for rule, n in verdict.warned.items())
+        rules = "; ".join(f"{rule} ({counted(n, 'row')})" for rule, n in verdict.warned.items())
         yield f"Rows break rules of {spec.contract.name} that only warn: {rules}."
     if report.dropped and not spec.contract.strict:
-        dropped = ", ".join(f"{name} ({n} values)" for name, n in sorted(report.dropped.items()))
+        dropped = ", ".join(
+            f"{name} ({counted(n, 'value')})" for name, n in sorted(report.dropped.items())
+        )
         yield (
             f"Columns of the source that {spec.contract.name} does not have are dropped: {dropped}."
         )
     if report.rows.out_of_order and spec.merge_config.order_by is None:
         yield (
-            f"{report.rows.out_of_order} rows were updated by a partition that is earlier than the "
-            "newest of the table. Where a column says which row of a key is the newest, name it: "
-            'merge_config={"order_by": ...}.'
+            f"{counted(report.rows.out_of_order, 'update')} came from a partition that is earlier "
+            "than the newest of the table. Where a column says which row of a key is the newest, "
+            'name it: merge_config={"order_by": ...}.'
         )
 
 

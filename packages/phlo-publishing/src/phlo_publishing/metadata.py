@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dagster import MetadataValue, TableRecord
+from phlo.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +52,8 @@ def _line(result: PublishedMart) -> str:
         return f"{result.source} is published already as {result.target}: nothing to do."
     return (
         f"{result.source} is published as {result.target} ({result.mode}): "
-        f"{result.row_count} rows, {result.changed_rows} of them written, "
-        f"{result.column_count} columns, {result.seconds:.1f} s."
+        f"{counted(result.row_count, 'row')}, {result.changed_rows:,} of them written, "
+        f"{counted(result.column_count, 'column')}, {result.seconds:.1f} s."
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from phlo.words import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,8 +49,9 @@ class MartPlan:
 
     def lines(self) -> Iterator[str]:
         """Write the plan as text."""
-        before = "no table" if self.rows_before is None else f"{self.rows_before} rows"
-        yield f"{self.action} {self.target} from {self.source}: {before} -> {self.rows_after} rows"
+        before = "no table" if self.rows_before is None else counted(self.rows_before, "row")
+        after = counted(self.rows_after, "row")
+        yield f"{self.action} {self.target} from {self.source}: {before} -> {after}"
         if self.changed_rows is not None:
             yield f"  rows to look at: at most {self.changed_rows}"
         for title in ("columns", "locks", "carried", "refused"):

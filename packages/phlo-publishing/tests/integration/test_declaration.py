@@ -140,7 +140,7 @@ def test_a_plan_says_what_changes_what_is_locked_carried_and_refused(
     database.execute("CREATE TABLE marts.heir () INHERITS (marts.m)")
     code, out = phlo("publish", "--dry-run")
     assert code == 1
-    assert "refuse marts.m from gold.m: 4 rows -> 1 rows" in out
+    assert "refuse marts.m from gold.m: 4 rows -> 1 row" in out
     for line in (
         "columns: - old text",
         "columns: - same double precision",

@@ -14,6 +14,7 @@ from phlo.lake import open_lake
 from phlo.locks import locked
 from phlo.orchestration.branch_runs import BRANCH_TAG
 from phlo.redaction import redact
+from phlo.words import counted
 
 from phlo_cli.alerts.values import Alert
 from phlo_cli.backfill import BACKFILL_TAG, BackfillStore
@@ -166,8 +167,8 @@ def _growing_quarantines(journal: Journal, most: int, now: datetime) -> Iterator
             yield Alert(
                 key=f"quarantine:{table}:{rows}:{moment}",
                 type="growing_quarantine",
-                title=f"The quarantine of {table} grew by {rows - before:,} rows",
-                text=f"{rows:,} rows are in it now, {before:,} before.",
+                title=f"The quarantine of {table} grew by {counted(rows - before, 'row')}",
+                text=f"It has {counted(rows, 'row')} now, {before:,} before.",
                 command=f"phlo quarantine show {table}",
                 at=moment,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from phlo.sql import sql
+from phlo.words import counted
 
 from phlo_publishing.database_errors import database_errors
 from phlo_publishing.plan import MartPlan
@@ -104,7 +105,7 @@ def _plan_of_old(
         else find_obstacles(connection, [table, *views], own_columns(record))
     )
     if not options.force and mart.row_count < count.n * (1 - options.max_shrink):
-        refused.append(f"a loss of {count.n - mart.row_count} of {count.n} rows")
+        refused.append(f"a loss of {count.n - mart.row_count:,} of {counted(count.n, 'row')}")
     dependents = read_dependents(connection, [table, *views])
     action = "skip" if is_current else "merge" if is_merge else "replace"
     is_replaced = action == "replace"

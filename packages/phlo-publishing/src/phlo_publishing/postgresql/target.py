@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from phlo.errors import DataQualityError
 from phlo.sql import Identifier, identifiers, sql
+from phlo.words import counted
 
 from phlo_publishing.database_errors import database_errors
 from phlo_publishing.marts import PublishedMart
@@ -342,7 +343,8 @@ def _refuse_shrink(
     if row_count >= before.n * (1 - max_shrink):
         return
     raise DataQualityError(
-        f"Publishing {mart.source} would shrink {old} from {before.n} to {row_count} rows.",
+        f"Publishing {mart.source} would shrink {old} from {before.n:,} to "
+        f"{counted(row_count, 'row')}.",
         got=f"a loss of {1 - row_count / before.n:.0%}",
         expected=f"at most {max_shrink:.0%}",
         hint="If that is right, publish once with force=True, or raise max_shrink "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from phlo.checks import Severity
 from phlo.sql import Sql, sql
+from phlo.words import counted
 
 from phlo_quality.arguments import fraction, refuse, share_of
 from phlo_quality.results import QualityCheckResult
@@ -228,7 +229,7 @@ class RowCheck(SqlCheck):
 
     def _sentence(self, failed_count: int, row_count: int) -> str:
         allowed = f"; {self.allow_threshold:g} of them may" if self.allow_threshold else ""
-        return f"{failed_count:,} of {row_count:,} rows {self.verb}{allowed}."
+        return f"{failed_count:,} of {counted(row_count, 'row')} {self.verb}{allowed}."
 
     verb: str = "break the rule"
     """What failing rows do, for messages."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
+from phlo.words import counted
+
 from phlo_quality.arguments import refuse
 from phlo_quality.checks.base import CheckOptions, SqlCheck
 from phlo_quality.results import QualityCheckResult
@@ -59,7 +61,7 @@ class CountCheck(SqlCheck):
         low, high = self.min_count, self.max_count
         return QualityCheckResult(
             passed=(low is None or count >= low) and (high is None or count <= high),
-            message=f"{count:,} rows; {self._bounds()} expected.",
+            message=f"{counted(count, 'row')}; {self._bounds()} expected.",
             row_count=count,
             metrics={"min_count": low, "max_count": high},
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.errors import QueryError
 from phlo.sql import Sql, sql
+from phlo.words import counted
 
 from phlo_quality.arguments import refuse
 from phlo_quality.checks.base import QueryCheck
@@ -91,8 +92,9 @@ class CustomSQLCheck(QueryCheck):
 def _only_value(answer: pa.Table) -> Any:
     if (answer.num_rows, answer.num_columns) != (1, 1):
         raise QueryError(
-            f"The query gave {answer.num_rows} rows of {answer.num_columns} columns.",
-            got=f"{answer.num_rows} rows",
+            f"The query gave {counted(answer.num_rows, 'row')} of "
+            f"{counted(answer.num_columns, 'column')}.",
+            got=counted(answer.num_rows, "row"),
             expected="one row of one column",
             hint="Aggregate it, as in SELECT COUNT(*) FROM ...",
         )

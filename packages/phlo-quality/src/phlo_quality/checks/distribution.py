@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from phlo.names import PARTITION_DATE_COLUMN, Partition
 from phlo.sql import Identifier, Sql, sql
+from phlo.words import counted
 
 from phlo_quality.arguments import column_name, fraction, refuse
 from phlo_quality.checks.base import CheckOptions, QueryCheck, count_where
@@ -70,7 +71,7 @@ class DistributionCheck(QueryCheck):
         )
         if not judged_count or not before_count:
             return QualityCheckResult.skipped(
-                f"{judged_count:,} rows to compare with {before_count:,} before",
+                f"{counted(judged_count, 'row')} to compare with {before_count:,} before",
                 row_count=judged_count,
             )
         compare = self._by_percentile if is_number else self._by_value

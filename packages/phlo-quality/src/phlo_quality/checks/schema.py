@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from phlo.names import is_metadata_column
 from phlo.sql import Identifier, Sql, any_of, sql
+from phlo.words import counted
 
 from phlo_quality.arguments import refuse
 from phlo_quality.checks.base import CheckOptions, SqlCheck, count_where
@@ -145,10 +146,12 @@ class SchemaCheck(SqlCheck):
 
     def _verdict(self, broken: dict[str, int], measured: Mapping[str, Any]) -> QualityCheckResult:
         row_count = measured["row_count"]
-        told = "; ".join(f"{name} fails in {count:,} rows" for name, count in broken.items())
+        told = "; ".join(
+            f"{name} fails in {counted(count, 'row')}" for name, count in broken.items()
+        )
         return QualityCheckResult(
             passed=not broken,
-            message=f"{self.label}: {told or f'all rules hold for {row_count:,} rows'}.",
+            message=f"{self.label}: {told or 'all rules hold for ' + counted(row_count, 'row')}.",
             row_count=row_count,
             failed_count=_failed_rows(broken, measured["row_rules"], self._contract()),
             metrics={"failed_by_rule": broken},

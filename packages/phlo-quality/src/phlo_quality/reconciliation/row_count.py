@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from phlo.sql import sql
+from phlo.words import counted
 
 from phlo_quality.arguments import refuse
 from phlo_quality.reconciliation.base import ReconciliationOptions, TwoTableCheck
@@ -58,7 +59,7 @@ class ReconciliationCheck(TwoTableCheck):
             difference = min(difference, 0)
         return QualityCheckResult(
             passed=self.tolerance.allows(difference, source_rows),
-            message=f"{target.rows.table} has {target_rows:,} rows, {source.rows.table} "
+            message=f"{target.rows.table} has {counted(target_rows, 'row')}, {source.rows.table} "
             f"{source_rows:,}; allowed difference: {self.tolerance}.",
             row_count=source_rows + target_rows,
             metrics={
