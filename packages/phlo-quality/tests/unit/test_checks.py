@@ -132,7 +132,7 @@ def test_custom_sql_expects_a_value_of_any_type(judge, query, expected):
     [
         ("SELECT value FROM bronze.events", "2 rows of 1 column"),
         ("SELECT 1, 2", "1 row of 2 columns"),
-        ("SELECT value FROM bronze.events WHERE FALSE", "0 rows of 1 columns"),
+        ("SELECT value FROM bronze.events WHERE FALSE", "0 rows of 1 column"),
         ("SELECT nonsense(", "nonsense"),
     ],
 )

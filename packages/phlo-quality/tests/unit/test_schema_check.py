@@ -9,6 +9,7 @@ import pytest
 from pandera.typing import Series
 from phlo.checks import CheckStatus
 from phlo.errors import InvalidArgumentError
+from phlo.words import counted
 from phlo_quality import SchemaCheck
 from phlo_quality.schemas import PhloSchema
 
@@ -73,7 +74,7 @@ def test_one_changed_cell_breaks_exactly_its_rule(judge, column, value, rule, id
     assert result.status is CheckStatus.FAILED
     assert broken == {rule: len(ids or [1])}
     assert result.failed_count == len(ids or [1])
-    assert f"{rule} fails in {len(ids or [1])} rows" in result.message
+    assert f"{rule} fails in {counted(len(ids or [1]), 'row')}" in result.message
     if ids is None:
         assert list(result.sample) == [{"status": "done"}]
     else:
