@@ -36,13 +36,17 @@ def answer():
     """Answer a statement over no tables, in one connection for all."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    made = set()
+    made, untranslated = set(), []
 
     def run(statement):
+        for errors in untranslated:
+            errors.clear()
         query = translate(parse(statement, frozenset(), "lake"), {})
-        prepare(connection, query.uses - made)
+        untranslated.append(prepare(connection, query.uses - made))
         made.update(query.uses)
         table = connection.sql(query.sql).to_arrow_table()
+        for errors in filter(None, untranslated):
+            raise errors[0]
         types = [column.type for column in query.columns]
         columns = [column.to_pylist() for column in table.columns]
         return types, [list(row) for row in zip(*columns, strict=True)]
@@ -88,6 +92,22 @@ def test_what_has_no_rule_or_no_type_is_named_before_it_runs(text, said):
 def test_a_function_that_reads_files_is_named_as_it_is_written():
     with pytest.raises(QueryError, match=r"not read_csv\('x'\)"):
         parse("SELECT * FROM read_csv('x')", frozenset(), "lake")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try(width_bucket(1e0, array[b, 1e0])) FROM (VALUES cast(null as double)) AS t(b)",
+        "try(regexp_like('a', p)) FROM (VALUES 'a', '[[:alpha:]]') AS t(p)",
+        "try(coalesce(try_cast(s AS date), current_date)) FROM (VALUES '-0976-01-01') AS t(s)",
+        "try_cast(s AS timestamp) FROM (VALUES '12024-01-01 00:00:00') AS t(s)",
+        "try(date_format(date_add('year', 9000, at), '%Y')) FROM (VALUES now()) AS t(at)",
+        "try(date_parse(s, '%Y-%m')) FROM (VALUES '12024-01') AS t(s)",
+    ],
+)
+def test_what_no_rule_reads_of_a_row_is_no_null_of_try(answer, text):
+    with pytest.raises((duckdb.Error, ValueError), match="not translated|for any number"):
+        answer(f"SELECT {text}")
 
 
 def test_an_error_of_a_row_names_the_place_in_the_query(answer):

@@ -2,6 +2,7 @@
 
 import pytest
 from phlo.config import get_settings
+from phlo.errors import QueryError
 from phlo.lake import build_lake
 from phlo_testing.engines import QueryEngineConformance
 
@@ -23,3 +24,9 @@ def engine(lake):
 
 class TestDuckDBEngine(QueryEngineConformance):
     pass
+
+
+def test_try_does_not_hide_what_no_rule_reads(engine):
+    query = "SELECT try(regexp_like('a', p)) FROM (VALUES 'a', '[[:alpha:]]') AS t(p)"
+    with pytest.raises(QueryError, match=r"The pattern is not translated: \[\[:alpha:\]\]"):
+        engine.query(query).read_all()

@@ -75,13 +75,13 @@ class DuckDBEngine:
         query = translate(parsed, schemas, parameters)
         connection = connect(self._limits)
         self._make_readable(connection, states, relations or {})
-        prepare(connection, query.uses)
+        untranslated = prepare(connection, query.uses)
         allow_only_files_of(connection, states)
         try:
             reader = self._limits.read(
                 connection, query.sql, list(parameters) if parameters else None, BATCH_ROWS
             )
-            return _with_query(reader, sql)
+            return _with_query(reader, sql, untranslated)
         except duckdb.Error as exc:
             raise _query_error(exc, sql) from exc
 
@@ -146,16 +146,32 @@ class DuckDBEngine:
         )
 
 
-def _with_query(reader: pa.RecordBatchReader, text: str) -> pa.RecordBatchReader:
-    """Name the query in errors that its rows raise while they are read."""
+def _with_query(
+    reader: pa.RecordBatchReader, text: str, untranslated: Sequence[Exception]
+) -> pa.RecordBatchReader:
+    """Name the query in errors that its rows raise while they are read.
+
+    Args:
+        reader: Reads the rows.
+        text: The query.
+        untranslated: What a function could not read of the rows so far; TRY took it for null.
+    """
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            yield from reader
+            for batch in reader:
+                _raise_first(untranslated, text)
+                yield batch
+            _raise_first(untranslated, text)
         except (duckdb.Error, pa.ArrowException, OSError) as exc:
             raise _query_error(exc, text) from exc
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+def _raise_first(errors: Sequence[Exception], text: str) -> None:
+    if errors:
+        raise _query_error(errors[0], text) from errors[0]
 
 
 def _query_error(exc: Exception, text: str) -> Exception:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from phlo.sql import literal, quote_identifier
 
 from phlo_iceberg.read.dialect import types as t
-from phlo_iceberg.read.dialect.values import LAMBDA, OR_NULL, Value, refuse, used
+from phlo_iceberg.read.dialect.values import LAMBDA, OR_NULL, Value, null_of, refuse, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def cast(value: Value, wanted: t.Type, uses: set[str], *, safe: bool = False) ->
     held = value.type
     target = t.duckdb_type(wanted)
     if held == t.UNKNOWN:
-        return Value(f"CAST(NULL AS {target})", wanted)
+        return Value(null_of(value, target), wanted)
     if held == wanted and wanted.name not in ("timestamptz",):
         return replace(value, constant=None)
     rule = _CASTS.get((_family(held), _family(wanted)))
@@ -131,19 +131,28 @@ def _float_to_text(c: _Cast) -> str:
     return _with_length(c.use("real_to_text" if c.held == t.REAL else "double_to_text"), c)
 
 
+def _date_to_text(c: _Cast) -> str:
+    return _with_length(date_text(c.sql, c.uses), c)
+
+
+def date_text(sql: str, uses: set[str]) -> str:
+    """Write a date; a year before the first one has a sign."""
+    return used(uses, "time_text", sql, "'%Y-%m-%d'", "''")
+
+
 def _timestamp_to_text(c: _Cast) -> str:
-    return _with_length(timestamp_text(c.sql, c.held), c)
+    return _with_length(timestamp_text(c.sql, c.held, c.uses), c)
 
 
-def timestamp_text(sql: str, kind: t.Type) -> str:
+def timestamp_text(sql: str, kind: t.Type, uses: set[str]) -> str:
     """A timestamp with all the digits of its type."""
     digits = kind.numbers[0]
-    local = local_time(sql, kind) if kind.name == "timestamptz" else sql
-    text = f"strftime({local}, '%Y-%m-%d %H:%M:%S')"
-    if digits:
-        text = f"left(strftime({local}, '%Y-%m-%d %H:%M:%S.%f'), {20 + min(digits, 6)})"
     if digits > 6:
         raise refuse(str(kind), "DuckDB keeps microseconds.")
+    local = local_time(sql, kind) if kind.name == "timestamptz" else sql
+    form = "'%Y-%m-%d %H:%M:%S.%f'" if digits else "'%Y-%m-%d %H:%M:%S'"
+    text = used(uses, "time_text", local, form, "'+'")
+    text = f"left({text}, {digits - 6})" if 0 < digits < 6 else text
     return f"({text} || {literal(' ' + str(kind.zone))})" if kind.name == "timestamptz" else text
 
 
@@ -205,6 +214,13 @@ def _float_to_float(c: _Cast) -> str:
     if c.wanted == c.held:
         return c.sql
     return c.plain() if c.wanted == t.DOUBLE else used(c.uses, "double_to_real", c.sql)
+
+
+def _boolean_to_decimal(c: _Cast) -> str:
+    precision, scale = c.wanted.numbers
+    if precision == scale:
+        raise refuse(f"CAST(boolean AS {c.wanted})", "It has no digit for the 1 of true.")
+    return f"CAST(CAST({c.sql} AS INTEGER) AS {c.target})"
 
 
 def _number_to_boolean(c: _Cast) -> str:
@@ -351,10 +367,10 @@ _CASTS: dict[tuple[str, str], Callable[[_Cast], str]] = {
     ("decimal", "varchar"): _to_text,
     ("boolean", "integer"): _plain,
     ("boolean", "real"): _plain,
-    ("boolean", "decimal"): lambda c: f"CAST(CAST({c.sql} AS INTEGER) AS {c.target})",
+    ("boolean", "decimal"): _boolean_to_decimal,
     ("boolean", "double"): _plain,
     ("boolean", "varchar"): _to_text,
-    ("date", "varchar"): _to_text,
+    ("date", "varchar"): _date_to_text,
     ("date", "timestamp"): _plain,
     ("date", "timestamptz"): _timestamp_to_zoned,
     ("timestamp", "varchar"): _timestamp_to_text,

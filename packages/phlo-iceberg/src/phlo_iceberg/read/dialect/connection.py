@@ -13,31 +13,39 @@ from phlo_iceberg.read.dialect.macros import BODIES
 from phlo_iceberg.read.dialect.values import IN_TRY, OR_NULL, PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     import duckdb
 
-    from phlo_iceberg.read.dialect.python_functions import PythonFunction
+    from phlo_iceberg.read.dialect.python_functions import NotTranslatedError, PythonFunction
 
 _CALL = re.compile(r"@(\w+)")
 _ERROR = re.compile(r"error\((?:[^()']|'(?:[^']|'')*'|\([^()]*\))*\)")
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, uses: frozenset[str] | set[str]) -> None:
+def prepare(
+    connection: duckdb.DuckDBPyConnection, uses: frozenset[str] | set[str]
+) -> list[NotTranslatedError]:
     """Make what a query's text calls.
 
     Args:
         connection: Runs the query.
         uses: Names of macros and Python functions, without their prefix.
+
+    Returns:
+        What no rule reads of the rows' patterns, paths and years: it grows while the query runs.
+        DuckDB's ``TRY`` makes null of these errors, so whoever reads the rows must raise the first.
     """
+    untranslated: list[NotTranslatedError] = []
     macros, functions = _needed(frozenset(uses))
     if any(name.endswith(IN_TRY) for name in uses):
         # It takes a branch that raises for one that gives null: so `TRY(1 / 0 IS NULL)` was true.
         connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     for name in functions:
-        _make_function(connection, name)
+        _make_function(connection, name, untranslated)
     for statement in macros:
         connection.execute(statement)
+    return untranslated
 
 
 @lru_cache(maxsize=256)
@@ -80,14 +88,16 @@ def _failing_cast(error: re.Match[str]) -> str:
     return f"CASE WHEN CAST({message} AS BOOLEAN) THEN NULL END"
 
 
-def _make_function(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def _make_function(
+    connection: duckdb.DuckDBPyConnection, name: str, untranslated: list[NotTranslatedError]
+) -> None:
     from phlo_iceberg.read.dialect.python_functions import FUNCTIONS
 
     function = FUNCTIONS[_apart(name)[0]]
     create: Any = connection.create_function
     create(
         PREFIX + name,
-        _over_columns(function, is_safe=name.endswith(OR_NULL)),
+        _over_columns(function, untranslated, is_safe=name.endswith(OR_NULL)),
         list(function.parameters),
         function.returns,
         type="arrow",  # plain values would make NaN null
@@ -95,40 +105,58 @@ def _make_function(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     )
 
 
-def _over_columns(function: PythonFunction, *, is_safe: bool) -> Callable[..., pa.Array]:
+def _over_columns(
+    function: PythonFunction, untranslated: list[NotTranslatedError], *, is_safe: bool
+) -> Callable[..., pa.Array]:
     """Call a function for each row of some columns; where one is null the result is."""
     call, kind = function.function, _ARROW[function.returns]
-    from phlo_iceberg.read.dialect.python_functions import TrinoError
+    from phlo_iceberg.read.dialect.python_functions import NotTranslatedError, TrinoError
 
     def one(row: tuple[Any, ...]) -> Any:
         if None in row:
             return None
         try:
             return call(*row)
-        except TrinoError:
-            if is_safe:
-                return None
+        except NotTranslatedError:
             raise
-        except (ValueError, ArithmeticError, LookupError, struct.error) as exc:
+        except (TrinoError, ValueError, ArithmeticError, LookupError, struct.error) as exc:
             if is_safe:
                 return None
-            raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: {exc}") from exc
+            raise _as_trino_error(exc) from exc
 
-    def over(rows: Iterable[tuple[Any, ...]]) -> pa.Array:
+    def over(*columns: pa.Array) -> pa.Array:
         try:
+            rows = zip(*map(_values, columns), strict=True)
             return pa.array([one(row) for row in rows], kind)
+        except NotTranslatedError as exc:
+            untranslated.append(exc)
+            raise
         except (UnicodeEncodeError, pa.ArrowException) as exc:
             raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: {exc}") from exc
 
     # DuckDB counts the parameters.
     return {
-        1: lambda a: over(zip(a.to_pylist(), strict=True)),
-        2: lambda a, b: over(zip(a.to_pylist(), b.to_pylist(), strict=True)),
-        3: lambda a, b, c: over(zip(a.to_pylist(), b.to_pylist(), c.to_pylist(), strict=True)),
-        4: lambda a, b, c, d: over(
-            zip(a.to_pylist(), b.to_pylist(), c.to_pylist(), d.to_pylist(), strict=True)
-        ),
+        1: lambda a: over(a),
+        2: lambda a, b: over(a, b),
+        3: lambda a, b, c: over(a, b, c),
+        4: lambda a, b, c, d: over(a, b, c, d),
     }[len(function.parameters)]
+
+
+def _as_trino_error(exc: Exception) -> Exception:
+    from phlo_iceberg.read.dialect.python_functions import TrinoError
+
+    return exc if isinstance(exc, TrinoError) else TrinoError(f"INVALID_FUNCTION_ARGUMENT: {exc}")
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Read a column as Python's values, which have no years before the first or of five digits."""
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError) as exc:
+        from phlo_iceberg.read.dialect.python_functions import FAR_YEAR, NotTranslatedError
+
+        raise NotTranslatedError(FAR_YEAR) from exc
 
 
 _ARROW = {

@@ -20,6 +20,7 @@ from phlo_iceberg.read.dialect.values import (
     Value,
     Words,
     checked,
+    null_of,
     refuse,
     text_literal,
     used,
@@ -545,7 +546,7 @@ def make_row(values: Sequence[Value]) -> Value:
 
 
 def _typed(value: Value) -> str:
-    return "CAST(NULL AS INTEGER)" if value.type == t.UNKNOWN else value.sql
+    return null_of(value, "INTEGER") if value.type == t.UNKNOWN else value.sql
 
 
 def _bracket(e: Expressions, node: exp.Bracket) -> Value:

@@ -11,7 +11,7 @@ from phlo.sql import literal
 from sqlglot import exp
 
 from phlo_iceberg.read.dialect import types as t
-from phlo_iceberg.read.dialect.casts import instant, local_time, timestamp_text
+from phlo_iceberg.read.dialect.casts import date_text, instant, local_time, timestamp_text
 from phlo_iceberg.read.dialect.literals import typed_literal
 from phlo_iceberg.read.dialect.macros import BODIES
 from phlo_iceberg.read.dialect.parser import KEEP_SYNTAX, LITERAL, MARK, PARAMETER, as_written
@@ -965,12 +965,12 @@ def _date_parse(e: Expressions, name: str, parts: list[Node], what: Words) -> Va
 def _to_iso8601(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
     value = e(parts[0])
     if value.type == t.DATE:
-        return Value(f"CAST({value.sql} AS VARCHAR)", t.VARCHAR)
+        return Value(date_text(value.sql, e.uses), t.VARCHAR)
     if value.type.name not in ("timestamp", "timestamptz"):
         raise t.mismatch(f"{what!r} writes a time.", str(value.type))
     plain = t.timestamp(value.type.numbers[0])
     local = local_time(value.sql, value.type)
-    text = f"replace({timestamp_text(local, plain)}, ' ', 'T')"
+    text = f"replace({timestamp_text(local, plain, e.uses)}, ' ', 'T')"
     if value.type.name == "timestamptz":
         text = f"({text} || {_offset(value, local)})"
     return Value(text, t.VARCHAR)
@@ -1018,7 +1018,7 @@ def _as_argument(e: Expressions, value: Value, what: Words) -> str:
         return "CAST(NULL AS VARCHAR)"
     if not (kind.is_number or kind.is_text or kind.name in ("boolean", "date")):
         raise refuse(what, f"{kind} is written otherwise.", "Cast it to varchar.")
-    text = f"CAST({value.sql} AS VARCHAR)"
+    text = date_text(value.sql, e.uses) if kind == t.DATE else f"CAST({value.sql} AS VARCHAR)"
     return f"({literal(kind.name)} || ':' || {text})"
 
 

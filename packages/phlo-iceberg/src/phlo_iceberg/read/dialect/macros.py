@@ -59,6 +59,7 @@ row_number_of(n) | CASE WHEN n < 1 THEN error('INVALID_FUNCTION_ARGUMENT: Offset
 whole_units(a, b, n) | CAST((b - a) // n AS BIGINT)
 whole_months(a, b, n) | CAST(datesub('month', CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP)) // n AS BIGINT)
 round_timestamp(x, n) | make_timestamp(CAST(floor((epoch_us(CAST(x AS TIMESTAMP)) + n // 2) / CAST(n AS DOUBLE)) AS BIGINT) * n)
+time_text(x, form, plus) | CASE WHEN x < DATE '0001-01-01' THEN CASE WHEN date_part('year', x) < 0 THEN '-' ELSE '' END || lpad(CAST(abs(date_part('year', x)) AS VARCHAR), 4, '0') || strftime(x, form[3:]) WHEN x >= DATE '10000-01-01' THEN plus || strftime(x, form) ELSE strftime(x, form) END
 unix_seconds(x) | epoch_us(CAST(x AS TIMESTAMP)) / 1e6
 from_unix_seconds(x) | timezone('UTC', make_timestamp(CAST(round(CASE WHEN isnan(x) THEN 0 ELSE x END * 1000) AS BIGINT) * 1000))
 round_half(x) | CASE WHEN x < 0 THEN round(x) ELSE round(x) + 0e0 END

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 EXACT = Context(prec=120)
 
+FAR_YEAR = "A year before 1 or after 9999 is not translated"
+
 
 class TrinoError(ValueError):
     """An error as Trino names it."""
@@ -200,12 +202,18 @@ def width_bucket(x: float, low: float, high: float, count: int) -> int:
 
 @_register("DOUBLE, DOUBLE[] -> BIGINT")
 def width_bucket_of(x: float, bins: list[float]) -> int:
+    """Search by halves, as Trino does, which checks the bins on its way alone."""
     if None in bins:
-        raise NotTranslatedError("Trino takes a null among the bins for a number")
-    is_sorted = all(a < b for a, b in zip(bins, bins[1:], strict=False))
-    if math.isnan(x) or not bins or not is_sorted or not all(map(math.isfinite, bins)):
-        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Bins must be finite numbers in order")
-    return sum(1 for bound in bins if bound <= x)
+        raise NotTranslatedError("Trino takes a null among the bins for any number")
+    if math.isnan(x) or not bins:
+        raise TrinoError("INVALID_FUNCTION_ARGUMENT: Operand and bins must be numbers")
+    lower, upper = 0, len(bins)
+    while lower < upper:
+        middle = (lower + upper) // 2
+        if bins[lower] > bins[upper - 1] or not math.isfinite(bins[middle]):
+            raise TrinoError("INVALID_FUNCTION_ARGUMENT: Bins must be finite numbers in order")
+        lower, upper = (lower, middle) if x < bins[middle] else (middle + 1, upper)
+    return lower
 
 
 @_register("DOUBLE -> DOUBLE")
@@ -398,17 +406,37 @@ def double_digits(x: float, kind: str) -> str:
     return _as_decimal(Decimal(repr(x)), kind, repr(x))
 
 
+_DATE = re.compile(r" *([+-]?[0-9]+)-([0-9]{1,2})-([0-9]{1,2}) *")
+_MOST_YEARS = 5_879_610
+"""Years that Trino's dates have in each direction."""
+
+
+def _day(year: int, month: int, day: int) -> date:
+    """Make a date.
+
+    Raises:
+        NotTranslatedError: Trino has the day, and Python has no such year.
+        ValueError: There is no such day.
+    """
+    if 1 <= year <= 9999 or abs(year) > _MOST_YEARS:
+        return date(year, month, day)
+    date(2000 + year % 400, month, day)
+    raise NotTranslatedError(FAR_YEAR)
+
+
 @_register("VARCHAR -> DATE")
 def parse_date(text: str) -> date:
-    match = re.fullmatch(r"[ ]*([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})[ ]*", text)
+    match = _DATE.fullmatch(text)
     try:
-        return date(int(match[1]), int(match[2]), int(match[3])) if match else date(0, 0, 0)
+        return _day(int(match[1]), int(match[2]), int(match[3])) if match else date(0, 0, 0)
+    except NotTranslatedError:
+        raise
     except ValueError as exc:
         raise TrinoError(f"INVALID_CAST_ARGUMENT: Value cannot be cast to date: {text}") from exc
 
 
 _TIMESTAMP = re.compile(
-    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
+    r"([+-]?[0-9]{4,})-([0-9]{1,2})-([0-9]{1,2})"
     r"(?: ([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]{1,12}))?)?"
     r"(?: ?(?:[A-Za-z_]+(?:/[A-Za-z_+\-0-9]+)*|[+-][0-9]{2}:[0-9]{2}))?)?"
 )
@@ -421,7 +449,10 @@ def parse_timestamp(text: str) -> datetime:
         int(match[n] or 0) if match else 0 for n in range(1, 7)
     )
     try:
-        moment = datetime(year, month, day, hour, minute, second)
+        start = _day(year, month, day)
+        moment = datetime(start.year, start.month, start.day, hour, minute, second)
+    except NotTranslatedError:
+        raise
     except ValueError as exc:
         raise TrinoError(
             f"INVALID_CAST_ARGUMENT: Value cannot be cast to timestamp: {text}"
@@ -624,10 +655,7 @@ def _format_one(match: re.Match[str], argument: str | None) -> str:
         shown = "null"[: int(precision or 4)]
         shown = shown.upper() if letter in "SEX" else shown
     elif letter in "sS":
-        shown = _format_text(kind, text)
-        if precision and max(shown[: int(precision)], default="") > "\uffff":
-            raise NotTranslatedError(f"A part of a letter beyond the BMP: {shown}")
-        shown = shown[: int(precision)] if precision else shown
+        shown = _first_units(_format_text(kind, text), precision)
         shown = shown.upper() if letter == "S" else shown
     elif letter in "dfeExX":
         shown = _format_number(kind, text, letter, flags, precision)
@@ -644,6 +672,14 @@ def _format_one(match: re.Match[str], argument: str | None) -> str:
         sign = shown[0] if shown[0] in "+- " else ""
         return sign + shown[len(sign) :].rjust(size - len(sign), "0")
     return shown.rjust(size)
+
+
+def _first_units(text: str, count: str | None) -> str:
+    """Cut a text where Java does, which counts a letter beyond the BMP as two; half of one is ?."""
+    if count is None:
+        return text
+    units = text.encode("utf-16-le")[: 2 * int(count)]
+    return units.decode("utf-16-le", "replace").replace("\ufffd", "?")
 
 
 def _format_text(kind: str, text: str) -> str:
@@ -1483,6 +1519,8 @@ def date_parse(text: str, form: str) -> datetime:
     held = {k: v for k, v in match.groupdict().items() if v is not None}
     try:
         return _moment(held)
+    except NotTranslatedError:
+        raise
     except ValueError as exc:
         raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Cannot parse "{text}"') from exc
 
@@ -1502,10 +1540,11 @@ def _moment(held: dict[str, str]) -> datetime:
             raise ValueError(held["h"])
         hour = int(held["h"]) % 12 + (12 if held.get("p", "AM").lower() == "pm" else 0)
     micros = int(held.get("f", "0").ljust(6, "0")[:6]) // 1000 * 1000
+    start = _day(year, month, int(held.get("d", 1)))
     moment = datetime(
-        year,
-        month,
-        int(held.get("d", 1)),
+        start.year,
+        start.month,
+        start.day,
         hour,
         int(held.get("i", 0)),
         int(held.get("s", 0)),
@@ -1578,6 +1617,8 @@ def from_iso8601_date(text: str) -> date:
         raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid ISO date: {text}")
     try:
         return _iso_date(match)
+    except NotTranslatedError:
+        raise
     except (ValueError, OverflowError) as exc:
         raise TrinoError(f"INVALID_FUNCTION_ARGUMENT: Invalid ISO date: {text}") from exc
 
@@ -1591,7 +1632,7 @@ def _iso_date(match: re.Match[str]) -> date:
         if day.year != year:
             raise ValueError(match["yearday"])
         return day
-    return date(year, int(match["month"] or 1), int(match["day"] or 1))
+    return _day(year, int(match["month"] or 1), int(match["day"] or 1))
 
 
 @_register("VARCHAR -> TIMESTAMPTZ")
@@ -1604,6 +1645,8 @@ def from_iso8601_timestamp(text: str) -> datetime:
         first = from_iso8601_date(day) if day else date(1970, 1, 1)
         moment = datetime(first.year, first.month, first.day) + _iso_time(match)
         return moment.replace(tzinfo=_iso_zone(match[5]))
+    except NotTranslatedError:
+        raise
     except (ValueError, OverflowError) as exc:
         raise TrinoError(f'INVALID_FUNCTION_ARGUMENT: Invalid format: "{text}"') from exc
 

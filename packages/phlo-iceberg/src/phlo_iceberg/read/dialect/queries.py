@@ -13,7 +13,7 @@ from phlo_iceberg.read.dialect import types as t
 from phlo_iceberg.read.dialect.expressions import Expressions, struct_field
 from phlo_iceberg.read.dialect.functions import ordered
 from phlo_iceberg.read.dialect.parser import MARK, PARAMETER, as_written
-from phlo_iceberg.read.dialect.values import Node, Value, Words, refuse
+from phlo_iceberg.read.dialect.values import Node, Value, Words, null_of, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -439,7 +439,7 @@ def _unnamed(window: exp.Window) -> exp.Window:
 
 
 def _nullable(value: Value) -> str:
-    return "CAST(NULL AS INTEGER)" if value.type == t.UNKNOWN else value.sql
+    return null_of(value, "INTEGER") if value.type == t.UNKNOWN else value.sql
 
 
 def _unique_outputs(items: list[tuple[str, Value]]) -> dict[str, Value]:

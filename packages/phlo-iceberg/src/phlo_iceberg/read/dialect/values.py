@@ -94,6 +94,15 @@ class Value:
         return not isinstance(self.constant, float) or math.isfinite(self.constant)
 
 
+def null_of(value: Value, kind: str) -> str:
+    """Write a value of unknown type, which is null, as one of a type of DuckDB.
+
+    What raises on the way to the null still does: ``element_at(ARRAY[], 0)``.
+    """
+    is_plain = value.sql.strip("()") == "NULL"
+    return f"CAST({'NULL' if is_plain else f'CAST({value.sql} AS VARCHAR)'} AS {kind})"
+
+
 def checked(text: str) -> str:
     """Hide whole-number arithmetic from DuckDB's optimizer.
 
