@@ -147,6 +147,8 @@ class LakeHistory:
             return TableVersion(branch, snapshot_id)
         if snapshot_id is None and not (history and _had_rows_before(history[-1])):
             return None
+        if history and "phlo.former-table" in history[-1].summary:
+            raise _made_anew_error(table, history[-1])
         raise TableNotFoundError(
             f"That state of {table} is no longer kept: maintenance dropped it.",
             got="a state before the oldest one",
@@ -190,6 +192,18 @@ def _change(
         "created" if before is None else "dropped" if after is None else "changed",
         base_snapshot_id=before.snapshot_id if before else None,
         snapshot_id=after.snapshot_id if after else None,
+    )
+
+
+def _made_anew_error(table: TableName, first: Snapshot) -> TableNotFoundError:
+    return TableNotFoundError(
+        f"{table} was dropped and made anew by run {_run_of(first)[:8]}: it is not compared with "
+        "the table before it.",
+        got="a state of another table of that name",
+        expected=f"one since {first.committed_at.isoformat(timespec='seconds')}",
+        hint="Name the other tables by --table, or let dbt replace this one: on_table_exists is "
+        "`replace` by default.",
+        table=table,
     )
 
 

@@ -202,11 +202,18 @@ class BranchLease(Protocol):
         """
         ...
 
-    def publish(self, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
+    def publish(
+        self,
+        *,
+        unmoved: Iterable[TableName] = (),
+        summaries: Mapping[TableName, Mapping[str, str]] | None = None,
+    ) -> list[TableChange]:
         """Let main have every table as the branch has it: all or none.
 
         Args:
             unmoved: Tables that main must not have changed either.
+            summaries: Entries for the snapshots that the branch made of a table, such as the id of
+                the run: an engine that wrote them knows of no run.
 
         Raises:
             BranchConflictError: Main changed one of the tables meanwhile; nothing moved.

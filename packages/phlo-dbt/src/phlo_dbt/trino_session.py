@@ -149,10 +149,19 @@ class TrinoSession(DbtSession):
         self.forget({one.table for one in ready})
         published = [self._published(one) for one in ready]
         try:
-            self.work.lease.publish(unmoved=reads)
+            self.work.lease.publish(unmoved=reads, summaries=self._summaries(ready))
         except BranchConflictError as exc:
             raise MovedHeadError(str(exc)) from exc
         return published
+
+    def _summaries(self, ready: Sequence[Staged]) -> dict[TableName, dict[str, str]]:
+        """Entries for the snapshots that Trino made of each table."""
+        tables = {one.table for one in ready}
+        return {
+            table: {"phlo.dbt-model": unique_id} | self._run_entry
+            for unique_id, table in self.tables.items()
+            if table in tables
+        }
 
     def _published(self, made: Staged) -> Published:
         assert self.work_lake is not None

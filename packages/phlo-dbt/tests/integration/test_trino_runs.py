@@ -258,6 +258,46 @@ def test_main_moves_once_by_what_passed_and_loses_nothing_to_dropped_tables(stor
     assert is_whole(store)
 
 
+def test_a_run_on_trino_is_known_by_its_id_and_taken_back(store, project):
+    """Tables that Trino merged into, replaced, made anew or made return as a whole."""
+    load(store, FIRST, Replace())
+    project.run("materialize", "--select", "tag:dbt")
+    before, first_run = contents(store), run_of(store)
+    load(store, SECOND, Append())
+    for name, way in (("daily", "rename"), ("apart", "drop")):
+        file = f"models/gold/{name}.sql"
+        project.write(file, f"{{{{ config(on_table_exists='{way}') }}}}\n" + FILES[file])
+    project.write("models/gold/added.sql", "select count(*) as n from {{ ref('events_clean') }}")
+    project.run("materialize", "--select", "tag:dbt")
+    after, run = contents(store), run_of(store)
+    assert run != first_run
+    assert all(after[name] != before[name] for name in CHANGED)
+    assert f"made anew by run {run[:8]}" in project.run("diff", f"{run}^", run, code=2)
+    output = project.run("diff", f"{run}^", run, "--table", "silver.events_clean")
+    assert "id=d" in output
+    assert f"later run on the same tables: {run}" in project.run(
+        "undo", first_run, "--dry-run", code=1
+    )
+    output = project.run("undo", run)
+    assert {line.split()[0] for line in output.splitlines() if " restored " in line} >= CHANGED
+    undone = contents(store)
+    assert undone.pop("bronze.events") == after["bronze.events"]
+    assert undone == {name: rows for name, rows in before.items() if name != "bronze.events"}
+    assert is_whole(store)
+    project.run("materialize", "--select", "tag:dbt")
+    assert contents(store) == after
+    project.run("undo", first_run, "--with-later")
+    assert set(contents(store)) == {"bronze.events"}
+
+
+CHANGED = {"gold.apart", "gold.daily", "silver.events_clean", "silver.seen"}
+
+
+def run_of(store):
+    """The run that wrote a model last."""
+    return store.history(TableName("silver", "events_clean"))[0].summary["phlo.run-id"]
+
+
 SUITE = """
 from phlo_quality import NullCheck, RangeCheck, phlo_quality
 

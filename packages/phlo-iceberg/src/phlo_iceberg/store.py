@@ -50,7 +50,7 @@ from phlo_iceberg.pyiceberg_private import (
 from phlo_iceberg.read.changes import SnapshotChanges
 from phlo_iceberg.read.counts import count_rows
 from phlo_iceberg.read.differences import compare_states
-from phlo_iceberg.read.metadata import readable_metadata
+from phlo_iceberg.read.metadata import previous_id, readable_metadata
 from phlo_iceberg.read.state import TableState
 from phlo_iceberg.read.statistics import table_statistics
 from phlo_iceberg.read.summary import read_summary
@@ -500,7 +500,7 @@ class IcebergStore:
         current = metadata.current_snapshot()
         while current is not None:
             found.append(_snapshot(current))
-            parent = current.parent_snapshot_id
+            parent = previous_id(current)
             current = metadata.snapshot_by_id(parent) if parent is not None else None
         return found
 
@@ -548,7 +548,7 @@ def _snapshot(snapshot) -> Snapshot:  # noqa: ANN001 - pyiceberg's own Snapshot
     summary = snapshot.summary
     return Snapshot(
         snapshot_id=snapshot.snapshot_id,
-        parent_id=snapshot.parent_snapshot_id,
+        parent_id=previous_id(snapshot),
         committed_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, tz=UTC),
         operation=summary.operation.value if summary else "append",
         summary=dict(summary.additional_properties) if summary else {},

@@ -3,10 +3,12 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from phlo.errors import RunNotFoundError, UndoError
 from phlo.lake import open_lake
 from phlo.names import TableName
+from phlo_iceberg.branches.publish import publish_branch
 from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.upkeep.policy import Policy
@@ -108,6 +110,94 @@ def test_joining_small_files_is_no_later_run(store):
     IcebergStore(store.catalog, Policy(50)).maintain(EVENTS)
     store.undo(TWO)
     assert read(store) == [(str(n), n) for n in range(8)]
+
+
+def replace_values(store, value, table=EVENTS):
+    """Replace all rows as CREATE OR REPLACE TABLE of another engine does: without a parent."""
+    handle = store.catalog.load_table((table.namespace, table.name))
+    rows = handle.scan().to_arrow()
+    values = pa.array([value] * len(rows), pa.int64())
+    handle.manage_snapshots().remove_branch("main").commit()
+    handle.append(rows.set_column(rows.schema.get_field_index("value"), "value", values))
+
+
+def make_anew(store, folder, value, table=EVENTS):
+    """Drop a table and make it anew in another folder, as dbt does by renaming."""
+    name = (table.namespace, table.name)
+    old = store.catalog.load_table(name)
+    rows = old.scan().to_arrow()
+    store.catalog.drop_table(name)
+    new = store.catalog.create_table(name, rows.schema, location=folder.as_uri())
+    values = pa.array([value] * len(rows), pa.int64())
+    new.append(rows.set_column(rows.schema.get_field_index("value"), "value", values))
+
+
+def publish_of(store, run):
+    """Publish what stands on the branch as a run's, whose engine wrote no run's id."""
+    publish_branch(store.catalog, "work", summaries={EVENTS: {"phlo.run-id": run}})
+
+
+def test_a_run_whose_engine_replaced_a_table_is_known_and_taken_back(store):
+    load(store, ONE, [("a", 1), ("b", 2)])
+    store.create_branch("work")
+    replace_values(store.on_branch("work"), 7)
+    replace_values(store.on_branch("work"), 8)
+    publish_of(store, TWO)
+    assert read(store) == [("a", 8), ("b", 8)]
+    newest, first = store.history(EVENTS)
+    assert [s.summary["phlo.run-id"] for s in (newest, first)] == [TWO, ONE]
+    assert newest.parent_id == first.snapshot_id
+    assert store.plan_undo(ONE).later_runs == (TWO,)
+    undo = store.undo(TWO)
+    assert [(t.action, t.rows_after) for t in undo.tables] == [("restored", 2)]
+    assert read(store) == [("a", 1), ("b", 2)]
+    load(store, THREE, [("b", 3)], DAY_2)
+    store.undo(ONE, with_later=True)
+    assert not store.exists(EVENTS)
+
+
+def test_a_table_that_a_run_made_anew_is_again_the_one_before(store, tmp_path):
+    load(store, ONE, [("a", 1), ("b", 2)])
+    load(store, ONE, [("b", 3)], DAY_2)
+    store.create_branch("work")
+    make_anew(store.on_branch("work"), tmp_path / "anew", 7)
+    publish_of(store, TWO)
+    assert read(store) == [("a", 7), ("b", 7)]
+    (table,) = store.undo(TWO).tables
+    assert (table.action, table.rows_before, table.rows_after) == ("restored", 2, 2)
+    assert read(store) == [("a", 1), ("b", 3)]
+    assert store.examine(EVENTS, deep=True) == []
+    with pytest.raises(RunNotFoundError):
+        store.undo(TWO)
+    load(store, THREE, [("c", 4)], DAY_2, extraction=2)
+    store.undo(THREE)
+    assert read(store) == [("a", 1), ("b", 3)]
+
+
+def test_runs_before_and_after_a_table_was_made_anew_are_taken_back_together(store, tmp_path):
+    load(store, ONE, [("a", 1)])
+    load(store, TWO, [("a", 2)], DAY_2)
+    store.create_branch("work")
+    make_anew(store.on_branch("work"), tmp_path / "anew", 7)
+    publish_of(store, THREE)
+    assert store.plan_undo(TWO).later_runs == (THREE,)
+    store.undo(TWO, with_later=True)
+    assert read(store) == [("a", 1)]
+    assert store.examine(EVENTS, deep=True) == []
+    store.undo(ONE)
+    assert not store.exists(EVENTS)
+
+
+def test_a_table_made_anew_stays_where_files_of_the_one_before_are_gone(store, tmp_path):
+    load(store, ONE, [("a", 1)])
+    (file,) = (task.file.file_path for task in store.state(EVENTS).tasks())
+    store.create_branch("work")
+    make_anew(store.on_branch("work"), tmp_path / "anew", 7)
+    publish_of(store, TWO)
+    Path(file.removeprefix("file://")).unlink()
+    with pytest.raises(UndoError, match="its snapshot before the run has expired"):
+        store.undo(TWO)
+    assert read(store) == [("a", 7)]
 
 
 def test_a_column_that_the_run_brought_goes_again(store):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from phlo.errors import UnreadableTableError
 from phlo.undo import UNDONE_RUNS_ENTRY
 from pyiceberg.table.snapshots import Operation, Snapshot
+
+from phlo_iceberg.branches.metadata import FORMER_TABLE_ENTRY, StoredMetadata, read_stored
+from phlo_iceberg.read.metadata import previous_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from phlo.names import TableName
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table.metadata import TableMetadata
-
-    from phlo_iceberg.branches.metadata import StoredMetadata
 
 RUN_ENTRY = "phlo.run-id"
 RESTORED_ENTRY = "phlo.restored-snapshot"
@@ -29,10 +32,12 @@ class EffectiveSnapshot:
         snapshot: The snapshot.
         writer: Id of the run that wrote it, else a name for the snapshot; ``None`` where it
             changed no row, as joining files and undoing do.
+        stored: The metadata that has it: the table's, or that of a former table of its name.
     """
 
     snapshot: Snapshot
     writer: str | None
+    stored: StoredMetadata
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,29 @@ class EffectiveHistory:
         return self.snapshots[: positions[-1] + 1] if positions else ()
 
 
-def read_history(table: TableName, stored: StoredMetadata) -> EffectiveHistory:
-    """Follow a table's snapshots from its head back, around those that were taken back."""
+def read_history(catalog: SqlCatalog, table: TableName, stored: StoredMetadata) -> EffectiveHistory:
+    """Follow a table's snapshots from its head back, around those that were taken back.
+
+    Where a run made the table anew, they go on with those of the former table, while it is there.
+    """
     snapshots: list[EffectiveSnapshot] = []
-    current = stored.metadata.current_snapshot()
+    holder, current = stored, stored.metadata.current_snapshot()
     while current is not None:
-        snapshots.append(EffectiveSnapshot(current, _writer(current)))
-        current = _snapshot_by_id(stored.metadata, logical_parent(current))
+        snapshots.append(EffectiveSnapshot(current, _writer(current), holder))
+        if former := read_former(catalog, current):
+            holder, current = former, former.metadata.current_snapshot()
+        else:
+            current = _snapshot_by_id(holder.metadata, logical_parent(current))
     return EffectiveHistory(table, stored, tuple(snapshots))
+
+
+def read_former(catalog: SqlCatalog, first: Snapshot) -> StoredMetadata | None:
+    """Read the table whose place a first snapshot took; ``None`` where it is no longer there."""
+    location = summary_of(first).get(FORMER_TABLE_ENTRY)
+    try:
+        return read_stored(catalog, location) if location else None
+    except (FileNotFoundError, UnreadableTableError):
+        return None
 
 
 def _snapshot_by_id(metadata: TableMetadata, snapshot_id: int | None) -> Snapshot | None:
@@ -68,7 +88,7 @@ def logical_parent(snapshot: Snapshot) -> int | None:
     summary = summary_of(snapshot)
     if RESTORED_ENTRY in summary:
         return int(summary[RESTORED_ENTRY]) if summary[RESTORED_ENTRY] else None
-    return snapshot.parent_snapshot_id
+    return previous_id(snapshot)
 
 
 def summary_of(snapshot: Snapshot) -> Mapping[str, str]:

@@ -37,7 +37,7 @@ from phlo_iceberg.commit.branch_lock import lock_branch
 from phlo_iceberg.service_errors import explain_errors, explained_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from phlo.branches import TableChange
     from phlo.names import TableName
@@ -90,10 +90,15 @@ class Lease:
         branch.drop_table((table.namespace, table.name))
         return True
 
-    def publish(self, *, unmoved: Iterable[TableName] = ()) -> list[TableChange]:
+    def publish(
+        self,
+        *,
+        unmoved: Iterable[TableName] = (),
+        summaries: Mapping[TableName, Mapping[str, str]] | None = None,
+    ) -> list[TableChange]:
         """Publish all that the branch changed: all or none."""
         try:
-            return publish_branch(self._catalog, self.branch, unmoved, self._made_at_ms)
+            return publish_branch(self._catalog, self.branch, unmoved, self._made_at_ms, summaries)
         except UnknownCommitError:
             self._is_outcome_known = False
             raise

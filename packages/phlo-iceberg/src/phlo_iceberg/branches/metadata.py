@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
 from phlo_iceberg.branches.names import BRANCH_PROPERTY, branch_name
 from phlo_iceberg.branches.records import is_branch
@@ -21,7 +21,7 @@ from phlo_iceberg.pyiceberg_private import (
     open_file_io,
     write_metadata,
 )
-from phlo_iceberg.read.metadata import read_table_metadata
+from phlo_iceberg.read.metadata import REPLACED_ENTRY, previous_id, read_table_metadata
 from phlo_iceberg.write.files import SYNC_PROPERTY, delete_files, sync_files
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.io import FileIO
     from pyiceberg.table.metadata import TableMetadata
+
+FORMER_TABLE_ENTRY = "phlo.former-table"
+"""Summary entry of the first snapshot of a table made anew: metadata of the table before it."""
 
 _WORKERS = 16
 V = TypeVar("V")
@@ -122,6 +125,47 @@ def successor(
     return at_new_location(catalog, current.location, logged, current.io)
 
 
+def add_to_summaries(
+    made: StoredMetadata, before: StoredMetadata | None, entries: Mapping[str, str]
+) -> StoredMetadata:
+    """Add entries to the snapshots that an engine made of a table since ``before``.
+
+    One without a parent, as CREATE OR REPLACE TABLE makes it, also names what it took the place of.
+    """
+    known = {s.snapshot_id for s in before.metadata.snapshots} if before else set()
+    replaced = _replaced_entries(made, before) if before else {}
+    snapshots = [
+        s
+        if s.snapshot_id in known
+        else _with_entries(s, entries if s.parent_snapshot_id else {**entries, **replaced})
+        for s in made.metadata.snapshots
+    ]
+    return replace(made, metadata=made.metadata.model_copy(update={"snapshots": snapshots}))
+
+
+def _replaced_entries(made: StoredMetadata, before: StoredMetadata) -> dict[str, str]:
+    head = before.metadata.current_snapshot_id
+    entries = {REPLACED_ENTRY: str(head)} if head is not None else {}
+    if is_another_table(before, made):
+        entries[FORMER_TABLE_ENTRY] = before.location
+    return entries
+
+
+def _with_entries(snapshot: Snapshot, entries: Mapping[str, str]) -> Snapshot:
+    summary = snapshot.summary or Summary(Operation.OVERWRITE)
+    properties = {**entries, **summary.additional_properties}
+    return snapshot.model_copy(update={"summary": Summary(summary.operation, **properties)})
+
+
+def is_another_table(source: StoredMetadata, branch: StoredMetadata) -> bool:
+    """Return whether the branch made a table of that name anew, in a folder of its own.
+
+    The source's snapshots do not become part of it: they name files in the folder of the other.
+    """
+    before, after = source.metadata, branch.metadata
+    return before.table_uuid != after.table_uuid and before.location != after.location
+
+
 def _last_sequence_number(*sides: TableMetadata) -> dict[str, int]:
     """Return the higher number of both sides; tables of format 1 have none."""
     numbers = [getattr(metadata, "last_sequence_number", None) for metadata in sides]
@@ -178,7 +222,7 @@ def runs_since(metadata: TableMetadata, base_snapshot_id: int | None) -> tuple[s
         run = current.summary.additional_properties.get("phlo.run-id") if current.summary else None
         if run:
             runs[run] = None
-        parent = current.parent_snapshot_id
+        parent = previous_id(current)
         current = metadata.snapshot_by_id(parent) if parent is not None else None
     return tuple(runs)
 

@@ -14,8 +14,10 @@ from phlo_iceberg.branches.changes import Comparison, Sides, read_sides
 from phlo_iceberg.branches.create import base_row
 from phlo_iceberg.branches.metadata import (
     StoredMetadata,
+    add_to_summaries,
     copy_for,
     delete_metadata,
+    is_another_table,
     successor,
     write_all,
 )
@@ -32,7 +34,7 @@ from phlo_iceberg.commit.sql import row_of, tidy
 from phlo_iceberg.pyiceberg_private import table_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from phlo.branches import TableChange
     from phlo.names import TableName
@@ -47,6 +49,7 @@ def publish_branch(
     name: str,
     unmoved: Iterable[TableName] = (),
     created_at_ms: int | None = None,
+    summaries: Mapping[TableName, Mapping[str, str]] | None = None,
 ) -> list[TableChange]:
     """Publish a branch (see :meth:`phlo.branches.KeepsBranches.publish_branch`).
 
@@ -55,10 +58,11 @@ def publish_branch(
         name: The branch.
         unmoved: Tables that the source must not have changed either.
         created_at_ms: When the branch was made that is meant; ``None`` for any of that name.
+        summaries: Entries for the snapshots that the branch made, by table.
     """
     reads = set(unmoved)
     for _ in range(ATTEMPTS):
-        publication = _plan(catalog, name, reads, created_at_ms)
+        publication = _plan(catalog, name, reads, created_at_ms, summaries or {})
         if not publication.moves:
             return []
         try:
@@ -125,16 +129,25 @@ class _Publication:
                 raise RefusedError(table)
 
     def tidy(self) -> None:
-        """Delete the source's metadata files that left the tables' logs."""
+        """Delete the source's metadata files that left the tables' logs.
+
+        Those of a table that was made anew stay: an undo brings the former one back.
+        """
         source = self.sides.source
         for _, comparison, new in self.moves:
-            if comparison.source is not None and new is not None:
+            if comparison.source is None or new is None:
+                continue
+            if not is_another_table(comparison.source, new):
                 before, after = as_table(source, comparison.source), as_table(source, new)
                 tidy(source, before, after)
 
 
 def _plan(
-    catalog: SqlCatalog, name: str, reads: set[TableName], created_at_ms: int | None
+    catalog: SqlCatalog,
+    name: str,
+    reads: set[TableName],
+    created_at_ms: int | None,
+    summaries: Mapping[TableName, Mapping[str, str]],
 ) -> _Publication:
     sides = read_sides(catalog, name)
     comparisons = sides.compare(sides.touched())
@@ -146,25 +159,20 @@ def _plan(
     stale = [c.table for c in sides.compare(set(others & sides.moved())) if c.is_moved]
     if conflicts or stale:
         raise _conflict_error(name, branch_name(sides.source.name), conflicts, stale)
-    moves = [(change, one, _next(sides.source, one)) for change, one in changed]
+    moves = [
+        (change, one, _next(sides.source, one, summaries.get(one.table, {})))
+        for change, one in changed
+    ]
     return _Publication(sides, moves, others, created_at_ms)
 
 
-def _next(source: SqlCatalog, one: Comparison) -> StoredMetadata | None:
+def _next(source: SqlCatalog, one: Comparison, entries: Mapping[str, str]) -> StoredMetadata | None:
     if one.branch is None:
         return None
-    if one.source is None or _is_another_table(one.source, one.branch):
-        return copy_for(source, one.branch)
-    return successor(source, one.source, one.branch)
-
-
-def _is_another_table(source: StoredMetadata, branch: StoredMetadata) -> bool:
-    """Return whether the branch made a table of that name anew, in a folder of its own.
-
-    The source's snapshots do not become part of it: they name files in the folder of the other.
-    """
-    before, after = source.metadata, branch.metadata
-    return before.table_uuid != after.table_uuid and before.location != after.location
+    branch = add_to_summaries(one.branch, one.source, entries) if entries else one.branch
+    if one.source is None or is_another_table(one.source, branch):
+        return copy_for(source, branch)
+    return successor(source, one.source, branch)
 
 
 def _conflict_error(

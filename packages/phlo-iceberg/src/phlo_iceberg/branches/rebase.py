@@ -100,7 +100,7 @@ def rebase_table(branch: SqlCatalog, one: Comparison) -> RebasedTable:
     base = _read_base(branch, one)
     properties = _merged_properties(base, on_branch.metadata, source.metadata)
     _refuse_changed_columns(base, on_branch.metadata, source.metadata)
-    loads = _loads_since_base(one, on_branch, base)
+    loads = _loads_since_base(branch, one, on_branch, base)
     rebased = RebasedTable(one.table, source, [copy_for(branch, source)])
     with discarding(rebased.delete_files, BaseException):
         _replay_all(branch, one, loads, rebased)
@@ -186,11 +186,12 @@ def _read_base(branch: SqlCatalog, one: Comparison) -> TableMetadata | None:
 
 
 def _loads_since_base(
-    one: Comparison, on_branch: StoredMetadata, base: TableMetadata | None
+    branch: SqlCatalog, one: Comparison, on_branch: StoredMetadata, base: TableMetadata | None
 ) -> list[Snapshot]:
     """List the branch's loads since it began, oldest first; joining files and undoing are none."""
     loads: list[Snapshot] = []
-    history = read_history(one.table, on_branch).snapshots
+    entries = read_history(branch, one.table, on_branch).snapshots
+    history = [entry for entry in entries if entry.stored is on_branch]
     for entry in history:
         if entry.snapshot.snapshot_id == _base_snapshot_id(one):
             return loads[::-1]

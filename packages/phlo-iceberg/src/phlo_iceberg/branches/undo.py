@@ -19,6 +19,8 @@ from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from pyiceberg.table.update import (
     RemovePropertiesUpdate,
     SetCurrentSchemaUpdate,
+    SetDefaultSortOrderUpdate,
+    SetDefaultSpecUpdate,
     SetPropertiesUpdate,
     TableUpdate,
 )
@@ -135,7 +137,7 @@ def _prepare(catalog: SqlCatalog, table: TableUndo, undo: Undo) -> _Swap:
     """Build a table's next metadata, and write the manifest list that it names."""
     if table.before is None:
         return _Swap(table, None)
-    stored, written = table.history.stored, []
+    stored, written = table.stored, []
     snapshot = _restoring_snapshot(table, table.before, undo, written)
     updates = [
         *_restoring_updates(stored.metadata, table.before),
@@ -149,7 +151,7 @@ def _restoring_snapshot(
     table: TableUndo, before: TableMetadata, undo: Undo, written: list[str]
 ) -> Snapshot:
     """Build a snapshot that has the manifests of the restored one."""
-    metadata, io = table.history.stored.metadata, table.history.stored.io
+    metadata, io = table.stored.metadata, table.stored.io
     restored = metadata.snapshot_by_id(table.restored_id) if table.restored_id else None
     snapshot_id, head = metadata.new_snapshot_id(), metadata.current_snapshot_id
     sequence_number = metadata.next_sequence_number()
@@ -187,9 +189,13 @@ def _restoring_summary(table: TableUndo, restored: Snapshot | None, undo: Undo) 
 
 
 def _restoring_updates(now: TableMetadata, before: TableMetadata) -> Iterator[TableUpdate]:
-    """Yield what gives a table the schema and properties of earlier metadata."""
+    """Yield what gives a table the schema, partitions, order and properties of earlier metadata."""
     if now.current_schema_id != before.current_schema_id:
         yield SetCurrentSchemaUpdate(schema_id=before.current_schema_id)
+    if now.default_spec_id != before.default_spec_id:
+        yield SetDefaultSpecUpdate(spec_id=before.default_spec_id)
+    if now.default_sort_order_id != before.default_sort_order_id:
+        yield SetDefaultSortOrderUpdate(sort_order_id=before.default_sort_order_id)
     if gone := [name for name in now.properties if name not in before.properties]:
         yield RemovePropertiesUpdate(removals=gone)
     changed = {k: v for k, v in before.properties.items() if now.properties.get(k) != v}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from phlo.errors import RunNotFoundError
+from phlo.errors import RunNotFoundError, UnreadableTableError
 from phlo.names import MAIN
 from phlo.undo import Undo, UndoneTable
 
@@ -14,10 +14,16 @@ from phlo_iceberg.branches.effective import (
     EffectiveHistory,
     EffectiveSnapshot,
     logical_parent,
+    read_former,
     read_history,
     summary_of,
 )
-from phlo_iceberg.branches.metadata import read_all, read_stored, rows_snapshot
+from phlo_iceberg.branches.metadata import (
+    FORMER_TABLE_ENTRY,
+    read_all,
+    read_stored,
+    rows_snapshot,
+)
 from phlo_iceberg.branches.names import branch_name, open_branch
 from phlo_iceberg.branches.records import (
     is_branch,
@@ -47,12 +53,20 @@ class TableUndo:
         undone: The snapshots that are taken back, newest first.
         before: The metadata from before the first of them; ``None`` where they made the table.
         obstacle: Why they cannot be taken back; ``None`` where they can.
+        former: The table that had the name before, where one of them made it anew in a folder of
+            its own; it returns.
     """
 
     history: EffectiveHistory
     undone: tuple[EffectiveSnapshot, ...]
     before: TableMetadata | None
     obstacle: str | None = None
+    former: StoredMetadata | None = None
+
+    @property
+    def stored(self) -> StoredMetadata:
+        """The metadata that the undo adds to."""
+        return self.former or self.history.stored
 
     @property
     def restored_id(self) -> int | None:
@@ -62,19 +76,20 @@ class TableUndo:
     @property
     def restored_row_count(self) -> int:
         """The table's rows after the undo."""
-        return _count(self.history, self.restored_id)
+        return _count(self.history.table, self.stored, self.restored_id)
 
     @property
     def report(self) -> UndoneTable:
         """What is told of it."""
-        head = self.history.stored.metadata.current_snapshot_id
+        stored = self.history.stored
+        head = stored.metadata.current_snapshot_id
         return UndoneTable(
             self.history.table,
             "dropped" if self.before is None else "restored",
             head,
             self.restored_id,
             tuple(dict.fromkeys(one.writer for one in self.undone if one.writer)),
-            _count(self.history, head),
+            _count(self.history.table, stored, head),
             self.restored_row_count,
         )
 
@@ -99,7 +114,7 @@ def plan_undo(catalog: SqlCatalog, run_id: str) -> UndoPlan:
         RunNotFoundError: No table has anything of such a run, or several runs begin so.
     """
     stored = read_all(catalog, table_locations(catalog))
-    histories = [read_history(table, one) for table, one in stored.items()]
+    histories = [read_history(catalog, table, one) for table, one in stored.items()]
     run = _find_run(histories, run_id)
     runs = _with_later_runs(histories, run)
     tables = sorted(
@@ -147,11 +162,16 @@ def _with_later_runs(histories: Sequence[EffectiveHistory], run: str) -> set[str
 def _plan_table(
     catalog: SqlCatalog, history: EffectiveHistory, undone: tuple[EffectiveSnapshot, ...]
 ) -> TableUndo:
-    first, metadata = undone[-1].snapshot, history.stored.metadata
-    restored_id = logical_parent(first)
+    first, stored = undone[-1].snapshot, undone[-1].stored
+    if FORMER_TABLE_ENTRY in summary_of(first):
+        return _plan_former(history, undone, read_former(catalog, first))
+    former = stored if stored is not history.stored else None
+    if former is not None and not _has_all_files(history.table, former):
+        return TableUndo(history, undone, None, _expired(history))
+    metadata, restored_id = stored.metadata, logical_parent(first)
     if restored_id is not None and metadata.snapshot_by_id(restored_id) is None:
         return TableUndo(history, undone, None, _expired(history))
-    log = _read_log(catalog, history.table, history.stored)
+    log = _read_log(catalog, history.table, stored)
     before = next((m for m in log.earlier if m.snapshot_by_id(first.snapshot_id) is None), None)
     if before is None and restored_id is None and log.is_whole:
         return TableUndo(history, undone, None)
@@ -164,7 +184,29 @@ def _plan_table(
             "longer kept, or were published together with other runs"
         )
         return TableUndo(history, undone, None, obstacle)
-    return TableUndo(history, undone, before)
+    return TableUndo(history, undone, before, former=former)
+
+
+def _plan_former(
+    history: EffectiveHistory,
+    undone: tuple[EffectiveSnapshot, ...],
+    former: StoredMetadata | None,
+) -> TableUndo:
+    """Plan the return of the table that had the name before, if all of its files are there."""
+    if former is None or not _has_all_files(history.table, former):
+        return TableUndo(history, undone, None, _expired(history))
+    return TableUndo(history, undone, former.metadata, former=former)
+
+
+def _has_all_files(table: TableName, stored: StoredMetadata) -> bool:
+    """Return whether the files of a table that no catalog names are still there."""
+    head = stored.metadata.current_snapshot_id
+    try:
+        tasks = TableState(table, stored.metadata, stored.io, head).tasks()
+    except UnreadableTableError:
+        return False
+    files = {f.file_path for task in tasks for f in (task.file, *task.delete_files)}
+    return all(stored.io.new_input(path).exists() for path in files)
 
 
 def _expired(history: EffectiveHistory) -> str:
@@ -224,6 +266,5 @@ def _load_of(metadata: TableMetadata, snapshot_id: int | None) -> int | None:
     return None
 
 
-def _count(history: EffectiveHistory, snapshot_id: int | None) -> int:
-    stored = history.stored
-    return count_rows(TableState(history.table, stored.metadata, stored.io, snapshot_id))
+def _count(table: TableName, stored: StoredMetadata, snapshot_id: int | None) -> int:
+    return count_rows(TableState(table, stored.metadata, stored.io, snapshot_id))

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
     from pyiceberg.io import FileIO
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
+
+REPLACED_ENTRY = "phlo.replaced-snapshot"
+"""Summary entry of a snapshot without a parent: the one whose place CREATE OR REPLACE gave it."""
+
+
+def previous_id(snapshot: Snapshot) -> int | None:
+    """Return the snapshot that was the table's state before: the parent, or the replaced one."""
+    entries = snapshot.summary.additional_properties if snapshot.summary else {}
+    replaced = entries.get(REPLACED_ENTRY)
+    return int(replaced) if replaced else snapshot.parent_snapshot_id
 
 
 def read_table_metadata(io: FileIO, path: str) -> TableMetadata:

@@ -36,6 +36,7 @@ from phlo_iceberg.branches.records import held_snapshots
 from phlo_iceberg.commit import Commit, commit_all
 from phlo_iceberg.commit.rebase import MustPlanAnewError, are_untouched, attempts
 from phlo_iceberg.read.connection import connect, use_object_store
+from phlo_iceberg.read.metadata import previous_id
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.read.state import TableState
@@ -263,7 +264,7 @@ def _line(metadata: TableMetadata, snapshot_id: int | None) -> list[int]:
         if snapshot is None:
             break
         found.append(snapshot_id)
-        snapshot_id = snapshot.parent_snapshot_id
+        snapshot_id = previous_id(snapshot)
     return found
 
 
