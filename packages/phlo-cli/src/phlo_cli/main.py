@@ -151,7 +151,7 @@ _WORDS_OF_OTHERS = {
     "serve": "phlo dev",
     "start": "phlo dev",
     "webserver": "phlo dev",
-    "schedule": "phlo dev",
+    "schedule": "phlo dev, for another schedule phlo new schedule",
     "show": "phlo query, for a table's columns phlo catalog describe",
     "sql": "phlo query",
     "fetchdf": "phlo query",

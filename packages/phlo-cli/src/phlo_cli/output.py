@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _UNBROKEN = 10_000
+_GAP = 3
+_PROSE = 24
+"""Characters from which a cell is folded where the terminal is narrow."""
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -54,9 +58,18 @@ class Output:
         """Print one line of text; brackets in it are no markup."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
+    @cached_property
+    def _progress_console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
     def warn(self, text: str) -> None:
-        """Print a warning on standard error."""
-        click.secho(f"! {text}", fg="yellow", err=True)
+        """Print a warning on standard error, above what says that a command is busy."""
+        if sys.stderr.isatty():
+            self._progress_console.print(f"! {text}", style="yellow", markup=False, soft_wrap=True)
+        else:
+            click.secho(f"! {text}", fg="yellow", err=True)
 
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:
@@ -64,7 +77,7 @@ class Output:
         if self.as_json or not self.console.is_terminal:
             yield
             return
-        with self.console.status(f"{text} ..."):
+        with self._progress_console.status(f"{text} ..."):
             yield
 
     def rows(
@@ -75,6 +88,7 @@ class Output:
         empty: str,
         right: Iterable[str] = (),
         headers: Sequence[str] | None = None,
+        spare: Sequence[str] = (),
     ) -> None:
         """Print rows: as JSON whole, as text a table of ``columns``.
 
@@ -84,13 +98,53 @@ class Output:
             empty: What to say in text where there are no rows.
             right: Columns of numbers, set to the right.
             headers: What stands above the columns, where that is not their keys.
+            spare: Columns that a narrow terminal may do without, the first one first.
         """
         if self.as_json:
             self.json(list(rows))
         elif rows:
-            self.console.print(_table(rows, columns, headers or _headers(columns), set(right)))
+            shown = _fitting(rows, columns, spare, self.console.width + _GAP)
+            names = dict(zip(columns, headers or _headers(columns), strict=True))
+            table = _table(rows, shown, [names[name] for name in shown], set(right))
+            needs = _needs(rows, shown)
+            if sum(needs) <= self.console.width + _GAP:  # no word is broken
+                for column, need in zip(table.columns, needs, strict=True):
+                    column.min_width = need - _GAP
+            self.console.print(table)
+            left_out = [name for name in columns if name not in shown]
+            self._tell_left_out([name for name in left_out if not _is_empty(rows, name)])
         else:
             self.line(empty)
+
+    def _tell_left_out(self, columns: Sequence[str]) -> None:
+        if columns:
+            names = ", ".join(_headers(columns))
+            self.line(f"\nNot shown: {names}. A wider terminal and --json have it.", style="dim")
+
+
+def _fitting(
+    rows: Sequence[dict[str, Any]], columns: Sequence[str], spare: Sequence[str], width: int
+) -> list[str]:
+    """Return the columns of a table that fits: without spare ones, as need be, empty ones first."""
+    shown = list(columns)
+    for column in sorted(spare, key=lambda column: not _is_empty(rows, column)):
+        if sum(_needs(rows, shown)) > width:
+            shown.remove(column)
+    return shown
+
+
+def _is_empty(rows: Sequence[dict[str, Any]], column: str) -> bool:
+    return all(cell(row.get(column)) == "-" for row in rows)
+
+
+def _needs(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[int]:
+    """Return the characters that each column needs, with the gap behind it; prose is folded."""
+    needs = []
+    for column in columns:
+        texts = [column, *(cell(row.get(column)) for row in rows)]
+        longest_word = max(len(word) for text in texts for word in text.split() or [""])
+        needs.append(min(max(map(len, texts)), max(longest_word, _PROSE)) + _GAP)
+    return needs
 
 
 def _headers(columns: Sequence[str]) -> list[str]:
@@ -111,7 +165,12 @@ def _table(
     for column, header in zip(columns, headers, strict=True):
         justify = "right" if column in right else "left"
         first = column == columns[0]  # it names the row: broken it could not be copied
-        table.add_column(Text(header), justify=justify, overflow="fold", no_wrap=first)
+        table.add_column(
+            Text(header),
+            justify=justify,
+            overflow="fold",
+            no_wrap=first,
+        )
     for row in rows:
         table.add_row(*(Text(cell(row.get(column))) for column in columns))
     return table

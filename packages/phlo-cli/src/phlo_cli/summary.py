@@ -60,11 +60,22 @@ class AssetOutcome:
 
         >>> AssetOutcome("dlt_e", None, None, "materialized", rows={"inserted": 2}).account
         '2 inserted'
+        >>> rows = {"inserted": 8, "removed": 7}
+        >>> AssetOutcome("m", None, None, "materialized", rows=rows, row_count=8).account
+        'rebuilt with 8 rows (7 before)'
         """
+        if self._is_rebuilt:
+            return f"rebuilt with {self.row_count:,} rows ({self.rows['removed']:,} before)"
         counts = [f"{n:,} {name}" for name, n in self.rows.items() if n and name != "extracted"]
         if self.rows:
             return ", ".join(counts) or "no rows"
         return counted(self.row_count, "row") if self.row_count is not None else ""
+
+    @property
+    def _is_rebuilt(self) -> bool:
+        """Whether all rows there were gave way to those that the run made, as of a dbt table."""
+        counts = {name: n for name, n in self.rows.items() if n and name != "extracted"}
+        return set(counts) == {"inserted", "removed"} and counts["inserted"] == self.row_count
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def test_a_source_of_a_csv_file_loads_and_its_test_passes(phlo, here):
     copied = phlo("materialize", "copies")
     assert (copied.code, "2 inserted" in copied.out) == (0, True)
     assert phlo("new", "model", "big_orders", "--from", "orders").code == 0
+    properties = here.root / "workflows/transforms/dbt/models/big_orders.yml"
+    assert "      - name: id\n        data_tests: [not_null, unique]\n" in properties.read_text()
     assert phlo("new", "mart", "reports", "--from", "bronze.orders").code == 0
     built = phlo("materialize", "big_orders")
     assert built.code == 0, built.out + built.err
@@ -272,3 +274,58 @@ def test_a_day_can_be_the_key_of_a_sample(tmp_path):
     file = tmp_path / "weather.csv"
     file.write_text("day;rain_mm\n2025-01-15;1,5\n2025-01-16;0\n")
     assert read_sample(str(file)).key == ("day",)
+
+
+@pytest.mark.parametrize(
+    ("select", "selected"),
+    [("daily", ["daily"]), ("daily+", ["after_daily", "daily"]), ("whole+", ["whole"])],
+)
+def test_a_schedule_runs_its_selection_every_day(phlo, here, select, selected):
+    here.write(
+        "workflows/assets.py",
+        """
+        import dagster as dg
+
+        @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2025-01-01"))
+        def daily(): ...
+
+        @dg.asset(deps=[daily])
+        def after_daily(): ...
+
+        @dg.asset
+        def whole(): ...
+        """,
+    )
+    assert phlo("new", "schedule", "nightly", "--select", select, "--at", "03:30").code == 0
+    repository = here.definitions().get_repository_def()
+    (schedule,) = [one for one in repository.schedule_defs if "nightly" in one.job_name]
+    assert (schedule.cron_schedule, schedule.default_status.value) == ("30 3 * * *", "RUNNING")
+    job = repository.get_job("nightly")
+    assert sorted(key.to_user_string() for key in job.asset_layer.selected_asset_keys) == selected
+    assert (job.partitions_def is None) == (select == "whole+")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--select", "dayly"), "Did you mean 'daily'?"),
+        (("--select", "daily", "--at", "25:00"), "'25:00' is no time of day such as 06:30."),
+        (("--select", "hourly"), "hourly has a partition for each hour"),
+    ],
+)
+def test_a_schedule_of_nothing_is_refused(phlo, here, arguments, told):
+    here.write(
+        "workflows/assets.py",
+        """
+        import dagster as dg
+
+        @dg.asset(partitions_def=dg.DailyPartitionsDefinition("2025-01-01"))
+        def daily(): ...
+
+        @dg.asset(partitions_def=dg.HourlyPartitionsDefinition("2025-01-01-00:00"))
+        def hourly(): ...
+        """,
+    )
+    answer = phlo("new", "schedule", "nightly", *arguments)
+    assert (answer.code, told in answer.err) == (2, True)
+    assert not (here.root / "workflows" / "schedules").exists()

@@ -72,6 +72,7 @@ def history(table: str, limit: int, output: Output) -> None:
     output.rows(
         [_snapshot_row(snapshot) for snapshot in snapshots],
         columns=("snapshot_id", "committed_at", "operation", "partition", "account", "run"),
+        spare=("operation", "partition", "run"),
         empty="The table has no snapshot.",
     )
 

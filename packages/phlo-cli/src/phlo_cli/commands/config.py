@@ -43,6 +43,7 @@ def show(prefix: str | None, output: Output) -> None:
     output.rows(
         wanted,
         columns=("variable", "value", "source", "description"),
+        spare=("description", "source"),
         empty="",
     )
 

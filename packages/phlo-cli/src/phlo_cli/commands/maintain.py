@@ -50,6 +50,7 @@ def maintain(table: str | None, dry_run: bool, output: Output) -> None:
     output.rows(
         [_row(report) for report in reports if output.as_json or report.has_work],
         columns=("table", "snapshots_dropped", "files_joined", "files_removed", "megabytes"),
+        spare=("files_joined",),
         right=("snapshots_dropped", "files_joined", "files_removed", "megabytes"),
         empty="Nothing to do.",
     )

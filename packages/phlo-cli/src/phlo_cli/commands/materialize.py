@@ -115,6 +115,7 @@ def show_plan(plan: RunPlan, problems: Sequence[ProjectProblem], output: Output)
     output.rows(
         [row | {"checks": row["check_count"], "asset": row["key"]} for row in rows],
         columns=("asset", "table", "group", "partition", "checks"),
+        spare=("group", "table"),
         right=("checks",),
         empty="Nothing.",
     )

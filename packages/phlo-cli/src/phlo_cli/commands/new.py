@@ -1,4 +1,4 @@
-"""`phlo new`: add a source, check, model or mart to a project."""
+"""`phlo new`: add a source, check, model, mart or schedule to a project."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phlo_cli.output import Output
+    from phlo_cli.project_index import IndexedAsset
     from phlo_cli.samples import Sample
 
 
-@click.group(short_help="Add a source, check, model or mart to this project.")
+@click.group(short_help="Add a source, check, model, mart or schedule to this project.")
 def new() -> None:
-    """Add a source, check, model or mart to this project.
+    """Add a source, check, model, mart or schedule to this project.
 
     Nothing that is there already is changed.
     """
@@ -144,7 +145,7 @@ def check(table: str, output: Output) -> None:
     """
     from phlo_cli.project_settings import require_project
 
-    asset = _find_table(table, output)
+    asset = str(_find_asset(table, output).table)
     name = asset.rpartition(".")[2]
     code = _CHECK.format(table=asset, name=name)
     files = {f"workflows/quality/{name}.py": code}
@@ -156,18 +157,17 @@ def check(table: str, output: Output) -> None:
 @click.option("--from", "table", metavar="TABLE", required=True, help="Table that it reads.")
 @output_options()
 def model(name: str, table: str, output: Output) -> None:
-    """Write the dbt model NAME over a table, with its source."""
+    """Write the dbt model NAME over a table, with its source and tests of its key."""
     from phlo_cli.project_settings import require_project
 
     _check_name(name)
     asset = _find_asset(table, output)
-    key, found = asset
-    settings = require_project()
+    found, settings = str(asset.table), require_project()
     dbt = "workflows/transforms/dbt"
     short = found.rpartition(".")[2]
     files = {
         f"{dbt}/models/{name}.sql": f"select *\nfrom {{{{ source('{name}_raw', '{short}') }}}}\n",
-        f"{dbt}/models/{name}.yml": _MODEL.format(name=name, table=short, key=key),
+        f"{dbt}/models/{name}.yml": _model_properties(name, short, asset),
     }
     if not (settings.project_dir / dbt / "dbt_project.yml").exists():
         project = re.sub(r"\W", "_", settings.project_dir.name)
@@ -185,31 +185,98 @@ def mart(name: str, table: str | None, output: Output) -> None:
     from phlo_cli.project_settings import require_project
 
     _check_name(name)
-    found = _find_table(table or name, output)
+    found = _find_asset(table or name, output).table
     files = {f"workflows/publishing/{name}.py": _MART.format(name=name, table=found)}
     _write(require_project().project_dir, files, output, f"phlo materialize publish_{name}")
 
 
-def _find_table(name: str, output: Output) -> str:
-    return _find_asset(name, output)[1]
+@new.command()
+@click.argument("name")
+@click.option(
+    "--select",
+    "selection",
+    metavar="ASSETS",
+    required=True,
+    help="What to make: an asset or table, with `+` behind for all that is made of it.",
+)
+@click.option(
+    "--at",
+    "time",
+    metavar="HH:MM",
+    default="06:00",
+    show_default=True,
+    callback=lambda _ctx, _option, text: _time_of_day(text),
+    help="When, every day.",
+)
+@output_options()
+def schedule(name: str, selection: str, time: tuple[int, int], output: Output) -> None:
+    """Write the job NAME and a schedule that runs it every day; `phlo dev` has it on at once.
+
+    Of tables that have a partition for each day it makes the day that has ended.
+
+    \b
+    phlo new schedule nightly --select orders+
+    phlo new schedule nightly --select bronze.orders+ --at 03:30
+    """  # noqa: D301 - click reads the backspace
+    from phlo_cli.project_settings import require_project
+
+    _check_name(name)
+    asset = _find_asset(selection.rstrip("+"), output, needs_table=False)
+    if asset.partitions and asset.partitions.cron_schedule.split()[1] == "*":
+        raise click.BadParameter(
+            f"{asset.key} has a partition for each hour; give its function a cron=.",
+            param_hint="--select",
+        )
+    hour, minute = time
+    form = _PARTITIONED_SCHEDULE if asset.partitions else _SCHEDULE
+    code = form.format(
+        name=name,
+        key=asset.key,
+        downstream="+" if selection.endswith("+") else "",
+        hour=hour,
+        minute=minute,
+    )
+    files = {f"workflows/schedules/{name}.py": code}
+    _write(require_project().project_dir, files, output, "phlo dev")
 
 
-def _find_asset(name: str, output: Output) -> tuple[str, str]:
-    """Find the asset that makes a table: its key and the table.
+def _time_of_day(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no time of day such as 06:30.")
+    return int(match[1]), int(match[2])
+
+
+def _model_properties(name: str, table: str, asset: IndexedAsset) -> str:
+    """Return the source and the properties of a model, with tests of the columns that are its key.
+
+    Columns that are unique together are tested to be there alone: dbt has no test for the rest.
+    """
+    text = _MODEL.format(name=name, table=table, key=asset.key)
+    tests = "[not_null, unique]" if len(asset.unique_key) == 1 else "[not_null]"
+    columns = [
+        f"      - name: {column}\n        data_tests: {tests}\n" for column in asset.unique_key
+    ]
+    return text + ("    columns:\n" + "".join(columns) if columns else "")
+
+
+def _find_asset(name: str, output: Output, *, needs_table: bool = True) -> IndexedAsset:
+    """Find an asset by its key, table or function.
 
     Raises:
-        AssetNotFoundError: No asset of the project makes it; proposes the nearest.
+        AssetNotFoundError: The project has none of that name; proposes the nearest.
     """
     from phlo_cli.known_names import find_key, require_known
     from phlo_cli.known_project import read_project
 
     index = read_project(output)
-    tables = {asset.key: asset.table for asset in index.assets if asset.table}
+    assets = {one.key: one for one in index.assets if one.table or not needs_table}
     key = find_key(name, index)
-    if key is None or key not in tables:
-        require_known(name, tables.values(), "table")
-        key = next(k for k, table in tables.items() if table == name)
-    return key, tables[key]
+    if key is None or key not in assets:
+        labels = [one.table or one.key for one in assets.values()]
+        require_known(name, labels, "table" if needs_table else "asset")
+        key = next(one.key for one in assets.values() if name in (one.table, one.key))
+    return assets[key]
 
 
 def _check_name(name: str) -> None:
@@ -304,4 +371,35 @@ _MART = '''\
 from phlo.publishing import publishing_asset
 
 {name} = publishing_asset("{table}", name="publish_{name}")
+'''
+_PARTITIONED_SCHEDULE = '''\
+"""Make the day that has ended, every day."""
+
+from dagster import (
+    DefaultScheduleStatus,
+    build_schedule_from_partitioned_job,
+    define_asset_job,
+)
+
+{name} = define_asset_job("{name}", selection='key:"{key}"{downstream}')
+every_day = build_schedule_from_partitioned_job(
+    {name},
+    hour_of_day={hour},
+    minute_of_hour={minute},
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+'''
+_SCHEDULE = '''\
+"""Make it anew every day."""
+
+from dagster import DefaultScheduleStatus, ScheduleDefinition, define_asset_job
+from phlo.config import config
+
+{name} = define_asset_job("{name}", selection='key:"{key}"{downstream}')
+every_day = ScheduleDefinition(
+    job={name},
+    cron_schedule="{minute} {hour} * * *",
+    execution_timezone=config.timezone,
+    default_status=DefaultScheduleStatus.RUNNING,
+)
 '''

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from phlo_cli.output import Output
 
 _PROMPT, _MORE = "phlo> ", "  ... "
+_BOOKKEEPING = ("_phlo_", "_dlt_")
 
 
 @click.command(short_help="Ask the project's tables in SQL.")
@@ -41,14 +42,27 @@ _PROMPT, _MORE = "phlo> ", "  ... "
     help="Read the tables as they were at a time, a run or a snapshot (as `phlo diff` takes them); "
     "or TABLE=NAME: one of them by its own branch, tag or snapshot, such as a kept audit.",
 )
+@click.option(
+    "--all",
+    "-a",
+    "with_bookkeeping",
+    is_flag=True,
+    help="Show the bookkeeping columns of `SELECT *` (_phlo_..., _dlt_...) on a terminal too.",
+)
 @output_options()
 def query(
-    sql: str | None, as_csv: bool, limit: int, states: tuple[str, ...], output: Output
+    sql: str | None,
+    as_csv: bool,
+    limit: int,
+    states: tuple[str, ...],
+    with_bookkeeping: bool,
+    output: Output,
 ) -> None:
     """Answer one SELECT, written in Trino's dialect, over the project's tables.
 
     Without SQL it is read from standard input; on a terminal that is a prompt, where a
-    statement ends with a semicolon.
+    statement ends with a semicolon. There a `SELECT *` shows the columns of your own; --all, files,
+    pipes, JSON and CSV have all.
 
     \b
     phlo query "SELECT count(*) FROM bronze.events"
@@ -58,16 +72,19 @@ def query(
     if as_csv and output.as_json:
         raise click.UsageError("Choose one of --csv and --json.")
     if sql is None and sys.stdin.isatty() and is_terminal():
-        _converse(as_csv, limit, states, output)
+        _converse(as_csv, limit, states, output, with_bookkeeping)
     else:
-        _answer(sql if sql is not None else sys.stdin.read(), as_csv, limit, states, output)
+        text = sql if sql is not None else sys.stdin.read()
+        _answer(text, as_csv, limit, states, output, with_bookkeeping)
 
 
-def _converse(as_csv: bool, limit: int, states: Sequence[str], output: Output) -> None:
+def _converse(
+    as_csv: bool, limit: int, states: Sequence[str], output: Output, with_bookkeeping: bool
+) -> None:
     output.line("SQL in Trino's dialect; end with a semicolon, leave with Ctrl-D.", style="dim")
     for statement in _statements():
         try:
-            _answer(statement, as_csv, limit, states, output)
+            _answer(statement, as_csv, limit, states, output, with_bookkeeping)
         except PhloError as error:
             output.line(redact(f"Error: {error}"), style="red")
 
@@ -91,7 +108,14 @@ def _statements() -> Iterator[str]:
             lines = []
 
 
-def _answer(sql: str, as_csv: bool, limit: int, states: Sequence[str], output: Output) -> None:
+def _answer(
+    sql: str,
+    as_csv: bool,
+    limit: int,
+    states: Sequence[str],
+    output: Output,
+    with_bookkeeping: bool,
+) -> None:
     from phlo.lake import open_lake
 
     from phlo_cli.project_settings import require_project
@@ -108,7 +132,10 @@ def _answer(sql: str, as_csv: bool, limit: int, states: Sequence[str], output: O
     elif output.as_json:
         output.json([row for batch in reader for row in _rows(batch)])
     else:
-        _print_table(reader, limit, output)
+        is_hiding = is_terminal() and not with_bookkeeping
+        _print_table(
+            reader, limit, output, hidden_columns(reader.schema.names, sql) if is_hiding else ()
+        )
 
 
 def _print_csv(reader: pa.RecordBatchReader) -> None:
@@ -123,14 +150,29 @@ def _field(value: Any) -> Any:
     return "" if value is None else plain(value)
 
 
-def _print_table(reader: pa.RecordBatchReader, limit: int, output: Output) -> None:
+def hidden_columns(schema: Sequence[str], sql: str) -> list[str]:
+    """Return the bookkeeping columns of a result that its query does not name: those of a star.
+
+    >>> hidden_columns(["id", "_dlt_id", "_phlo_run_id"], "SELECT *, _dlt_id FROM orders")
+    ['_phlo_run_id']
+    >>> hidden_columns(["_dlt_id"], "SELECT * FROM all_that_a_query_left")
+    []
+    """
+    hidden = [n for n in schema if n.startswith(_BOOKKEEPING) and n not in sql.lower()]
+    return hidden if len(hidden) < len(schema) else []
+
+
+def _print_table(
+    reader: pa.RecordBatchReader, limit: int, output: Output, hidden: Sequence[str]
+) -> None:
+    import pyarrow as pa
     import pyarrow.types as kinds
 
     rows, more = _first(reader, limit)
-    schema = reader.schema
+    schema = pa.schema([field for field in reader.schema if field.name not in hidden])
     numbers = [f.name for f in schema if kinds.is_integer(f.type) or kinds.is_floating(f.type)]
     numbers += [f.name for f in schema if kinds.is_decimal(f.type)]
-    shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
+    shown = [{name: _shown(row[name]) for name in schema.names} for row in rows]
     if _width(shown, schema.names) > output.console.width:
         _print_upright(shown, output)
     else:
@@ -139,6 +181,8 @@ def _print_table(reader: pa.RecordBatchReader, limit: int, output: Output) -> No
         )
     if more:
         output.line(f"\nThe first {counted(limit, 'row')}; --limit shows more.", style="dim")
+    if hidden and rows:
+        output.line(f"\nNot shown: {', '.join(hidden)}; --all shows them.", style="dim")
 
 
 def _width(rows: list[dict[str, str]], names: list[str]) -> int:

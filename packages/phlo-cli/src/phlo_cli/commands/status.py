@@ -63,6 +63,7 @@ def status(
         [_row(state) for state in states],
         columns=("asset", "group", "state", "made", "partition", "freshness", "rows", "checks"),
         right=("rows",),
+        spare=("partition", "group", "freshness"),
         empty=_nothing(stale=stale, failed=failed, any_asset=bool(found)),
     )
 
