@@ -358,9 +358,29 @@ def _in(e: Expressions, node: exp.In) -> Value:
         )
     if common.inside or (common.is_float and not all(v.is_finite for v in values)):
         either = " OR ".join(compare(e, left, "=", v, what).sql for v in values)
-        return Value(f"({either})", t.BOOLEAN)
+        return Value(_with_all_asked(node, f"({either})", values), t.BOOLEAN)
     items = ", ".join(_comparable(e, v, common).sql for v in values)
-    return Value(f"({_comparable(e, left, common).sql} IN ({items}))", t.BOOLEAN)
+    text = f"({_comparable(e, left, common).sql} IN ({items}))"
+    return Value(_with_all_asked(node, text, values), t.BOOLEAN)
+
+
+def _with_all_asked(node: exp.In, text: str, values: Sequence[Value]) -> str:
+    """Ask the values of a list that may raise, as Trino does outside of WHERE, HAVING and ON.
+
+    DuckDB makes TRUE of ``1 IN (1, 10 / x)`` before it runs, whatever x is.
+    """
+    risky = [value.sql for value in values if _MAY_RAISE.search(value.sql)]
+    around = node.find_ancestor(exp.Where, exp.Having, exp.Join, exp.Select)
+    is_filter = around is not None and not isinstance(around, exp.Select)
+    if not risky or is_filter or not _is_constant(node.this):
+        return text
+    asked = ", ".join(f"({sql}) IS NULL" for sql in risky)
+    return f"CASE WHEN len([{asked}]) > 0 THEN {text} END"
+
+
+def _is_constant(node: Node) -> bool:
+    """Whether an expression is the same for all rows, and not null."""
+    return node.find(exp.Column, exp.Identifier, exp.Query, exp.Null) is None
 
 
 def _listed_values(node: exp.In) -> Node | None:
