@@ -12,6 +12,10 @@ seen:
   that was acknowledged, or that was read before
 - at the end every day is loaded once more: the tables are those of a run in date order
 
+A third of the commands have a clock that is wrong by up to two days and jumps while they run, and
+some may write no more from a certain moment on, as on a full disk: files that would grow beyond a
+few kilobytes fail.
+
 With ``--postgres`` the catalog is in a PostgreSQL server that is stopped at once and started again
 at any time, behind a proxy that loses answers to COMMIT. A reader may be told then that the catalog
 does not answer, by phlo's own error; whatever was acknowledged still has to be there.
@@ -23,6 +27,7 @@ connections, and is slow for a while.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -38,6 +43,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 from phlo.config import get_settings
 from phlo.errors import ServiceError
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
     from chaos_servers import Server
     from phlo.lake import Lake
 
+CLOCK = Path(__file__).parent / "chaos_clock"
 FIRST_DAY, DAYS = date(2025, 1, 1), 6
 KEYS = 40
 TABLES = {
@@ -250,11 +257,13 @@ class Attack:
         (folder / "workflows/chaos.py").write_text(text)
         (folder / ".env").touch(0o600)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one command of phlo."""
+    def start(self, *arguments: str, clock: str = "") -> subprocess.Popen[bytes]:
+        """Start one command of phlo, where a clock is given with that one."""
+        wrong_clock = {"PYTHONPATH": str(CLOCK), "CHAOS_CLOCK": clock}
         return subprocess.Popen(
             [sys.executable, "-m", "phlo_cli", *arguments],
             cwd=self.folder,
+            env=os.environ | (wrong_clock if clock else {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -270,7 +279,7 @@ class Attack:
             else:
                 days = days[:1]
                 arguments = ["materialize", table, "--partition", days[0]]
-            if self._disturb(self.start(*arguments), chance):
+            if self._disturb(arguments, chance):
                 self.counts["ended otherwise"] += 1
                 continue
             for day in days:
@@ -282,7 +291,7 @@ class Attack:
         chance = random.Random(f"{self.seed} build")
         while not self.is_over.is_set():
             known = self.checker.acknowledged
-            if self._disturb(self.start(*BUILD), chance):
+            if self._disturb(BUILD, chance):
                 self.counts["builds ended otherwise"] += 1
                 continue
             self.counts["built"] += 1
@@ -294,7 +303,7 @@ class Attack:
         """Maintain all tables again and again, killed like the writers."""
         chance = random.Random(f"{self.seed} maintain")
         while not self.is_over.wait(2):
-            if self._disturb(self.start("maintain"), chance) == 0:
+            if self._disturb(["maintain"], chance) == 0:
                 self.counts["maintained"] += 1
 
     def shake(self, shaking: Callable[..., None], server: object) -> None:
@@ -302,14 +311,19 @@ class Attack:
         chance = random.Random(f"{self.seed} {server.__class__.__name__}")
         shaking(server, chance, self.is_over, self.counts)
 
-    def _disturb(self, process: subprocess.Popen[bytes], chance: random.Random) -> int:
-        """Kill or stop a command at some time, or let it be; return its exit code."""
-        fate = chance.choice(["", "", "", "kill", "stop"])
+    def _disturb(self, arguments: Sequence[str], chance: random.Random) -> int:
+        """Run a command, and let something happen to it or not; return its exit code."""
+        clock = f"{_skew(chance)} {_skew(chance)}" if chance.random() < 0.3 else ""
+        self.counts["wrong clock"] += bool(clock)
+        process = self.start(*arguments, clock=clock)
+        fate = chance.choice(["", "", "", "kill", "stop", "full"])
         try:
             return process.wait(chance.uniform(1, 12) if fate else None)
         except subprocess.TimeoutExpired:
             self.counts[fate] += 1
-        if fate == "kill":
+        if fate == "full":
+            _fill_disk(process.pid, chance.randrange(64_000))
+        elif fate == "kill":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             os.killpg(process.pid, signal.SIGSTOP)
@@ -349,6 +363,19 @@ class Attack:
         for table, rows in states.items():
             if sorted(rows) != expected(origin(table)):
                 self.checker.problems.append(f"{table} is not that of a run in date order")
+
+
+def _skew(chance: random.Random) -> float:
+    """Return by how many seconds a clock is wrong: less than files of no table are kept for."""
+    return chance.uniform(-1, 1) * 86_400
+
+
+def _fill_disk(pid: int, size: int) -> None:
+    """Let a process, and those that it starts, write no file beyond a size any more."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            one.rlimit(psutil.RLIMIT_FSIZE, (size, size))
 
 
 def origin(table: str) -> str:
