@@ -39,7 +39,7 @@ class BranchPlan(Shown):
         expires_at: Until when it can be applied.
         tables: What would change, as ``phlo branch diff --json`` tells it.
         accounts: Where the rows of each load went, by table.
-        checks: The checks that failed or could not run.
+        checks: The checks that failed, warned or could not run.
         reads: Tables that the run read and did not write.
         publishers: Keys of the run's assets that published marts.
         marts: What would become of published tables, with the locks that it takes.
@@ -98,8 +98,8 @@ class BranchPlan(Shown):
 
     @property
     def is_ok(self) -> bool:
-        """Whether no check failed, and all published tables could follow."""
-        return not self.checks and not self.refused_marts
+        """Whether no check of severity error failed, and all published tables could follow."""
+        return not any(check.get("is_bad") for check in self.checks) and not self.refused_marts
 
     def shown(self) -> ShownTable:
         """Return the tables that would change, and the command that publishes them."""

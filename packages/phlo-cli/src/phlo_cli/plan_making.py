@@ -144,7 +144,13 @@ def _publishers(location: Location, run: RunPlan, summary: RunSummary) -> tuple[
 
 
 def _check_row(check: Any) -> dict[str, Any]:
-    return {"table": check.label, "check": check.name, "status": check.word, "why": check.message}
+    return {
+        "table": check.label,
+        "check": check.name,
+        "status": check.word,
+        "is_bad": check.is_bad,
+        "why": check.message,
+    }
 
 
 def _reads(location: Location, run: RunPlan) -> tuple[str, ...]:

@@ -27,6 +27,11 @@ EVENTS = """
         return [{"id": id, "value": value} for id, value in values.ROWS.items()]
 
 
+    @dg.asset_check(asset="dlt_events")
+    def warns():
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN)
+
+
     @dg.asset(deps=["bronze__events"])
     def report() -> None: ...
 """
@@ -74,6 +79,9 @@ def test_a_plan_tells_what_apply_does_and_no_source_is_asked_again(project, phlo
     )
     assert change["samples"]["added"] == [{"id": "c", "value": 3}]
     assert planned["accounts"]["bronze.events"]["inserted"] == 1
+    assert [(c["check"], c["status"], c["is_bad"]) for c in planned["checks"]] == [
+        ("warns", "warned", False)  # which keeps nobody from applying it
+    ]
     assert rows() == [("a", 1), ("b", 2)]
     assert phlo("plan", "list", "--json").json[0]["plan_id"] == planned["plan_id"]
     deliver(project, never=1)
