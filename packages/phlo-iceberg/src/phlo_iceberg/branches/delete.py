@@ -10,7 +10,7 @@ from pyiceberg.catalog.sql import IcebergNamespaceProperties, IcebergTables
 from sqlalchemy import delete, select
 
 from phlo_iceberg.branches.create import locked_locations
-from phlo_iceberg.branches.metadata import read_stored
+from phlo_iceberg.branches.metadata import map_tables, read_stored
 from phlo_iceberg.branches.names import branch_name, open_branch
 from phlo_iceberg.branches.reachable import add_other_branches
 from phlo_iceberg.branches.records import BASES, require_branch, table_locations
@@ -21,6 +21,8 @@ from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.write.files import delete_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phlo.names import TableName
     from pyiceberg.catalog.sql import SqlCatalog
     from sqlalchemy.orm import Session
@@ -58,7 +60,7 @@ class _Deletion:
     def __init__(self, branch: SqlCatalog, created_at_ms: int | None) -> None:
         self._branch, self._created_at_ms = branch, created_at_ms
         self._changed: dict[TableName, str] = {}
-        self._copies: list[str] = []
+        self._copies: dict[TableName, str] = {}
 
     def delete_rows(self, session: Session) -> None:
         """Delete all rows of the branch.
@@ -88,29 +90,36 @@ class _Deletion:
         began = set(session.execute(query).scalars())
         locations = locked_locations(session, self._branch)
         self._changed = {t: where for t, where in locations.items() if where not in began}
-        self._copies = [where for where in locations.values() if where in began]
+        self._copies = {t: where for t, where in locations.items() if where in began}
 
     def delete_unneeded_files(self) -> None:
         """Delete files that only the branch needed; those that cannot be stay as orphans."""
         try:
-            for location in self._copies:
-                delete_files(open_file_io(self._branch, location), [location])
+            self._delete_copies()
         except Exception:
             logger.warning("Metadata files of the branch stay.", exc_info=True)
-        for table, location in self._changed.items():
-            delete_unneeded_files(self._branch, table, location)
+        delete_unneeded_files(self._branch, self._changed)
+
+    def _delete_copies(self) -> None:
+        if self._copies:
+            io = open_file_io(self._branch, next(iter(self._copies.values())))
+            map_tables(lambda location: delete_files(io, [location]), self._copies)
 
 
-def delete_unneeded_files(branch: SqlCatalog, table: TableName, location: str) -> None:
-    """Delete what a table's former metadata on a branch reaches and no table of the lake needs.
+def delete_unneeded_files(branch: SqlCatalog, locations: Mapping[TableName, str]) -> None:
+    """Delete what former metadata of tables on a branch reaches and no table of the lake needs.
 
     Files that cannot be deleted stay as orphans, which is no error.
 
     Args:
-        branch: The branch's catalog.
-        table: The table; the branch may have it in another state by now.
-        location: Address of the metadata that no catalog names any more.
+        branch: The branch's catalog; it may have the tables in another state by now.
+        locations: By table the address of the metadata that no catalog names any more.
     """
+    named = {table: (table, location) for table, location in locations.items()}
+    map_tables(lambda one: _delete_unneeded(branch, *one), named)
+
+
+def _delete_unneeded(branch: SqlCatalog, table: TableName, location: str) -> None:
     try:
         stored = read_stored(branch, location)
         files, needed = ReachableFiles(), ReachableFiles()

@@ -7,6 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlparse
 
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -36,6 +37,8 @@ FORMER_TABLE_ENTRY = "phlo.former-table"
 """Summary entry of the first snapshot of a table made anew: metadata of the table before it."""
 
 _WORKERS = 16
+_FILE_SETTINGS = ("s3.", "gcs.", "adls.", "hdfs.", "hf.", "client.", "py-io-impl")
+"""How properties of a table begin that change how its files are opened."""
 V = TypeVar("V")
 R = TypeVar("R")
 
@@ -58,29 +61,42 @@ class StoredMetadata:
 def read_all(
     catalog: SqlCatalog, locations: Mapping[TableName, str]
 ) -> dict[TableName, StoredMetadata]:
-    """Read the metadata of tables, several at a time."""
-    return _map_all(lambda location: read_stored(catalog, location), locations)
+    """Read the metadata of tables, several at a time, through the same connections."""
+    by_scheme = {urlparse(location).scheme: location for location in locations.values()}
+    shared = {scheme: open_file_io(catalog, where) for scheme, where in by_scheme.items()}
+    return map_tables(
+        lambda location: read_stored(catalog, location, shared[urlparse(location).scheme]),
+        locations,
+    )
 
 
-def read_stored(catalog: SqlCatalog, location: str) -> StoredMetadata:
+def read_stored(catalog: SqlCatalog, location: str, io: FileIO | None = None) -> StoredMetadata:
     """Read one metadata file.
+
+    Args:
+        catalog: Its settings open the files.
+        location: Address of the metadata file.
+        io: Opens files by these settings; made if not given.
 
     Raises:
         UnreadableTableError: It is missing, empty or cut short.
     """
-    io = open_file_io(catalog, location)
+    io = io or open_file_io(catalog, location)
     metadata = read_table_metadata(io, location)
-    return StoredMetadata(location, metadata, open_file_io(catalog, location, metadata.properties))
+    if any(name.startswith(_FILE_SETTINGS) for name in metadata.properties):
+        io = open_file_io(catalog, location, metadata.properties)
+    return StoredMetadata(location, metadata, io)
 
 
 def write_all(catalog: SqlCatalog, tables: Mapping[TableName, StoredMetadata]) -> None:
     """Write metadata files, several at a time, and flush them to disk."""
-    _map_all(lambda s: write_metadata(catalog, s.metadata, s.io, s.location), tables)
+    map_tables(lambda s: write_metadata(catalog, s.metadata, s.io, s.location), tables)
     if catalog.properties.get(SYNC_PROPERTY) != "false":
         sync_files([stored.location for stored in tables.values()])
 
 
-def _map_all(function: Callable[[V], R], values: Mapping[TableName, V]) -> dict[TableName, R]:
+def map_tables(function: Callable[[V], R], values: Mapping[TableName, V]) -> dict[TableName, R]:
+    """Call a function for each table, several at a time."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         return dict(zip(values, pool.map(function, values.values()), strict=True))
 
@@ -229,5 +245,5 @@ def runs_since(metadata: TableMetadata, base_snapshot_id: int | None) -> tuple[s
 
 def delete_metadata(stored: Iterable[StoredMetadata]) -> None:
     """Delete metadata files that no catalog names."""
-    for one in stored:
-        delete_files(one.io, [one.location])
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(lambda one: delete_files(one.io, [one.location]), stored))

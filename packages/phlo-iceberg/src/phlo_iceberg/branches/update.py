@@ -126,9 +126,8 @@ def _send(catalog: SqlCatalog, name: str, sides: Sides, update: _Update) -> bool
 
 def _delete_replaced(sides: Sides, replaced: Sequence[Comparison]) -> None:
     """Delete what the branch's former states of tables alone needed."""
-    for one in replaced:
-        if one.branch is not None:
-            delete_unneeded_files(sides.branch, one.table, one.branch.location)
+    former = {one.table: one.branch.location for one in replaced if one.branch is not None}
+    delete_unneeded_files(sides.branch, former)
 
 
 def discard_changes(
