@@ -46,6 +46,12 @@ class Environment:
             return [_fetch(artifact, folder) for artifact in self.artifacts]
 
 
+SQLITE = "org.xerial:sqlite-jdbc:3.50.3.0"
+RUNTIME = "org.apache.iceberg:iceberg-spark-runtime-4.0_2.13"
+SPARK_1_10 = Environment(("pyspark==4.0.1",), (f"{RUNTIME}:1.10.1", SQLITE))
+SPARK_1_11 = Environment(("pyspark==4.0.1",), (f"{RUNTIME}:1.11.0", SQLITE))
+
+
 def _locked(folder: Path) -> FileLock:
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.with_name(f"{folder.name}.lock"))

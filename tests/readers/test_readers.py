@@ -18,13 +18,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # tests are imported without a package
 
 from canonical import canonical_rows, row_hash  # noqa: E402
-from environments import Environment  # noqa: E402
+from environments import SPARK_1_10, SPARK_1_11, Environment  # noqa: E402
 from golden import build_lake, expected_rows  # noqa: E402
 
 pytestmark = [pytest.mark.readers, pytest.mark.xdist_group("readers"), pytest.mark.timeout(900)]
 
-SQLITE = "org.xerial:sqlite-jdbc:3.50.3.0"
-RUNTIME = "org.apache.iceberg:iceberg-spark-runtime-4.0_2.13"
 DAFT = Environment(("daft", "pyiceberg[pyarrow,sql-sqlite,pyiceberg-core]"))
 DUCKDB = Environment(
     (
@@ -35,8 +33,6 @@ DUCKDB = Environment(
         "duckdb-extension-avro==1.5.5",
     )
 )
-SPARK_1_10 = Environment(("pyspark==4.0.1",), (f"{RUNTIME}:1.10.1", SQLITE))
-SPARK_1_11 = Environment(("pyspark==4.0.1",), (f"{RUNTIME}:1.11.0", SQLITE))
 
 NO_TIMES = "Spark does not support time fields"
 CANNOT = {
