@@ -9,6 +9,7 @@ from phlo.names import MAIN
 
 if TYPE_CHECKING:
     from phlo.branches import KeepsBranches, TableChange
+    from phlo.names import TableName
 
 
 def remove_branch(store: KeepsBranches, name: str) -> None:
@@ -66,16 +67,19 @@ def commands_for_conflict(store: KeepsBranches, name: str, change: TableChange) 
     take = f"phlo branch update {name} --take {change.table}"
     if change.change == "dropped" or change.table not in load_project().tables:
         return [take]
-    partitions = [f" --partition {p}" for p in _partitions_written(store, name, change)]
+    written = partitions_written(store, name, change.table, change.base_snapshot_id)
+    partitions = [f" --partition {p}" for p in written]
     runs = [f"phlo materialize {change.table}{p} --branch {name}" for p in partitions or [""]]
     return [take, *runs]
 
 
-def _partitions_written(store: KeepsBranches, name: str, change: TableChange) -> list[str]:
-    """Partitions that the branch's runs loaded into a table, in the order of their loads."""
+def partitions_written(
+    store: KeepsBranches, name: str, table: TableName, base_snapshot_id: int | None
+) -> list[str]:
+    """Return the partitions that runs loaded into a branch's table since a snapshot, in order."""
     partitions: list[str] = []
-    for snapshot in store.on_branch(name).history(change.table):
-        if snapshot.snapshot_id == change.base_snapshot_id:
+    for snapshot in store.on_branch(name).history(table):
+        if snapshot.snapshot_id == base_snapshot_id:
             break
         partitions.append(snapshot.summary.get("phlo.partition", ""))
     return list(dict.fromkeys(p for p in reversed(partitions) if p))

@@ -144,6 +144,41 @@ def test_a_publish_updates_the_branch_first_where_asked_to(project, phlo):
     assert rows() == [("a", 10), ("b", 7)]
 
 
+def test_rows_of_both_sides_are_judged_together_before_they_are_published(project, phlo):
+    project.write(
+        "workflows/quality/api.py",
+        """
+        from phlo_quality import CountCheck, phlo_quality
+
+        @phlo_quality(table="bronze.events", checks=[CountCheck(max_count=3)], blocking=True)
+        def few(): ...
+        """,
+    )
+
+    def deliver(key):
+        text = project.root.joinpath("workflows/ingestion/api/events.py").read_text()
+        lines = text.splitlines()
+        lines[-1] = f'    return [{{"id": "{key}", "value": 1}}, {{"id": "a", "value": 1}}]'
+        project.write("workflows/ingestion/api/events.py", "\n".join(lines))
+
+    for key, day, options in (
+        ("b", 15, ()),
+        ("c", 16, ("--branch", "dev")),
+        ("d", 17, ()),
+    ):
+        deliver(key)
+        loaded = phlo("materialize", "events", "--partition", f"2025-01-{day}", *options)
+        assert loaded.code == 0, loaded.err
+        if day == 15:
+            phlo("branch", "create", "dev")
+    answer = phlo("branch", "publish", "dev", "--update", "--json")
+    (failed,) = answer.json["failed_checks"]
+    assert (answer.code, failed["table"]) == (1, "bronze.events")
+    assert "4 rows" in failed["why"]
+    assert [key for key, _ in rows()] == ["a", "b", "d"]
+    assert [key for key, _ in rows("dev")] == ["a", "b", "c", "d"]
+
+
 def test_a_wrong_name_is_a_wrong_use(project, phlo):
     assert phlo("status", "--branch", "A/B").code == 2
     assert phlo("branch", "delete", "nope").code == 2

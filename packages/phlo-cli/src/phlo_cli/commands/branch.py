@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from phlo.branches import BranchUpdate, KeepsBranches, TableChange
+    from phlo.checks import CheckResult
 
     from phlo_cli.output import Output
 
@@ -100,9 +101,11 @@ def publish(ctx: click.Context, name: str, delete: bool, is_updated: bool, outpu
     store = open_branches()
     sources = {one.name: one.source for one in store.branches()}
     if is_updated:
-        updated = _update(store, name, ())
-        if not output.as_json:
-            _show_update(store, name, updated, output)
+        updated, failed = _update_and_judge(store, name, ())
+        if failed or not output.as_json:
+            _show_update(store, name, updated, failed, output)
+        if failed:
+            ctx.exit(FAILED)
     changes = store.publish_branch(name)
     copy_runs_to_source(name, sources[name] or MAIN, output)
     notify_observers(name, "published")
@@ -125,17 +128,24 @@ def update(ctx: click.Context, name: str, take: tuple[str, ...], output: Output)
     """Bring the branch NAME to its source's state.
 
     Tables that the branch has not changed become as the source has them. Of a table that both sides
-    changed, the branch's loads are written anew on top of the source's state; where that is not
-    possible it stays as it is, and the commands that make it anew are shown. Exit code 1: there are
-    such tables.
+    changed, the branch's loads are written anew on top of the source's state, and judged by its
+    blocking checks; where that is not possible it stays as it is, and the commands that make it
+    anew are shown. Exit code 1: there are such tables, or a check failed.
     """
     store = open_branches()
+    updated, failed = _update_and_judge(store, name, take)
+    _show_update(store, name, updated, failed, output)
+    ctx.exit(FAILED if updated.conflicts or failed else DONE)
+
+
+def _update_and_judge(
+    store: KeepsBranches, name: str, take: Sequence[str]
+) -> tuple[BranchUpdate, list[CheckResult]]:
+    """Update a branch; returns what became of it, and the checks that failed on rebased tables."""
+    from phlo_cli.rebased_checks import find_failed_checks
+
     updated = _update(store, name, take)
-    if output.as_json:
-        output.json(_update_row(store, name, updated))
-    else:
-        _show_update(store, name, updated, output)
-    ctx.exit(FAILED if updated.conflicts else DONE)
+    return updated, find_failed_checks(store, name, updated.rebased)
 
 
 def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdate:
@@ -155,7 +165,9 @@ def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdat
     return updated
 
 
-def _update_row(store: KeepsBranches, name: str, updated: BranchUpdate) -> dict[str, Any]:
+def _update_row(
+    store: KeepsBranches, name: str, updated: BranchUpdate, failed: Sequence[CheckResult]
+) -> dict[str, Any]:
     conflicts = [
         change_row(change)
         | {
@@ -168,10 +180,22 @@ def _update_row(store: KeepsBranches, name: str, updated: BranchUpdate) -> dict[
         "taken": [str(table) for table in updated.taken],
         "rebased": [change_row(change) for change in updated.rebased],
         "conflicts": conflicts,
+        "failed_checks": [
+            {"table": str(one.table), "check": one.check, "why": one.message} for one in failed
+        ],
     }
 
 
-def _show_update(store: KeepsBranches, name: str, updated: BranchUpdate, output: Output) -> None:
+def _show_update(
+    store: KeepsBranches,
+    name: str,
+    updated: BranchUpdate,
+    failed: Sequence[CheckResult],
+    output: Output,
+) -> None:
+    if output.as_json:
+        output.json(_update_row(store, name, updated, failed))
+        return
     for table in updated.taken:
         output.line(f"took {table}")
     for change in updated.rebased:
@@ -182,6 +206,8 @@ def _show_update(store: KeepsBranches, name: str, updated: BranchUpdate, output:
         output.line(f"kept {change.table}: it was changed on both sides, and {reason}", "yellow")
         for command in commands_for_conflict(store, name, change):
             output.line(f"  {command}", style="dim")
+    for one in failed:
+        output.line(f"check {one.check} of {one.table} failed: {one.message}", "red")
     if not (updated.taken or updated.rebased or updated.conflicts):
         output.line(f"{name} has everything already.")
 
