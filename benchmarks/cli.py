@@ -1,7 +1,8 @@
 """`phlo` commands beside those of Dagster, dbt and SQLMesh that answer the same question.
 
-CPU seconds of the whole process, bytecode compiled, over the project that `phlo init` writes. A
-tool that is not installed is left out. The last rows compare a project of 500 assets with that one.
+CPU seconds of the whole process, bytecode compiled, over the project that `phlo init` writes.
+SQLMesh is installed in an environment of its own, as its pins and phlo's differ; a tool that is not
+installed is left out. The last rows compare a project of 500 assets with that one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ BIN = Path(sys.executable).parent
 MATERIALIZE = "--select dlt_orders --partition 2025-01-15"
 QUESTIONS = {
     "help": {"phlo": "--help", "dagster": "--help", "dbt": "--help", "sqlmesh": "--help"},
-    "one value": {"phlo": "query SELECT(1)", "dbt": "show --quiet --inline SELECT(1)"},
+    "one value": {
+        "phlo": "query SELECT(1)",
+        "dbt": "show --quiet --inline SELECT(1)",
+        "sqlmesh": "fetchdf SELECT(1)",
+    },
     "the assets": {
         "phlo": "status",
         "dagster": "asset list -m phlo.definitions",
@@ -32,12 +37,17 @@ QUESTIONS = {
         "phlo": "materialize orders --partition 2025-01-15",
         "dagster": f"asset materialize {MATERIALIZE} -m phlo.definitions",
         "dbt": "run --quiet --select daily",
+        "sqlmesh": "plan --auto-apply --no-prompts --restate-model shop.daily",
     },
 }
-DBT_PROJECT = {
-    "dbt_project.yml": "name: shop\nversion: '1.0'\nconfig-version: 2\nprofile: shop\n",
-    "profiles.yml": "shop:\n  target: here\n  outputs:\n    here: {type: duckdb, path: shop.db}\n",
-    "models/daily.sql": "select 1 as id\n",
+PROJECTS = {
+    "dbt/dbt_project.yml": "name: shop\nversion: '1.0'\nconfig-version: 2\nprofile: shop\n",
+    "dbt/profiles.yml": "shop:\n  target: here\n  outputs:\n"
+    "    here: {type: duckdb, path: shop.db}\n",
+    "dbt/models/daily.sql": "select 1 as id\n",
+    "sqlmesh/config.yaml": "gateways:\n  here:\n    connection: {type: duckdb, database: shop.db}\n"
+    "default_gateway: here\nmodel_defaults: {dialect: duckdb}\n",
+    "sqlmesh/models/daily.sql": "MODEL (name shop.daily, kind FULL);\n\nSELECT 1 AS id\n",
 }
 
 
@@ -65,18 +75,22 @@ def t{n}(partition_date: str):
 
 def ask(folder: str, tool: str, arguments: str) -> None:
     """Run one command of a tool in its project."""
-    project = {"dbt": "dbt", "many": "many"}.get(tool, "shop")
+    project = {"dbt": "dbt", "sqlmesh": "sqlmesh", "many": "many"}.get(tool, "shop")
     program = "phlo" if tool == "many" else tool
     environment = os.environ | {"DAGSTER_HOME": f"{folder}/home", "PYTHONDONTWRITEBYTECODE": ""}
     if program == "phlo":
         environment.pop("DAGSTER_HOME")
     subprocess.run(
-        [BIN / program, *arguments.split()],
+        [_executable(folder, program), *arguments.split()],
         cwd=Path(folder) / project,
         env=environment,
         check=True,
         capture_output=True,
     )
+
+
+def _executable(folder: str, program: str) -> Path:
+    return (Path(folder) / "environment" / "bin" if program == "sqlmesh" else BIN) / program
 
 
 def run() -> list[dict]:
@@ -91,11 +105,21 @@ def run() -> list[dict]:
 def _prepare(folder: Path) -> None:
     subprocess.run([BIN / "phlo", "init", "shop"], cwd=folder, check=True, capture_output=True)
     (folder / "home").mkdir()
-    for name, text in DBT_PROJECT.items():
-        path = folder / "dbt" / name
+    for name, text in PROJECTS.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     ask(str(folder), "phlo", QUESTIONS["make one table"]["phlo"])
+    if _install_sqlmesh(folder / "environment"):
+        ask(str(folder), "sqlmesh", "plan --auto-apply --no-prompts")
+
+
+def _install_sqlmesh(environment: Path) -> bool:
+    """Install SQLMesh; return whether the package index had it."""
+    uv, there = BIN / "uv", environment.parent  # phlo's own pins stand in its checkout
+    install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", environment]
+    subprocess.run([uv, "venv", "--quiet", environment], cwd=there, check=True)
+    return subprocess.run([*install, "sqlmesh"], cwd=there, check=False).returncode == 0
 
 
 def _prepare_many(folder: Path) -> None:
@@ -125,7 +149,7 @@ def _many_row(folder: str, question: str, arguments: str) -> dict:
 
 
 def _rows(folder: str, question: str, by: dict[str, str]) -> list[dict]:
-    there = {tool: arguments for tool, arguments in by.items() if (BIN / tool).exists()}
+    there = {tool: asked for tool, asked in by.items() if _executable(folder, tool).exists()}
     usages = compare(
         ROUNDS, **{t: (f"{HERE}:ask", (folder, t, arguments)) for t, arguments in there.items()}
     )

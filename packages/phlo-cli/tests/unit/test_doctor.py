@@ -116,7 +116,7 @@ def test_what_several_examinations_miss_is_told_once(tmp_path, monkeypatch, phlo
     answer = phlo("doctor")
     assert answer.code == 1
     assert answer.out.count("is no phlo project") == 1
-    assert "project, runs, tables, engine" in answer.out
+    assert "The same of: runs, tables, engine" in answer.out
 
 
 QUERIES = """

@@ -89,9 +89,12 @@ def _print(finding: Finding, output: Output) -> None:
     mark = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "failed": "[red]✗[/]"}[finding.status]
     from rich.markup import escape
 
-    output.console.print(f"{mark} {finding.subject:<10} {escape(finding.message)}", soft_wrap=True)
+    subject, *others = finding.subject.split(", ")
+    output.console.print(f"{mark} {subject:<10} {escape(finding.message)}", soft_wrap=True)
     if finding.hint:
         output.line(f"             {finding.hint}", style="dim")
+    if others:
+        output.line(f"             The same of: {', '.join(others)}", style="dim")
 
 
 def _close_to_others() -> list[Finding]:
