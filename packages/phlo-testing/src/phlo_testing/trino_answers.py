@@ -88,6 +88,8 @@ def compare_answers(
         verdict, found = _compare(recorded, answer)
         if verdict == "different" and any(text in str(found) for text in avoidable):
             verdict = "raised"
+        if verdict == "different" and avoidable and _has_other_last_digits(recorded, found):
+            verdict = "equal"
         if verdict == "different" and avoidable and _leaves_rows_out(recorded, answer):
             verdict = "left out"
         if verdict == "different" and avoidable and recorded.get("error") == _TRINO_FAULT:
@@ -118,6 +120,20 @@ def _compare(
         ours, theirs = _with_one_zero(ours), _with_one_zero(theirs)
     is_same = ours == theirs and _are_types_alike(types, recorded.get("types", types))
     return ("equal" if is_same else "different"), (list(map(str, types)), shown)
+
+
+def _has_other_last_digits(recorded: dict[str, Any], found: Any) -> bool:
+    """Whether averages differ by the order in which doubles were added, which is not promised."""
+    if "avg(" not in recorded["sql"] or "rows" not in recorded or not isinstance(found, tuple):
+        return False
+    types, rows = found
+    is_near = _with_twelve_digits(rows) == _with_twelve_digits(recorded["rows"])
+    return is_near and _are_types_alike(types, recorded.get("types", types))
+
+
+def _with_twelve_digits(rows: list[list[str]]) -> list[list[str]]:
+    double = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?")
+    return sorted([f"{float(x):.12g}" if double.fullmatch(x) else x for x in row] for row in rows)
 
 
 def _leaves_rows_out(
