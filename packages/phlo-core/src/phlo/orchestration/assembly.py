@@ -292,17 +292,16 @@ def _refuse_duplicates(parts: list[Definitions], project: Project) -> None:
     Raises:
         DuplicateAssetError: Two have one name; names file and line of each.
     """
-    twice = _duplicate_assets(parts, project) | _duplicate_names(parts, project)
-    if twice:
-        raise DuplicateAssetError(
-            "\n".join(message for message, _ in twice.values()),
-            hint=next(hint for _, hint in twice.values()),
-            key=next(iter(twice)),
-        )
+    errors = [*_duplicate_assets(parts, project), *_duplicate_names(parts, project)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        first, messages = errors[0], [error.message for error in errors]
+        raise DuplicateAssetError("\n".join(messages), hint=first.hint, **first.parts)
 
 
-def _duplicate_assets(parts: list[Definitions], project: Project) -> dict[str, tuple[str, str]]:
-    """Return a message and a hint for each key that several assets have."""
+def _duplicate_assets(parts: list[Definitions], project: Project) -> list[DuplicateAssetError]:
+    """Return an error for each key that several assets have."""
     keys = Counter(
         key
         for part in parts
@@ -310,26 +309,27 @@ def _duplicate_assets(parts: list[Definitions], project: Project) -> dict[str, t
         if isinstance(asset, AssetsDefinition) and asset.is_executable
         for key in asset.keys
     )
-    hint = "Rename one of them; an ingestion's key is dlt_<table_name>."
-    return {
-        (name := key.to_user_string()): (
-            f"Two assets have the key {name!r}{_listed(_places_of(key, parts, project))}.",
-            hint,
+    return [
+        DuplicateAssetError(
+            f"Two assets have the key {(name := key.to_user_string())!r}"
+            f"{_listed(_places_of(key, parts, project))}.",
+            hint="Rename one of them; an ingestion's key is dlt_<table_name>.",
+            key=name,
         )
         for key, count in sorted(keys.items())
         if count > 1
-    }
+    ]
 
 
-def _duplicate_names(parts: list[Definitions], project: Project) -> dict[str, tuple[str, str]]:
-    """Return a message and a hint for each name that several schedules, sensors or jobs have."""
+def _duplicate_names(parts: list[Definitions], project: Project) -> list[DuplicateAssetError]:
+    """Return an error for each name that several schedules, sensors or jobs have."""
     kinds = {
         "schedules or sensors": [
-            o for p in parts for o in (*(p.schedules or ()), *(p.sensors or ()))
+            one for part in parts for one in (*(part.schedules or ()), *(part.sensors or ()))
         ],
         "jobs": [job for part in parts for job in part.jobs or ()],
     }
-    messages = {}
+    errors = []
     for kind, objects in kinds.items():
         names = Counter(one.name for one in {id(one): one for one in objects}.values())
         for name in (name for name, count in names.items() if count > 1):
@@ -339,9 +339,14 @@ def _duplicate_names(parts: list[Definitions], project: Project) -> dict[str, tu
                 for module, attribute, value in project.objects()
                 if isinstance(value, types) and value.name == name
             ]
-            message = f"Two {kind} have the name {name!r}{_listed(places)}."
-            messages[f"{kind} {name}"] = message, "Give one of them another name."
-    return messages
+            errors.append(
+                DuplicateAssetError(
+                    f"Two {kind} have the name {name!r}{_listed(places)}.",
+                    hint="Give one of them another name.",
+                    key=name,
+                )
+            )
+    return errors
 
 
 def _listed(places: list[str]) -> str:
