@@ -163,7 +163,7 @@ _is_secret_name = cache(says_secret)
 
 
 def _secret_parts(value: str) -> Iterator[str]:
-    """The secret of a value: all of it, of an address the password."""
+    """Yield the secret of a value: all of it, of an address the password."""
     value = value.strip()
     if "://" in value:
         yield from _user_info(value)
@@ -180,7 +180,7 @@ def _user_info(address: str) -> Iterator[str]:
 
 
 def _project_env() -> Mapping[str, str | None]:
-    """The project's ``.env``, read again when it changes."""
+    """Return the project's ``.env``, read again when it changes."""
     path = os.path.join(os.environ.get("PHLO_PROJECT_DIR") or ".", ".env")
     try:
         status = os.stat(path)
@@ -205,7 +205,7 @@ def _value_pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as messages spell it: in addresses, literals, JSON and Basic headers."""
+    """Yield a secret as messages spell it: in addresses, literals, JSON and Basic headers."""
     if len(secret) < MIN_LENGTH:
         return
     yield secret

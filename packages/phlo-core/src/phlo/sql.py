@@ -191,7 +191,7 @@ def _pairs(tokens: list[Token]) -> Iterable[tuple[Token, Token | None]]:
 
 
 def _with_gap(token: Token, after: Token | None, text: str) -> str:
-    """A token as it is written, and one space where spaces or a comment follow."""
+    """Return a token as it is written, and one space where spaces or a comment follow."""
     is_apart = after is not None and after.start > token.end + 1
     return text[token.start : token.end + 1] + (" " if is_apart else "")
 

@@ -62,12 +62,12 @@ def encode_batch(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> memoryvi
 
 
 def encode_number(dtype: str) -> Encoder:
-    """Integers, floats and booleans, by the numpy type to write."""
+    """Encode integers, floats and booleans, by the numpy type to write."""
     return lambda column: _numbers(column).astype(dtype)
 
 
 def encode_date(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Days since 2000-01-01."""
+    """Encode days since 2000-01-01."""
     days = _numbers(column.cast(pa.date32()).view(pa.int32()))
     return (days.astype("i8") - _EPOCH_DAYS).astype(">i4")
 
@@ -85,23 +85,23 @@ def encode_time(column: pa.Array) -> np.ndarray[Any, Any]:
 
 
 def encode_bytes(column: pa.Array) -> pa.Array:
-    """Text in UTF-8, or bytes as they are."""
+    """Encode text in UTF-8, or bytes as they are."""
     return column.cast(pa.binary())
 
 
 def encode_text(column: pa.Array) -> pa.Array:
-    """Text in UTF-8, of any Arrow type that holds text."""
+    """Encode text in UTF-8, of any Arrow type that holds text."""
     return column.cast(pa.string()).cast(pa.binary())
 
 
 def encode_json(column: pa.Array) -> pa.Array:
-    """Nested values as ``jsonb``."""
+    """Encode nested values as ``jsonb``."""
     values = column.to_pylist(maps_as_pydicts="strict")
     return pa.array([None if v is None else _jsonb(v) for v in values], pa.binary())
 
 
 def encode_decimal(precision: int, scale: int) -> Encoder:
-    """Decimals as ``numeric``: groups of four digits, sign and scale.
+    """Encode decimals as ``numeric``: groups of four digits, sign and scale.
 
     Args:
         precision: All digits, at most 38.
@@ -128,7 +128,7 @@ def encode_decimal(precision: int, scale: int) -> Encoder:
 def _magnitude(
     column: pa.Array, limbs: int
 ) -> tuple[list[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    """Absolute values as 32-bit limbs, least first, and where the value was negative."""
+    """Return absolute values as 32-bit limbs, least first, and where the value was negative."""
     buffer = column.buffers()[1]
     words = np.frombuffer(buffer, "<u4").reshape(-1, 4)[column.offset : column.offset + len(column)]
     is_negative = words[:, 3] >= 2**31
@@ -189,7 +189,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _numbers(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Values as numpy numbers; nulls become zeros, which nobody reads."""
+    """Return values as numpy numbers; nulls become zeros, which nobody reads."""
     if column.null_count:
         column = pc.fill_null(column, pa.scalar(False if pa.types.is_boolean(column.type) else 0))
     return column.to_numpy(zero_copy_only=False)
@@ -201,7 +201,7 @@ def _with_nulls(values: np.ndarray[Any, Any], column: pa.Array) -> pa.Array:
 
 
 def _glue(parts: list[np.ndarray[Any, Any]]) -> pa.Array:
-    """Fixed-width parts of each row, side by side."""
+    """Return the fixed-width parts of each row, side by side."""
     fields = [(str(index), part.dtype) for index, part in enumerate(parts)]
     row = np.empty(len(parts[0]), fields)
     for (name, _), part in zip(fields, parts, strict=True):

@@ -134,7 +134,7 @@ def named_partition(key: str, table: TableName, project: Project) -> Partition:
 
 
 def queries_of(project: Project) -> list[ProjectQuery]:
-    """The SQL that authors wrote in checks: whole queries, conditions and aggregates."""
+    """Return the SQL that authors wrote in checks: whole queries, conditions and aggregates."""
     return [
         ProjectQuery(f"check {check.name}", text)
         for suite in project.specs(Suite)

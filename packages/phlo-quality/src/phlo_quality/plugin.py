@@ -38,7 +38,7 @@ def phlo_register_checks() -> Sequence[type[Check]]:
 
 @hookimpl
 def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:
-    """The SQL that is written in checks and reconciliations."""
+    """Return the SQL that is written in checks and reconciliations."""
     from phlo_quality.asset_checks import queries_of
 
     return queries_of(project)

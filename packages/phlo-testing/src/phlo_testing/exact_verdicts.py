@@ -100,7 +100,7 @@ FEW = settings(
 
 @st.composite
 def columns(draw: st.DrawFn) -> tuple[str, list[Any], Any, Any, float]:
-    """A column's name, its rows, two bounds, and a share of rows that may fail."""
+    """Return a column's name, its rows, two bounds, and a share of rows that may fail."""
     name = draw(st.sampled_from(list(KINDS)))
     rows = draw(st.lists(st.none() | st.sampled_from(VALUES[name]), min_size=1, max_size=6))
     low, high = sorted(draw(st.tuples(*[st.sampled_from(BOUNDS)] * 2)), key=exact)
@@ -108,14 +108,14 @@ def columns(draw: st.DrawFn) -> tuple[str, list[Any], Any, Any, float]:
 
 
 def exact(value: Any) -> Any:
-    """The number that is meant: a float stands for the digits it is written with."""
+    """Return the number that is meant: a float stands for the digits it is written with."""
     if isinstance(value, float) and not math.isfinite(value):
         return value
     return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
 
 
 def held(name: str, value: Any) -> Any:
-    """A number as a column of 32-bit or 64-bit floats holds it; others hold it as it is."""
+    """Return a number as a column of 32-bit or 64-bit floats holds it; others hold it as it is."""
     if name == "f" and abs(value) < 1e38:
         return exact(struct.unpack("f", struct.pack("f", float(value)))[0])
     if name in "xf" and abs(value) > 1e308:
@@ -124,13 +124,13 @@ def held(name: str, value: Any) -> Any:
 
 
 def has_value(value: Any) -> bool:
-    """Whether it is neither null nor NaN."""
+    """Return whether it is neither null nor NaN."""
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 @st.composite
 def pairs(draw: st.DrawFn) -> list[tuple[str, Any]]:
-    """A number on each side, of numeric types that may differ."""
+    """Return a number on each side, of numeric types that may differ."""
     kinds = draw(st.tuples(*[st.sampled_from(["n", "x", "p"])] * 2))
     return [(kind, draw(st.none() | st.sampled_from(VALUES[kind]))) for kind in kinds]
 
@@ -144,7 +144,7 @@ def is_same(left: Any, right: Any) -> bool:
 
 @st.composite
 def sums(draw: st.DrawFn) -> tuple[str, list[tuple[str, Any]], dict[str, Any]]:
-    """A column's name, terms by group, and the sum that the target has of each group."""
+    """Return a column's name, terms by group, and the sum that the target has of each group."""
     name = draw(st.sampled_from(list(TERMS)))
     term = st.none() | st.sampled_from(TERMS[name])
     source = draw(st.lists(st.tuples(st.sampled_from("ab"), term), min_size=1, max_size=5))
@@ -165,13 +165,13 @@ STEPS = {
 
 
 def sum_of(terms: Sequence[Any]) -> Any:
-    """The sum of the values, which is null where there are none."""
+    """Return the sum of the values, which is null where there are none."""
     present = [v for v in terms if v is not None]
     return sum(present[1:], present[0]) if present else None
 
 
 def is_near(source: Any, target: Any, share: float, absolute: float) -> bool:
-    """Whether a target is equal to its source, or within a tolerance of it."""
+    """Return whether a target is equal to its source, or within a tolerance of it."""
     if is_same(source, target):
         return True
     numbers = [v for v in (source, target) if has_value(v) and math.isfinite(v)]
@@ -182,7 +182,7 @@ def is_near(source: Any, target: Any, share: float, absolute: float) -> bool:
 
 
 def shares_of(rows: Sequence[Any], cuts: Sequence[Any]) -> list[Fraction]:
-    """The share of rows with each value, or at or below each number."""
+    """Return the share of rows with each value, or at or below each number."""
     if cuts and has_value(cuts[0]) and not isinstance(cuts[0], str | bool):
         return [Fraction(sum(v <= cut for v in rows), len(rows)) for cut in cuts]
     counts = Counter(rows)
@@ -192,7 +192,7 @@ def shares_of(rows: Sequence[Any], cuts: Sequence[Any]) -> list[Fraction]:
 def cuts_of(
     before: Sequence[Any], judged: Sequence[Any], percentiles: Sequence[float]
 ) -> list[Any]:
-    """Where shares are compared: at each value, or at the percentiles of numbers."""
+    """Return where shares are compared: at each value, or at the percentiles of numbers."""
     if any(isinstance(v, str | bool) for v in [*before, *judged]):
         return list({*before, *judged})
     ranked = sorted(before)

@@ -6,7 +6,7 @@ import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 on which nothing listens now."""
+    """Return different ports of 127.0.0.1 on which nothing listens now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for held in sockets:

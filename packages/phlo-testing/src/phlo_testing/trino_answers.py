@@ -57,7 +57,7 @@ def ask_trino(connection: Connection, statement: str) -> dict[str, Any]:
 
 
 def _without_names(value: Any) -> Any:
-    """Rows whose fields have names, as plain tuples."""
+    """Return rows whose fields have names, as plain tuples."""
     match value:
         case tuple():
             return tuple(_without_names(v) for v in value)
@@ -155,7 +155,7 @@ def _are_types_alike(types: list[Any], recorded: list[Any]) -> bool:
 
 
 def _plain_type(kind: str) -> str:
-    """A type without the lengths of texts, which are told for no result."""
+    """Return a type without the lengths of texts, which are told for no result."""
     return re.sub(r"char\(\d+\)", "char", kind.lower()).replace(", ", ",")
 
 
@@ -166,7 +166,7 @@ def _may_swap_zeros(statement: str) -> bool:
 
 
 def has_order(statement: str) -> bool:
-    """Whether a statement orders its rows."""
+    """Return whether a statement orders its rows."""
     return re.search(r"order by[^()]*$", statement) is not None
 
 
@@ -187,7 +187,7 @@ def _sorted_map(text: str) -> str:
 
 
 def plain(value: Any, kind: Any) -> Any:
-    """A value of Arrow as Trino's client shows one of the same type."""
+    """Return a value of Arrow as Trino's client shows one of the same type."""
     if value is None:
         return None
     match kind.name:
@@ -215,7 +215,7 @@ def plain(value: Any, kind: Any) -> Any:
 
 
 def _shortest(value: float) -> float:
-    """The shortest number that is this 32-bit float."""
+    """Return the shortest number that is this 32-bit float."""
     texts = (f"{value:.{digits}g}" for digits in range(2, 10))
     held = struct.pack("f", value)
     return next((float(x) for x in texts if struct.pack("f", float(x)) == held), value)

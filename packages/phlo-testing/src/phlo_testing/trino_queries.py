@@ -287,7 +287,7 @@ _WINDOWS = [
 
 @st.composite
 def expressions(draw: st.DrawFn, kind: str, depth: int = 2, table: str = "") -> str:
-    """An expression of the kind of a column."""
+    """Return an expression of the kind of a column."""
     if depth == 0 or draw(st.integers(0, 3)) == 0:
         leaves = [f"{table}{kind}", *_VALUES[kind]]
         leaf = draw(st.sampled_from(leaves))
@@ -297,7 +297,7 @@ def expressions(draw: st.DrawFn, kind: str, depth: int = 2, table: str = "") -> 
 
 @st.composite
 def _filled(draw: st.DrawFn, template: str, depth: int, table: str = "") -> str:
-    """A template whose ``{i}``, ``{x}``, ... are different expressions of these kinds."""
+    """Return a template whose ``{i}``, ``{x}``, ... are different expressions of these kinds."""
     for kind in COLUMNS:
         while "{" + kind + "}" in template:
             inner = draw(expressions(kind, depth, table))

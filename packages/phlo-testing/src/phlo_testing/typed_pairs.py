@@ -101,7 +101,7 @@ def _has_partner(value: Any, others: list[Any]) -> bool:
 
 
 def _meanings(value: Any, beside: list[Any]) -> set[Any]:
-    """What a value may stand for: itself, and beside decimals the digits of a float."""
+    """Return what a value may stand for: itself, and beside decimals the digits of a float."""
     if isinstance(value, datetime):
         return {value.replace(tzinfo=None)}
     if isinstance(value, date):

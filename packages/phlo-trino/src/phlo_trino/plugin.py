@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def phlo_register_settings() -> type[BaseSettings]:
-    """Where Trino is."""
+    """Return the settings class that says where Trino is."""
     from phlo_trino.settings import TrinoSettings
 
     return TrinoSettings

@@ -56,7 +56,7 @@ class Contract:
 
     @classmethod
     def of(cls, model: type[DataFrameModel]) -> Contract:
-        """The contract of a model; made once per model.
+        """Return the contract of a model; made once per model.
 
         Args:
             model: A subclass of Pandera's ``DataFrameModel``, of ``pandera`` or
@@ -91,7 +91,7 @@ class Contract:
         return f"{relative_path(file)}:{line}" if file else self.model.__module__
 
     def column(self, name: str) -> ContractColumn | None:
-        """The column of a name, or ``None``."""
+        """Return the column of a name, or ``None``."""
         return next((c for c in self.columns if c.name == name), None)
 
     @property
@@ -186,7 +186,7 @@ def _columns(model: type[DataFrameModel], schema: DataFrameSchema) -> Iterator[C
 
 
 def _plain_default(value: Any) -> Any:
-    """Pandera's default without numpy's scalars; its ``None`` and NaN mean no default."""
+    """Return Pandera's default without numpy's scalars; its ``None`` and NaN mean no default."""
     value = value.item() if hasattr(value, "item") else value
     is_missing = value is None or (isinstance(value, float | Decimal) and value != value)
     return None if is_missing else value
@@ -209,7 +209,7 @@ def _column_readers(model: type[DataFrameModel]) -> dict[str, Callable[..., Any]
 
 
 def _value_patterns(model: type[DataFrameModel]) -> dict[str, str]:
-    """Patterns given as ``regex="..."``, where Pandera takes a flag about names."""
+    """Return patterns given as ``regex="..."``, where Pandera takes a flag about names."""
     flags: dict[str, Any] = {str(name): info.regex for name, (_, info) in model.__fields__.items()}
     patterns = {name: flag for name, flag in flags.items() if isinstance(flag, str)}
     for name, pattern in patterns.items():

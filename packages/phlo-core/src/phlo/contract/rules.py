@@ -71,7 +71,7 @@ class FrameRule:
     reader: Callable[..., Any] | None = None
 
     def failing(self, rows: pa.Table) -> list[int]:
-        """Positions of rows that break the rule.
+        """Return positions of rows that break the rule.
 
         Args:
             rows: Conformed rows with ``columns``; zero rows allowed. A rule about whole rows
@@ -112,7 +112,7 @@ class FrameRule:
         return check(frame[self.column])
 
     def _with_columns(self, reader: Callable[..., Any], frame: pd.DataFrame) -> Check:
-        """The check with a ``cls`` that has the rows' columns."""
+        """Return the check with a ``cls`` that has the rows' columns."""
 
         def judge(values: pd.Series) -> Any:
             return reader(_ColumnsOfRows(frame.loc[values.index]), values)
@@ -170,7 +170,7 @@ def _compiled(
     patterns: Mapping[str, str],
     readers: Mapping[str, Callable[..., Any]],
 ) -> Iterator[tuple[Rule | FrameRule, bool]]:
-    """Every rule, and whether it only warns."""
+    """Yield every rule, and whether it only warns."""
     by_name = {c.name: c for c in columns}
     for column in columns:
         yield from ((rule, False) for rule in _nullability(column))
@@ -204,7 +204,7 @@ def _nullability(column: ContractColumn) -> Iterable[Rule]:
 
 
 def is_null(column: ContractColumn) -> Sql:
-    """Condition that a value is null as Pandera sees it: NaN is."""
+    """Return the condition that a value is null as Pandera sees it: NaN is."""
     name = Identifier(column.name)
     if pa.types.is_floating(column.type):
         return sql("{c} IS NULL OR is_nan({c})", c=name)
@@ -375,7 +375,7 @@ def _is_same_kind(kind: pa.DataType, value: SqlValue) -> bool:
 
 
 def to_frame(rows: pa.Table, columns: Mapping[str, ContractColumn]) -> pd.DataFrame:
-    """Conformed rows as the frame Pandera would see.
+    """Return conformed rows as the frame Pandera would see.
 
     Args:
         rows: Columns of the contract, in its Arrow types.

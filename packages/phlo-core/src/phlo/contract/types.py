@@ -95,7 +95,7 @@ class ContractColumn:
 
 
 def arrow_type(dtype: Any, annotation: Any, schema: str, column: str) -> ColumnType:
-    """The type of a column.
+    """Return the type of a column.
 
     Args:
         dtype: Pandera's dtype.

@@ -117,7 +117,7 @@ def _specs(asset: AssetsDefinition | AssetSpec) -> list[AssetSpec]:
 
 
 def build_resources(project: Project) -> dict[str, Any]:
-    """Resources by name: those of the plugins, and objects under ``workflows/resources/``.
+    """Return resources by name: those of the plugins, and objects under ``workflows/resources/``.
 
     Raises:
         DuplicateAssetError: Two plugins give one name. A project's own resource wins.
@@ -175,7 +175,7 @@ def _place(module: ModuleType, name: str) -> str:
 
 
 def _own_definitions(project: Project, resources: Mapping[str, Any]) -> list[Definitions]:
-    """The Dagster objects that stand in the project's modules, whole ``Definitions`` too."""
+    """Return the Dagster objects that stand in the project's modules, whole ``Definitions`` too."""
     _log_ignored(project)
     values = _own_values(project)
     jobs = (JobDefinition, AssetJob)
@@ -232,7 +232,7 @@ def _resolve_dependencies(asset: Any, project: Project) -> Any:
 
 
 def _asset_of_table(key: AssetKey, asset: AssetsDefinition, project: Project) -> AssetKey | None:
-    """The asset that makes the table a dependency names, ``None`` where it names none."""
+    """Return the asset that makes the table a dependency names, ``None`` where it names none."""
     if len(key.path) != 1:
         return None
     name = key.path[0]
@@ -274,7 +274,7 @@ def _refuse_resources_as_inputs(asset: AssetsDefinition, resources: Mapping[str,
 
 
 def _annotation(name: str, resource: object) -> str:
-    """How a plain asset names a resource in its arguments."""
+    """Return how a plain asset names a resource in its arguments."""
     if name == "trino":
         return (
             "`trino: ResourceParam[QueryEngine]` "

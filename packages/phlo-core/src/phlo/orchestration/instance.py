@@ -58,7 +58,7 @@ _NO_CAPTURE = {
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Folder of the instance: ``DAGSTER_HOME`` where it is set, else ``.phlo/dagster``.
+    """Return the folder of the instance: ``DAGSTER_HOME`` where it is set, else ``.phlo/dagster``.
 
     A branch always has a folder of its own, so that its runs are no part of main's history.
     """

@@ -68,7 +68,7 @@ class CustomSQLCheck(QueryCheck):
         return re.sub(r"\W+", "_", self.description.lower()).strip("_")[:60]
 
     def written_queries(self, table: TableName) -> Sequence[Sql]:
-        """The query."""
+        """Return the query."""
         return (self.query,)
 
     def run(self, rows: JudgedRows, reader: Reader, context: Any) -> QualityCheckResult:

@@ -91,7 +91,7 @@ class DistributionCheck(QueryCheck):
         return reader.measured(query)[0]["n"]
 
     def _by_value(self, rows: JudgedRows, before: Sql, reader: Reader) -> list[dict[str, Any]]:
-        """Values with the number of rows that have them, judged and before."""
+        """Return values with the number of rows that have them, judged and before."""
         column = Identifier(self.column)
         stacked = sql(
             "SELECT {c} AS value, 1 AS judged, 0 AS before FROM {j}"

@@ -94,7 +94,7 @@ class PatternCheck(RowCheck):
         return to_sql_pattern(self.pattern, "whole")
 
     def _failing_values(self, rows: JudgedRows, reader: Reader) -> dict[str, int]:
-        """Values that do not match, with the number of rows that have them."""
+        """Return values that do not match, with the number of rows that have them."""
         matches = re.compile(self.pattern).fullmatch
         query = sql(
             "SELECT {c} AS v, count(*) AS n FROM {rows} WHERE {c} IS NOT NULL GROUP BY {c}",
