@@ -5,13 +5,15 @@ import os
 import signal
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from dagster import (
+    AssetCheckKey,
     AssetCheckResult,
     AssetCheckSpec,
+    AssetKey,
     AssetSelection,
     AssetSpec,
     DagsterInstance,
@@ -29,6 +31,7 @@ from dagster import (
     build_schedule_from_partitioned_job,
     define_asset_job,
     definitions,
+    materialize,
     multi_asset,
     schedule,
 )
@@ -268,3 +271,34 @@ def test_ended_partitions_schedule_asks_for_the_newest_that_ended(instance, part
     )
     tick = repository.get_schedule_def("job_schedule").evaluate_tick(context)
     assert [request.partition_key for request in tick.run_requests or []] == [key] * bool(key)
+
+
+@pytest.mark.parametrize("has_files", [True, False])
+def test_copy_snapshots_add_run_and_copy_events_give_another_instance_the_run(tmp_path, has_files):
+    @asset(check_specs=[AssetCheckSpec("small", asset="made")])
+    def made():
+        yield MaterializeResult(check_results=[AssetCheckResult(passed=True)])
+
+    def opened(name):
+        if not has_files:
+            return DagsterInstance.ephemeral()
+        (tmp_path / name).mkdir()
+        return DagsterInstance.local_temp(str(tmp_path / name))
+
+    with opened("source") as source, opened("target") as target:
+        done = source.get_run_by_id(materialize([made], instance=source).run_id)
+        entries = source.all_logs(done.run_id)
+        dagster_private.copy_snapshots(source, target, done)
+        dagster_private.add_run(target, done, datetime(2025, 1, 15, tzinfo=UTC))
+        dagster_private.copy_events(source, target, done.run_id, entries)
+
+        assert target.all_logs(done.run_id) == entries
+        record = target.get_run_record_by_id(done.run_id)
+        assert record.dagster_run.is_success
+        assert record.create_timestamp.date().isoformat() == "2025-01-15"
+        (fetched,) = target.fetch_materializations(AssetKey("made"), limit=5).records
+        assert fetched.run_id == done.run_id
+        assert dagster_private.asset_of(fetched.event_log_entry) == AssetKey("made")
+        key = AssetCheckKey(AssetKey("made"), "small")
+        (checked,) = target.event_log_storage.get_asset_check_execution_history(key, limit=5)
+        assert (checked.run_id, checked.status.value) == (done.run_id, "SUCCEEDED")
