@@ -20,9 +20,9 @@ from phlo.errors import (
 from phlo.folders import BACKFILLS, make_folder
 from phlo.locks import locked, write_whole
 from phlo.names import Partition
+from phlo.words import counted
 
 from phlo_cli.garbage import collect_between_runs
-from phlo_cli.output import counted
 from phlo_cli.plan import build_plan, require_partition
 from phlo_cli.run import materialize_assets
 from phlo_cli.shown import Shown, ShownTable
@@ -143,7 +143,7 @@ def plan_backfill(
 def _between(
     location: Location, keys: Sequence[AssetKey], start: str | None, end: str | None
 ) -> tuple[str, ...]:
-    """Keys of the partitions that touch the days from ``start`` to ``end``, in order."""
+    """Return keys of the partitions that touch the days from ``start`` to ``end``, in order."""
     first = Partition.parse(start or "").date.isoformat()
     last = Partition.parse(end or "").date.isoformat()
     if first > last:
@@ -161,7 +161,7 @@ def _between(
 def _windows(
     location: Location, key: AssetKey, definition: PartitionsDefinition[Any] | None
 ) -> list[tuple[str, str, str]]:
-    """Key, first day and last day of each partition."""
+    """Return key, first day and last day of each partition."""
     if not isinstance(definition, TimeWindowPartitionsDefinition):
         raise ConfigurationError(
             f"The partitions of {location.table_of(key) or key.to_user_string()} are no dates.",
@@ -301,7 +301,7 @@ def _run_here(
 
 
 def first_error(summary: RunSummary) -> str:
-    """Why a run was not well, in one line."""
+    """Return why a run was not well, in one line."""
     if summary.errors:
         return summary.errors[0].message.splitlines()[0]
     bad = next((check for check in summary.checks if check.is_bad), None)

@@ -12,8 +12,8 @@ from phlo.errors import PlanError, PlanNotFoundError
 from phlo.folders import PLANS, make_folder
 from phlo.locks import write_whole
 from phlo.names import TableName
+from phlo.words import counted
 
-from phlo_cli.output import counted
 from phlo_cli.shown import Shown, ShownTable
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from phlo.lake import open_lake
 from phlo.locks import locked
 from phlo.project import load_project
 from phlo.protocols import KnowsCatalogTime
+from phlo.words import counted
 
 from phlo_cli.findings import Finding
 from phlo_cli.load_errors import collected_errors
-from phlo_cli.output import counted
 from phlo_cli.problems import find_problems
 from phlo_cli.project_settings import require_project
 

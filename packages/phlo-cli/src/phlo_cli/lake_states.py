@@ -94,7 +94,7 @@ class LakeHistory:
         )
 
     def _commits(self, name: str) -> dict[TableName, list[Snapshot]]:
-        """Snapshots of the run whose id begins so, or the snapshot of that id, by table."""
+        """Return snapshots of the run whose id begins so, or the snapshot of that id, by table."""
         runs = {
             run
             for history in self.histories(self.branch).values()

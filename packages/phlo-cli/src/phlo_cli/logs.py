@@ -137,7 +137,7 @@ class _Reader:
         return sorted(lines, key=lambda line: line.at)[-limit:]
 
     def more(self) -> list[LogLine]:
-        """Lines that came since."""
+        """Return lines that came since."""
         lines: list[LogLine] = []
         for run in itertools.islice(_runs(self._instance, self._wanted), _PAGE):
             if run.run_id not in self._done:
@@ -157,7 +157,7 @@ class _Reader:
 
 
 def _runs(instance: DagsterInstance, wanted: LogFilter) -> Iterator[DagsterRun]:
-    """Runs that may have wanted lines, newest first.
+    """Yield runs that may have wanted lines, newest first.
 
     Raises:
         AssetNotFoundError: No run has the id asked for.
@@ -185,7 +185,7 @@ def _all_runs(instance: DagsterInstance, chosen: RunsFilter) -> Iterator[Dagster
 def _steps(
     instance: DagsterInstance, run: DagsterRun, assets: frozenset[AssetKey]
 ) -> frozenset[str | None] | None:
-    """Steps that make or check the assets; ``None`` where all steps are wanted."""
+    """Return steps that make or check the assets; ``None`` where all steps are wanted."""
     if not assets:
         return None
     planned = instance.get_records_for_run(run.run_id, of_type=_PLANNED).records
@@ -227,7 +227,7 @@ def as_line(entry: EventLogEntry, run: DagsterRun) -> LogLine:
 
 
 def _describe(event: DagsterEvent) -> tuple[int, str, str]:
-    """Level, message and detail of an event."""
+    """Return level, message and detail of an event."""
     level = _LEVELS.get(event.event_type, logging.DEBUG)
     if event.event_type in (DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY):
         error = step_error(event, ())

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from phlo.words import counted as counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -204,7 +203,7 @@ def _finite(value: Any) -> Any:
 
 
 def _is_interval(value: Any) -> bool:
-    """Whether it is Arrow's interval, a tuple whose class is not loaded here."""
+    """Return whether it is Arrow's interval, a tuple whose class is not loaded here."""
     return type(value).__name__ == "MonthDayNano"
 
 

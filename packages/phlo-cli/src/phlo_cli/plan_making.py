@@ -137,7 +137,7 @@ def _with_marts(made: BranchPlan) -> BranchPlan:
 
 
 def _publishers(location: Location, run: RunPlan, summary: RunSummary) -> tuple[str, ...]:
-    """Keys of the assets of a run that published marts."""
+    """Return keys of the assets of a run that published marts."""
     sources = {event.source for event in summary.published}
     keys = {key.to_user_string() for key in run.keys}
     return tuple(sorted(keys & set(publishers_of(location.project.settings, sources))))
@@ -154,7 +154,7 @@ def _check_row(check: Any) -> dict[str, Any]:
 
 
 def _reads(location: Location, run: RunPlan) -> tuple[str, ...]:
-    """Tables that the assets of a run need and do not make themselves."""
+    """Return tables that the assets of a run need and do not make themselves."""
     needed = {p for key in run.keys for p in location.graph.get(key).parent_keys} - run.keys
     tables = (location.table_of(key) for key in needed if location.graph.has(key))
     return tuple(sorted({table for table in tables if table is not None}))

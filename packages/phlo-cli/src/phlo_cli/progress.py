@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from phlo.checks import CheckStatus
+from phlo.words import counted
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -21,7 +22,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from phlo_cli.output import counted
 from phlo_cli.run_events import RunObserver
 from phlo_cli.summary import seconds_text
 

@@ -199,7 +199,7 @@ class EventCollector:
         self._observer.asset_ended(outcome)
 
     def _elapsed(self, event: DagsterEvent, at: float) -> float:
-        """Seconds since the step began, or since its last asset."""
+        """Return seconds since the step began, or since its last asset."""
         since, self._since[event.step_key or ""] = self._since.get(event.step_key or "", at), at
         return max(0.0, at - since)
 

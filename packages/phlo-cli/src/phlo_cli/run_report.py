@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from phlo.config import get_settings
+from phlo.words import counted
 from rich.markup import escape
 
-from phlo_cli.output import counted
 from phlo_cli.progress import describe_error, indented, show_progress
 from phlo_cli.summary import seconds_text
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def build_dbt_assets(project: Project) -> AssetsDefinition | None:
-    """All models of ``workflows/transforms/dbt`` as one asset definition that runs dbt once.
+    """Return all models of ``workflows/transforms/dbt`` as one asset definition that runs dbt once.
 
     It declares dbt's tests as checks, and those of the models' blocking suites, which it judges
     before it publishes.
@@ -92,7 +92,7 @@ def _names_of_checks(manifest: Mapping[str, Any], project: Project) -> list[tupl
 def _blocking_suites(
     manifest: Mapping[str, Any], project: Project
 ) -> dict[str, tuple[CheckSuite, ...]]:
-    """The suites that may withhold a model, by its unique id."""
+    """Return the suites that may withhold a model, by its unique id."""
     found: dict[str, tuple[CheckSuite, ...]] = {}
     for node in table_nodes(manifest):
         suites = tuple(s for s in project.suites_for(table_of(node)) if s.blocking)

@@ -121,7 +121,7 @@ def _class_attributes(columns: Iterable[_Column]) -> dict[str, Any]:
 
 
 def _attribute_name(column: str, number: int) -> str:
-    """The column's own name, or another where Pandera or Python would not take it."""
+    """Return the column's own name, or another where Pandera or Python would not take it."""
     usable = column.isidentifier() and not keyword.iskeyword(column)
     free = not column.startswith("_") and not hasattr(PhloSchema, column)
     return column if usable and free else f"column_{number}"
@@ -275,12 +275,12 @@ class _Column:
 
 
 def _tells_type(test: _Test) -> bool:
-    """Whether a test's values say what type the column has."""
+    """Return whether a test's values say what type the column has."""
     return bool(test.name == "accepted_values" and _accepted_values(test)) or test.name in _RANGES
 
 
 def _constraint_tests(entry: Mapping[str, Any]) -> list[_Test]:
-    """The constraints of a contract, as the tests that say the same."""
+    """Return the constraints of a contract, as the tests that say the same."""
     tests: list[_Test] = []
     for constraint in _as_list(entry.get("constraints"), f"constraints of {entry['name']}"):
         name = constraint.get("type") if isinstance(constraint, dict) else str(constraint)
@@ -330,7 +330,7 @@ def _number(text: str) -> Any:
 
 
 def _constraint(test: _Test, kind: Any) -> dict[str, Any] | None:
-    """What a hard test asks of a column; ``None`` where a schema cannot say it."""
+    """Return what a hard test asks of a column; ``None`` where a schema cannot say it."""
     if test.name in ("not_null", "unique"):
         return {}
     if test.name == "accepted_values":
@@ -348,7 +348,7 @@ def _range(arguments: Mapping[str, Any], kind: Any) -> dict[str, Any] | None:
 
 
 def _bound(value: Any, kind: Any) -> Any:
-    """A bound as a value; ``None`` for SQL expressions and for bounds on text."""
+    """Return a bound as a value; ``None`` for SQL expressions and for bounds on text."""
     if kind in (str, bytes, bool):
         return None
     if isinstance(value, str):
@@ -359,7 +359,7 @@ def _bound(value: Any, kind: Any) -> Any:
 
 
 def _as_type(value: Any, kind: Any) -> Any:
-    """A value of YAML in the column's type; ``None`` where it has none there."""
+    """Return a value of YAML in the column's type; ``None`` where it has none there."""
     if value is None:
         return None
     try:

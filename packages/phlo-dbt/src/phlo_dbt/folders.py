@@ -60,7 +60,7 @@ class DbtWorkspace:
 
     @classmethod
     def of(cls, settings: Settings) -> DbtWorkspace:
-        """The workspace of a phlo project."""
+        """Return the workspace of a phlo project."""
         return cls(
             settings.workflows_dir / "transforms" / "dbt", DBT.path(settings.state_dir.resolve())
         )

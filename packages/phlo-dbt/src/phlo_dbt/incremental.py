@@ -120,7 +120,7 @@ def _snapshot_key(node: Node) -> str:
 
 
 def _only_adds(incoming: Incoming, key: str, node: Node) -> bool:
-    """Whether every published row is among the new ones by its key, which none has twice."""
+    """Return whether every published row is among the new ones by its key, which none has twice."""
     counts = incoming.connection.execute(
         sql(
             "SELECT count(*) - count(DISTINCT {k}), (SELECT count(*) FROM {published} AS t "
@@ -134,7 +134,7 @@ def _only_adds(incoming: Incoming, key: str, node: Node) -> bool:
 
 
 def _published_copy(node: Node) -> TableName:
-    """The view over the published rows that ``phlo_copy_published`` put aside."""
+    """Return the view over the published rows that ``phlo_copy_published`` put aside."""
     return TableName(node["schema"], f"{node['alias']}__published")
 
 
@@ -195,7 +195,7 @@ def _with_stored_values(
 def _delete_and_insert(
     incoming: Incoming, key: Sequence[str], node: Node, schema: pa.Schema
 ) -> ds.Dataset:
-    """The whole table anew: stored rows whose key is not among the new ones, and these."""
+    """Return the whole table anew: stored rows whose key is not among the new ones, and these."""
     file = incoming.file.with_suffix(".whole.parquet")
     new = sql("read_parquet({file})", file=str(incoming.file))
     incoming.connection.execute(
@@ -227,7 +227,7 @@ def _written_key(node: Node) -> tuple[str, ...]:
 
 
 def _key(node: Node, schema: pa.Schema) -> tuple[str, ...]:
-    """The columns of ``unique_key``; SQL names have no case."""
+    """Return the columns of ``unique_key``; SQL names have no case."""
     columns = {name.lower(): name for name in schema.names}
     unknown = [column for column in _written_key(node) if column.lower() not in columns]
     if unknown:
@@ -262,7 +262,7 @@ def _refuse_bad_keys(incoming: Incoming, key: Sequence[str], node: Node) -> None
 
 
 def _merged_schema(new: pa.Schema, current: pa.Schema, mode: str, node: Node) -> pa.Schema:
-    """The table's columns after the run, by dbt's ``on_schema_change``."""
+    """Return the table's columns after the run, by dbt's ``on_schema_change``."""
     added = [f for f in new if f.name not in current.names]
     missing = [n for n in current.names if n not in new.names]
     if (mode == "fail" and (added or missing)) or (mode == "ignore" and missing):
@@ -281,7 +281,7 @@ def _merged_schema(new: pa.Schema, current: pa.Schema, mode: str, node: Node) ->
 
 
 def _same_kind(field: pa.Field, current: pa.Schema, node: Node) -> pa.Field:
-    """A column to keep in step; another type would take the stored values away."""
+    """Return a column to keep in step; another type would take the stored values away."""
     old = current.field(field.name).type if field.name in current.names else field.type
     if old == field.type or any(kind(old) and kind(field.type) for kind in _KINDS):
         return field

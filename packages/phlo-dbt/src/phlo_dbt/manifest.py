@@ -77,7 +77,7 @@ class DbtProject:
 
 
 def manifest_json(workspace: DbtWorkspace) -> dict[str, Any]:
-    """The manifest as JSON, parsed anew when a file of the project has changed.
+    """Return the manifest as JSON, parsed anew when a file of the project has changed.
 
     Raises:
         ConfigurationError: dbt cannot parse the project; the message is dbt's.
@@ -189,12 +189,12 @@ def _refuse_config_of_the_day(name: str, file: str, code: str) -> None:
 
 
 def table_of(node: Mapping[str, Any]) -> TableName:
-    """The table that a model makes, or a source reads."""
+    """Return the table that a model makes, or a source reads."""
     return TableName(node["schema"], node.get("identifier") or node["alias"])
 
 
 def table_nodes(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The nodes that make a table: models, seeds and snapshots, ephemeral ones apart."""
+    """Return the nodes that make a table: models, seeds and snapshots, ephemeral ones apart."""
     return [
         node
         for node in manifest["nodes"].values()
@@ -216,7 +216,7 @@ def written_queries(workspace: DbtWorkspace) -> list[ProjectQuery]:
 
 
 def table_assets(workspace: DbtWorkspace, *, audits: bool) -> list[TableAsset]:
-    """Which asset makes the table of which model.
+    """Return which asset makes the table of which model.
 
     Args:
         workspace: The project's folders.
@@ -307,7 +307,7 @@ def resolve_sources(
 
 
 def _has_schema(source: Mapping[str, Any]) -> bool:
-    """Whether the source names its schema; without one, dbt takes the source's own name."""
+    """Return whether the source names its schema; without one, dbt takes the source's own name."""
     return bool(source.get("unrendered_schema")) or source["schema"] != source["source_name"]
 
 
@@ -413,5 +413,5 @@ def _by_id(test: Mapping[str, Any]) -> str:
 
 
 def relation_name(table: TableName) -> str:
-    """A table as dbt writes it for the scratch database."""
+    """Return a table as dbt writes it for the scratch database."""
     return f"{quote_identifier(DATABASE)}.{quote_table(table)}"

@@ -25,7 +25,7 @@ _COMMAND = "phlo-dbt"
 
 
 def has_own_assets(project: Project) -> bool:
-    """Whether a module of the project holds what ``@dbt_assets`` makes."""
+    """Return whether a module of the project holds what ``@dbt_assets`` makes."""
     assets = (v for _, _, v in project.objects() if isinstance(v, AssetsDefinition))
     return any(
         MANIFEST_KEY in metadata

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def phlo_register_settings() -> type[BaseSettings]:
-    """The settings class of ``PHLO_DBT_*``."""
+    """Return the settings class of ``PHLO_DBT_*``."""
     from phlo_dbt.settings import DbtSettings
 
     return DbtSettings
@@ -28,7 +28,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl
 def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
-    """The tables that dbt models make."""
+    """Return the tables that dbt models make."""
     from phlo_dbt.folders import DbtWorkspace
 
     workspace = DbtWorkspace.of(project.settings)
@@ -42,7 +42,7 @@ def phlo_register_tables(project: Project) -> Sequence[TableAsset]:
 
 @hookimpl
 def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:
-    """The SQL of dbt models, which is in the dialect of DuckDB."""
+    """Return the SQL of dbt models, which is in the dialect of DuckDB."""
     from phlo_dbt.folders import DbtWorkspace
 
     workspace = DbtWorkspace.of(project.settings)
@@ -55,7 +55,7 @@ def phlo_register_queries(project: Project) -> Sequence[ProjectQuery]:
 
 @hookimpl
 def phlo_register_definitions(project: Project) -> Definitions:
-    """The models of the project's dbt as assets, unless the project defines them itself."""
+    """Return the models of the project's dbt as assets, unless the project defines them itself."""
     from dagster import Definitions
 
     from phlo_dbt.folders import DbtWorkspace
@@ -71,7 +71,7 @@ def phlo_register_definitions(project: Project) -> Definitions:
 
 @hookimpl
 def phlo_register_resources(settings: Settings) -> Mapping[str, Any]:
-    """The resource ``dbt``, for the project's own ``@dbt_assets``."""
+    """Return the resource ``dbt``, for the project's own ``@dbt_assets``."""
     from phlo_dbt.folders import DbtWorkspace
 
     workspace = DbtWorkspace.of(settings)

@@ -39,7 +39,7 @@ def tables_read_by(
 
 
 def _parents(unique_id: str, nodes: Nodes) -> set[str]:
-    """What a node reads, through ephemeral models, which are part of its own SQL."""
+    """Return what a node reads, through ephemeral models, which are part of its own SQL."""
     parents: set[str] = set()
     for parent in nodes[unique_id]["depends_on"].get("nodes", []):
         parents.add(parent)

@@ -349,7 +349,7 @@ class DbtSession:
     def _current(
         self, table: TableName, node: Mapping[str, Any], *, full_refresh: bool
     ) -> StoredTable | None:
-        """The table that a model adds to; ``None`` where it replaces or is new."""
+        """Return the table that a model adds to; ``None`` where it replaces or is new."""
         materialized, store = node["config"]["materialized"], self.lake.store
         adds = materialized == "snapshot" or (materialized == "incremental" and not full_refresh)
         return store.load(table) if adds and store.exists(table) else None
@@ -410,7 +410,7 @@ def _drop(connection: duckdb.DuckDBPyConnection, table: TableName) -> None:
 
 
 def _with_docs(schema: pa.Schema, node: Mapping[str, Any]) -> pa.Schema:
-    """The columns' descriptions go into the table."""
+    """Return whether the columns' descriptions go into the table."""
     described = {n: c.get("description") for n, c in (node.get("columns") or {}).items()}
     return pa.schema(
         [
@@ -421,5 +421,5 @@ def _with_docs(schema: pa.Schema, node: Mapping[str, Any]) -> pa.Schema:
 
 
 def quoted_relation(schema: str, identifier: str) -> Sql:
-    """A relation of the scratch database."""
+    """Return a relation of the scratch database."""
     return Sql(f"{quote_identifier(schema)}.{quote_identifier(identifier)}")

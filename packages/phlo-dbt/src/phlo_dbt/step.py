@@ -162,12 +162,12 @@ class DbtStep:
         return self.context.op_execution_context.retry_number
 
     def chosen(self) -> list[str]:
-        """The unique ids of the selected models and tests."""
+        """Return the unique ids of the selected models and tests."""
         models = [uid for uid, key in self.models.keys.items() if key in self._selected_keys]
         return models + [uid for key, uid in self._tests.items() if key in self._selected_checks]
 
     def selection(self, chosen: Sequence[str]) -> list[str]:
-        """Dbt's options for models and tests; none where all are chosen."""
+        """Return dbt's options for models and tests; none where all are chosen."""
         nodes = self.models.dbt.manifest["nodes"]
         if self._is_everything(chosen):
             return []

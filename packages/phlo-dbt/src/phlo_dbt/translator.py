@@ -40,7 +40,7 @@ class CustomDbtTranslator(DagsterDbtTranslator):
     """
 
     def get_asset_key(self, dbt_resource_props: Props) -> AssetKey:
-        """The key of the asset that a dbt resource is or reads."""
+        """Return the key of the asset that a dbt resource is or reads."""
         meta = _meta(dbt_resource_props)
         is_source = dbt_resource_props["resource_type"] == "source"
         if is_source and meta.get("dagster_asset_key"):
@@ -63,7 +63,7 @@ class CustomDbtTranslator(DagsterDbtTranslator):
         )
 
     def get_tags(self, dbt_resource_props: Props) -> Mapping[str, str]:
-        """The tag ``dbt``, the model's own tags and its folders, all without values."""
+        """Return the tag ``dbt``, the model's own tags and its folders, all without values."""
         names = ["dbt", *_folders(dbt_resource_props), *(dbt_resource_props.get("tags") or [])]
         return {name: "" for name in names if is_valid_tag_key(name)}
 
@@ -75,7 +75,7 @@ class CustomDbtTranslator(DagsterDbtTranslator):
 
 
 def layer_of(props: Props) -> str:
-    """The layer of a model: its nearest layer folder, else its name's prefix.
+    """Return the layer of a model: its nearest layer folder, else its name's prefix.
 
     Example:
         >>> layer_of({"name": "stg_events", "fqn": ["shop", "stg_events"]})

@@ -128,7 +128,7 @@ class TrinoSession(DbtSession):
         return {uid for uid in self.tables if uid in self.nodes}
 
     def _bases(self) -> dict[TableName, int | None]:
-        """The snapshots of main that the changed tables began from."""
+        """Return the snapshots of main that the changed tables began from."""
         return {change.table: change.base_snapshot_id for change in self._changes()}
 
     def _changes(self) -> Sequence[TableChange]:

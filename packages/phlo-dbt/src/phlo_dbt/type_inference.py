@@ -38,7 +38,7 @@ _NULLABLE: dict[type, ColumnType] = {int: pd.Int64Dtype, bool: pd.BooleanDtype}
 def infer_type(
     name: str, *, accepted: Sequence[Any] | None = None, bounds: Sequence[Any] = ()
 ) -> type:
-    """The type of a column, from its name, else from the values its tests speak of.
+    """Return the type of a column, from its name, else from the values its tests speak of.
 
     Args:
         name: The column's name; a suffix counts only as a whole word (``paid_at``, not ``flat``).
@@ -71,7 +71,7 @@ def _common_type(values: Sequence[Any]) -> type | None:
 
 
 def type_of_sql(data_type: str, *, where: str) -> ColumnType:
-    """The type that a ``data_type:`` of dbt names.
+    """Return the type that a ``data_type:`` of dbt names.
 
     Args:
         data_type: An SQL type of DuckDB or Trino; nested types arrive as JSON text.
@@ -101,7 +101,7 @@ def type_of_sql(data_type: str, *, where: str) -> ColumnType:
 
 
 def nullable_type(kind: ColumnType) -> ColumnType:
-    """The dtype that holds nulls beside values of ``kind``.
+    """Return the dtype that holds nulls beside values of ``kind``.
 
     pandas' plain integers and booleans hold none, and would turn into floats and objects.
     """

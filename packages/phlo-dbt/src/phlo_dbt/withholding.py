@@ -53,13 +53,13 @@ def blocks(test: Mapping[str, Any], status: str) -> bool:
 
 
 def judged_models(test: Mapping[str, Any]) -> list[str]:
-    """The models a test judges: the one it is written on, else all that it reads."""
+    """Return the models a test judges: the one it is written on, else all that it reads."""
     attached = test.get("attached_node")
     return [attached] if attached else list(test["depends_on"].get("nodes", []))
 
 
 def _failed_tests(nodes: Nodes, statuses: Mapping[str, str]) -> dict[str, str]:
-    """The models on which a blocking test failed, each with the first such test."""
+    """Return the models on which a blocking test failed, each with the first such test."""
     reasons: dict[str, str] = {}
     for unique_id, status in statuses.items():
         node = nodes.get(unique_id)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
+from phlo.words import counted
 
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from phlo_cli.alerts.settings import AlertSettings

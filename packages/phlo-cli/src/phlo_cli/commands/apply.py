@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from phlo.words import counted
 
 from phlo_cli.lake_branches import open_branches
 from phlo_cli.main import DONE, FAILED
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from phlo_cli.output import Output

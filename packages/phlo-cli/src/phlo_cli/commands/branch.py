@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from phlo.names import MAIN
+from phlo.words import counted
 
 from phlo_cli.lake_branches import (
     commands_for_conflict,
@@ -14,7 +15,7 @@ from phlo_cli.lake_branches import (
     remove_branch,
 )
 from phlo_cli.main import DONE, FAILED
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from phlo.undo import undone_runs
 from phlo.values import LoadAccount
+from phlo.words import counted
 
 from phlo_cli.main import DONE, FAILED
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 from phlo_cli.table_summaries import find_table
 
 if TYPE_CHECKING:

@@ -134,7 +134,7 @@ def _wrong() -> list[str]:
 
 
 def _unknown() -> list[str]:
-    """Variables of phlo in .env that no installed plugin reads: most are misspelt."""
+    """Return variables of phlo in .env that no installed plugin reads: most are misspelt."""
     from dotenv import dotenv_values
     from phlo.env_file import find_project_dir
 

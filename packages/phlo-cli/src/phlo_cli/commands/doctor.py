@@ -12,11 +12,12 @@ import click
 from phlo.errors import ConfigurationError, PhloError
 from phlo.machine_errors import explain
 from phlo.redaction import redact
+from phlo.words import counted
 
 from phlo_cli.findings import Finding
 from phlo_cli.load_errors import collected_errors
 from phlo_cli.main import DONE, FAILED
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from phlo.words import counted
 
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from phlo.words import counted
 
 from phlo_cli.main import DONE, FAILED, NOTHING_TO_DO
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 
 if TYPE_CHECKING:
     from phlo_cli.branch_plans import BranchPlan

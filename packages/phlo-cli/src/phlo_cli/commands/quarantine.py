@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
+from phlo.words import counted
 
 from phlo_cli.main import DONE, FAILED
-from phlo_cli.output import counted, output_options
+from phlo_cli.output import output_options
 from phlo_cli.table_summaries import find_table
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
 
 
 def _waiting(lake: Lake, table: TableName, partition: str | None) -> list[tuple[str | None, str]]:
-    """Partitions that have rows in quarantine, with the runs that found them."""
+    """Return partitions that have rows in quarantine, with the runs that found them."""
     kept = _kept_for(table)
     if not lake.store.exists(kept):
         lake.store.load(table)  # a table that is not there is told apart from one without bad rows

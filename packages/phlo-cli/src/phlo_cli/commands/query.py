@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from phlo.errors import PhloError
 from phlo.redaction import redact
+from phlo.words import counted
 
-from phlo_cli.output import cell, counted, is_terminal, output_options, plain
+from phlo_cli.output import cell, is_terminal, output_options, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -186,7 +187,7 @@ def _print_table(
 
 
 def _width(rows: list[dict[str, str]], names: list[str]) -> int:
-    """Characters that the widest line of a table needs."""
+    """Return characters that the widest line of a table needs."""
     widths = [max((len(row[name]) for row in rows), default=0) for name in names]
     return sum(max(w, len(n)) + 3 for w, n in zip(widths, names, strict=True))
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from phlo.redaction import MASK, redact
+from phlo.words import counted
 
 from phlo_cli.differences import column_texts
-from phlo_cli.output import cell, counted
+from phlo_cli.output import cell
 from phlo_cli.report.drawing import MOST_BARS, bar_chart, lay_out, line_path
 from phlo_cli.summary import seconds_text
 
