@@ -171,6 +171,11 @@ def test_rows_of_both_sides_are_judged_together_before_they_are_published(projec
         assert loaded.code == 0, loaded.err
         if day == 15:
             phlo("branch", "create", "dev")
+    project.write("workflows/broken.py", "import nothing_like_that")
+    assert phlo("branch", "update", "dev").code == 1
+    assert [key for key, _ in rows("dev")] == ["a", "b", "c"]
+    project.root.joinpath("workflows/broken.py").unlink()
+
     answer = phlo("branch", "publish", "dev", "--update", "--json")
     (failed,) = answer.json["failed_checks"]
     assert (answer.code, failed["table"]) == (1, "bronze.events")

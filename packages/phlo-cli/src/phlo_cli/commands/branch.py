@@ -143,8 +143,11 @@ def _update_and_judge(
     store: KeepsBranches, name: str, take: Sequence[str]
 ) -> tuple[BranchUpdate, list[CheckResult]]:
     """Update a branch; returns what became of it, and the checks that failed on rebased tables."""
+    from phlo.project import load_project
+
     from phlo_cli.rebased_checks import find_failed_checks
 
+    load_project()  # one that cannot be loaded is told before anything moves
     updated = _update(store, name, take)
     return updated, find_failed_checks(store, name, updated.rebased)
 
@@ -160,8 +163,8 @@ def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdat
     for table in tables:
         if not on_branch.exists(table):
             on_source.load(table)  # raises where there is none, and names the nearest
+    forget_materializations(name, tables)  # after a kill in between, they are loaded again
     updated = store.update_branch(name, taken=tables)
-    forget_materializations(name, tables)
     notify_observers(name, "updated")
     return updated
 
