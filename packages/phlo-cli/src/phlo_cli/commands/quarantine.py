@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from phlo_cli.output import Output
 
 NAMESPACE = "quarantine"
+_ATTEMPTS = 5
 
 
 @click.group()
@@ -109,15 +110,71 @@ def requeue(ctx: click.Context, table: str, partition: str | None, output: Outpu
     ctx.exit(DONE if all(summary.is_ok for summary in ended) else FAILED)
 
 
+@quarantine.command()
+@click.argument("table")
+@click.option("--partition", metavar="DATE", help="Only rows of this partition.")
+@click.option("--yes", is_flag=True, help="Discard them; without this, only count them.")
+@output_options()
+@click.pass_context
+def discard(
+    ctx: click.Context, table: str, partition: str | None, yes: bool, output: Output
+) -> None:
+    """Take rows of TABLE out of quarantine that nobody wants to load any more.
+
+    The table itself stays as it is. Earlier states of the quarantine are kept as long as those of
+    any table: `phlo query --at` reads them.
+    """
+    lake = _open()
+    name = find_table(lake.store, table)
+    waiting = _waiting_rows(lake, name, partition)
+    count = sum(row["rows"] for row in waiting)
+    if count and yes:
+        _discard(lake, _kept_for(name), partition)
+    if output.as_json:
+        output.json({"table": str(name), "rows": count, "is_discarded": yes})
+    elif not count:
+        output.line(f"No row of {name} is in quarantine.")
+    else:
+        verb = "discarded" if yes else "would be discarded; --yes discards them"
+        output.line(f"{counted(count, 'row')} of {name} {verb}.")
+    ctx.exit(DONE if yes or not count else FAILED)
+
+
+def _discard(lake: Lake, kept: TableName, partition: str | None) -> None:
+    """Replace rows in quarantine by none, as they are by now."""
+    from phlo.names import Partition
+    from phlo.retry import retry_on_moved_head
+    from phlo.values import Replace
+    from pyarrow.dataset import dataset
+
+    day = Partition.parse(partition) if partition is not None else None
+
+    def publish() -> None:
+        stored = lake.store.load(kept)
+        none = dataset(stored.schema.empty_table())
+        how = Replace(day, revises=stored.snapshot_id)
+        lake.store.publish([lake.store.stage(kept, none, how, schema=stored.schema)])
+
+    retry_on_moved_head(publish, _ATTEMPTS)
+
+
 def _waiting(lake: Lake, table: TableName, partition: str | None) -> list[tuple[str | None, str]]:
     """Return partitions that have rows in quarantine, with the runs that found them."""
+    rows = _waiting_rows(lake, table, partition)
+    return [(_day(row), row["run_id"]) for row in rows]
+
+
+def _waiting_rows(lake: Lake, table: TableName, partition: str | None) -> list[dict[str, Any]]:
+    """Count the rows in quarantine by partition and run."""
     kept = _kept_for(table)
     if not lake.store.exists(kept):
         lake.store.load(table)  # a table that is not there is told apart from one without bad rows
         return []
-    found = [(r["partition"], r["run_id"]) for r in _counts(lake, kept)]
-    named = [(day.isoformat() if day else None, run_id) for day, run_id in found]
-    return [(day, run_id) for day, run_id in named if partition in (None, day)]
+    return [row for row in _counts(lake, kept) if partition in (None, _day(row))]
+
+
+def _day(row: dict[str, Any]) -> str | None:
+    return row["partition"].isoformat() if row["partition"] else None
 
 
 def _open() -> Lake:
