@@ -3,11 +3,12 @@
 import os
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import time_machine
 from phlo.errors import MovedHeadError
 from phlo.values import Append
 from phlo_iceberg.read.engine import DuckDBEngine
@@ -127,6 +128,19 @@ def test_orphans_go_when_they_are_old_and_a_running_stage_keeps_its_files(store)
     assert set(report.removed_files) == set(killed.change.written)
     store.publish([running])
     assert read(store) == [("a", 1), ("c", 3)]
+
+
+def test_a_clock_that_is_ahead_makes_nothing_old(store):
+    for n in range(5):
+        load(store, [("a", n)], merge(DAY_1), n)
+    running = stage_rows(store, events([("b", 1)]), merge(DAY_1), extraction=9)
+    store._policy = replace(EAGER, keep_age=timedelta(days=5))
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=30), tick=True):
+        report = store.maintain(EVENTS)
+    assert (report.removed_files, report.expired_snapshots) == ((), ())
+    assert not [path for path in files(store) if path.suffix == ".clock"]
+    store.publish([running])
+    assert read(store) == [("a", 4), ("b", 1)]
 
 
 def test_all_files_may_be_old_and_those_in_use_stay(store):

@@ -14,7 +14,7 @@ import logging
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from phlo.audit import AUDIT_PREFIX
@@ -40,7 +40,7 @@ from phlo_iceberg.read.metadata import previous_id
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.read.state import TableState
-from phlo_iceberg.write.files import delete_files, list_files
+from phlo_iceberg.write.files import delete_files, list_files, time_of_store
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
 from phlo_iceberg.write.stage import BATCH_ROWS, row_count_entry, snapshot_updates
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from phlo_iceberg.upkeep.policy import Policy
 
 logger = logging.getLogger(__name__)
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 def maintain_table(
@@ -191,7 +192,7 @@ def _expire(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> Main
 
 def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) -> MaintenanceReport:
     handle = _load(catalog, report.table)
-    report = _with_expired(catalog, handle.metadata, report, policy)
+    report = _with_expired(catalog, handle, report, policy)
     if report.is_dry_run or not (report.expired_snapshots or report.removed_branches):
         return report
     with _moved_if_changed(catalog, report.table, handle):
@@ -207,14 +208,29 @@ def _expire_once(catalog: Catalog, report: MaintenanceReport, policy: Policy) ->
 
 
 def _with_expired(
-    catalog: Catalog, metadata: TableMetadata, report: MaintenanceReport, policy: Policy
+    catalog: Catalog, handle: Table, report: MaintenanceReport, policy: Policy
 ) -> MaintenanceReport:
-    now = datetime.now(UTC)
+    metadata, now = handle.metadata, _now(handle, report)
     branches = _old_audits(metadata, now - policy.audit_age)
     expired = _old_snapshots(metadata, now - policy.keep_age, policy.keep_snapshots, branches)
     held = held_snapshots(catalog, report.table) if isinstance(catalog, SqlCatalog) else set()
     expired = [snapshot_id for snapshot_id in expired if snapshot_id not in held]
     return replace(report, expired_snapshots=tuple(expired), removed_branches=tuple(branches))
+
+
+def _now(handle: Table, report: MaintenanceReport) -> datetime:
+    """Return the time by this machine's clock, or by the store's where this one is ahead.
+
+    By a clock that is ahead, files of a running load and young snapshots would be old.
+    """
+    now = datetime.now(UTC)
+    if report.is_dry_run:
+        return now
+    try:
+        of_store = time_of_store(handle.io, f"{handle.metadata.location}/metadata")
+    except OSError:  # a full disk, say, which maintenance is to help against
+        return now
+    return of_store if now - of_store > _CLOCK_TOLERANCE else now
 
 
 def _removals(report: MaintenanceReport) -> tuple[TableUpdate, ...]:
@@ -301,7 +317,7 @@ def _remove_orphans(
     catalog: Catalog, report: MaintenanceReport, policy: Policy
 ) -> MaintenanceReport:
     handle = _load(catalog, report.table)
-    old = _files_older_than(handle, datetime.now(UTC) - policy.orphan_age)
+    old = _files_older_than(handle, _now(handle, report) - policy.orphan_age)
     # Read after the files were listed: a file that came into use meanwhile is found in use.
     needed = _needed(catalog, report.table)
     return _delete(handle, report, {path for path in old if path not in needed}, old)
