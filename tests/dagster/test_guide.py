@@ -161,6 +161,7 @@ load_from:
 """
 
 
+@pytest.mark.slow
 def test_each_step_may_have_a_process_of_its_own(project):
     job = ("-m", "phlo.definitions", "-j", "in_processes")
     tags = f'{{"dagster/partition": "{DAY}"}}'

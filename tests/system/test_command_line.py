@@ -114,6 +114,7 @@ def test_a_failed_load_is_loaded_again_once_the_schema_is_corrected(project):
     assert "Traceback" not in again.stdout + again.stderr
 
 
+@pytest.mark.slow
 def test_rows_in_quarantine_are_loaded_once_the_schema_is_corrected(project):
     schema = project / "workflows/schemas/shop.py"
     source = project / "workflows/ingestion/shop/orders.py"

@@ -167,6 +167,7 @@ def test_a_closed_terminal_does_not_stop_it_under_nohup():
     assert "Dagster ended while it started, with exit code 7." in done.stderr
 
 
+@pytest.mark.slow
 def test_a_daemon_that_falls_silent_is_started_again():
     done = run_services(
         "services._LOOKS_BETWEEN_BEATS, services._LOOKS_WITHOUT_BEAT = 1, 2\nserve(daemon(99))"
@@ -174,6 +175,7 @@ def test_a_daemon_that_falls_silent_is_started_again():
     assert done.stdout.split() == ["daemon"] * 3, done.stderr
 
 
+@pytest.mark.slow
 def test_services_that_end_are_started_again_a_few_times():
     done = run_services("serve(daemon(0.5))")
     assert done.stdout.split() == ["daemon"] * 3, done.stderr

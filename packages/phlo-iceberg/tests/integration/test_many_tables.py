@@ -65,6 +65,7 @@ def costs(proxy, properties, folder, table_count):
     return counted
 
 
+@pytest.mark.slow
 def test_each_table_costs_few_requests_and_statements(proxy, object_store, tmp_path):
     properties = object_store.s3_properties | {"s3.endpoint": proxy.url}
     few, more = (costs(proxy, properties, tmp_path / str(n), n) for n in (2, 6))

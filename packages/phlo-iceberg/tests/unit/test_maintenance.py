@@ -310,6 +310,7 @@ def test_a_stage_whose_base_has_expired_is_planned_anew(store):
     assert read(store) == [("a", 9), ("b", 9)]
 
 
+@pytest.mark.slow
 def test_a_stage_with_a_new_column_is_refused_where_a_rename_came_and_went(store):
     load(store, [("a", 1)], merge(DAY_1))
     wider = SCHEMA.append(pa.field("more", pa.string()))
