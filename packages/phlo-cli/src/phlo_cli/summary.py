@@ -65,7 +65,8 @@ class AssetOutcome:
         'rebuilt with 8 rows (7 before)'
         """
         if self._is_rebuilt:
-            return f"rebuilt with {self.row_count:,} rows ({self.rows['removed']:,} before)"
+            rows = counted(self.row_count or 0, "row")
+            return f"rebuilt with {rows} ({self.rows['removed']:,} before)"
         counts = [f"{n:,} {name}" for name, n in self.rows.items() if n and name != "extracted"]
         if self.rows:
             return ", ".join(counts) or "no rows"
