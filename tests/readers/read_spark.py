@@ -7,28 +7,7 @@ import json
 import sys
 
 from canonical import canonical_rows
-from pyspark.sql import SparkSession
-
-
-def start(jars, catalog):
-    extensions = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
-    builder = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.jars", jars)
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.memory", "700m")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.driver.extraJavaOptions", "-Duser.timezone=UTC")
-        .config("spark.sql.extensions", extensions)
-        .config("spark.sql.catalog.lake", "org.apache.iceberg.spark.SparkCatalog")
-        .config("spark.sql.catalog.lake.type", "jdbc")
-        .config("spark.sql.catalog.lake.uri", f"jdbc:{catalog['uri'].replace('///', '', 1)}")
-        .config("spark.sql.catalog.lake.warehouse", catalog["warehouse"])
-        .config("spark.sql.catalog.lake.jdbc.schema-version", "V1")
-    )
-    return builder.getOrCreate()
+from spark_session import start
 
 
 def read(spark, table):
@@ -42,7 +21,8 @@ def read(spark, table):
 
 def main():
     asked = json.load(sys.stdin)
-    spark = start(sys.argv[1], asked["catalog"])
+    catalog = asked["catalog"]
+    spark = start(sys.argv[1], catalog["uri"], catalog["warehouse"], ["lake"])
     answers = {table["key"]: read(spark, table) for table in asked["tables"]}
     spark.stop()
     print("ANSWERS", json.dumps(answers))

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 
 def start(jars, uri, warehouse, catalogs):
+    """Start a session that knows these catalogs of one database."""
     extensions = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
     builder = (
         SparkSession.builder.master("local[1]")
@@ -19,6 +20,7 @@ def start(jars, uri, warehouse, catalogs):
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.memory", "700m")
         .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.driver.extraJavaOptions", "-Duser.timezone=UTC")
         .config("spark.sql.extensions", extensions)
     )
     for name in catalogs:

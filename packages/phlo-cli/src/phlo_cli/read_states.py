@@ -36,7 +36,8 @@ def find_states(
     read = lake.engine.tables(sql)
     found: dict[TableName, str] = {}
     for name in (n for n in names if "=" not in n):
-        found |= _of_lake(read, name, settings)
+        # A name that is no table is told by the query itself, with the nearest ones.
+        found |= _of_lake(filter(lake.store.exists, read), name, settings)
     for text, _, state in (n.partition("=") for n in names if "=" in n):
         if not text or not state:
             raise click.UsageError("--at takes a state, or TABLE=NAME.")

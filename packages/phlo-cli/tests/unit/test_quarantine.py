@@ -1,5 +1,7 @@
 """`phlo quarantine discard`: rows that nobody wants any more."""
 
+from phlo_cli.commands import quarantine
+
 WORKFLOW = """
     import pandera.pandas as pa
     from phlo_dlt import phlo_ingestion
@@ -43,3 +45,24 @@ def test_rows_are_discarded_by_partition_or_all_and_the_table_stays(phlo_project
 
     assert phlo("materialize", "events", "--partition", days[1]).code == 0
     assert kept() == [(days[1], 1)]
+
+
+def test_rows_that_came_after_the_count_are_not_discarded(phlo_project, phlo, monkeypatch):
+    phlo_project.write("workflows/events.py", WORKFLOW)
+    assert phlo("materialize", "events", "--partition", "2025-01-01").code == 0
+    counted = quarantine._waiting_rows
+
+    def count_and_let_another_load(lake, table, partition):
+        rows = counted(lake, table, partition)
+        monkeypatch.setattr(quarantine, "_waiting_rows", counted)
+        assert phlo("materialize", "events", "--partition", "2025-01-02").code == 0
+        return rows
+
+    monkeypatch.setattr(quarantine, "_waiting_rows", count_and_let_another_load)
+    refused = phlo("quarantine", "discard", "events", "--yes")
+    assert (refused.code, "was changed since" in refused.err) == (1, True)
+    listed = phlo("quarantine", "list", "--json").json
+    assert [(row["partition"], row["rows"]) for row in listed] == [
+        ("2025-01-01", 1),
+        ("2025-01-02", 1),
+    ]

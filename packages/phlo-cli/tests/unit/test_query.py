@@ -162,6 +162,8 @@ def test_a_query_reads_states_of_tables_that_are_named(orders, phlo):
     assert ids(str(second.snapshot_id), f"bronze.orders={first.snapshot_id}") == [1]
     for wrong in ("2001-01-01", "main", "nothing", "orders=nothing", "oders=1", "=1", "orders="):
         assert ids(wrong) == 2, wrong
+    misspelt = phlo("query", "--at", str(first.snapshot_id), "SELECT id FROM bronze.oders")
+    assert (misspelt.code, "Did you mean 'bronze.orders'?" in misspelt.err) == (2, True)
 
 
 WITHHELD = """

@@ -2,7 +2,9 @@
 
 from decimal import Decimal
 
+import pytest
 from dlt.sources.filesystem import filesystem
+from phlo_dlt.rows.samples import cures
 
 SCHEMA = """
     from datetime import datetime
@@ -70,3 +72,24 @@ def test_digits_after_the_point_are_told_with_the_type_that_holds_them(events):
     events.declare(SCHEMA.replace("value: int", wider))
     assert events.load(rows).success
     assert [row["value"] for row in events.rows()] == [Decimal("12.345")]
+
+
+@pytest.mark.parametrize(
+    ("held", "values", "proposed"),
+    [
+        ("28, 0", ["1.50"], "18, 2"),
+        ("28, 0", ["1.5", "0.001", "12345678901234567"], "20, 3"),
+        ("12, 2", ["12345678901.5"], "18, 2"),
+        ("18, 2", ["99999999999999999.5"], "19, 2"),
+        ("38, 30", ["123456789.5"], None),
+        ("12, 2", ["***", "1234..."], None),
+    ],
+)
+def test_the_proposed_decimal_holds_the_rows_and_all_that_the_column_held(held, values, proposed):
+    rule = f"price: cannot be cast to decimal128({held}) (too many digits)"
+    rows = [
+        {"rules": [rule], "values": {"price": value}, "coerces": [], "key": {}} for value in values
+    ]
+    told = cures(rows, spec=None, dropped=())
+    wanted = f"`price: Annotated[pd.ArrowDtype, pyarrow.decimal128({proposed})]`"
+    assert told == (f"For all digits, write {wanted}." if proposed else "")

@@ -27,8 +27,8 @@ def apply(ctx: click.Context, name: str, output: Output) -> None:
     """
     from phlo.errors import PhloError
 
+    from phlo_cli.branch_history import copy_runs_to_source
     from phlo_cli.branch_plans import find_plan, require_applicable
-    from phlo_cli.branch_runs import copy_runs_to_source
     from phlo_cli.differences import show_differences
     from phlo_cli.plan_making import delete_plan
     from phlo_cli.project_settings import require_project

@@ -96,7 +96,7 @@ def publish(ctx: click.Context, name: str, delete: bool, is_updated: bool, outpu
     conflict, which is named; --update rebases it first where that is possible. Marts that were
     published from these tables are published anew.
     """
-    from phlo_cli.branch_runs import copy_runs_to_source
+    from phlo_cli.branch_history import copy_runs_to_source
     from phlo_cli.published_marts import publish_moved_marts
 
     store = open_branches()
@@ -153,7 +153,7 @@ def _update_and_judge(
 
 
 def _update(store: KeepsBranches, name: str, take: Sequence[str]) -> BranchUpdate:
-    from phlo_cli.branch_runs import forget_materializations
+    from phlo_cli.branch_history import forget_materializations
     from phlo_cli.table_summaries import find_table
 
     sources = {one.name: one.source for one in store.branches()}

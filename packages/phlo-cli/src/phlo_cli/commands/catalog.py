@@ -14,6 +14,8 @@ from phlo_cli.output import output_options
 from phlo_cli.table_summaries import find_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from phlo.names import TableName
     from phlo.protocols import StoredTable, TableStore
     from phlo.values import Snapshot, TableSummary
@@ -92,10 +94,11 @@ def drop(ctx: click.Context, table: str, yes: bool, output: Output) -> None:
     """
     store = open_store()
     stored = store.load(find_table(store, table))
+    facts = _facts(stored)  # while its files are named: after the drop nothing may fail
     if yes:
         _forget_made(stored.name, output)
         store.drop(stored.name)
-    _tell_dropped(stored, output, is_dropped=yes)
+    _tell_dropped(facts, output, is_dropped=yes)
     ctx.exit(DONE if yes else FAILED)
 
 
@@ -117,16 +120,15 @@ def _forget_made(table: TableName, output: Output) -> None:
             instance.wipe_assets([AssetKey.from_user_string(key) for key in made])
 
 
-def _tell_dropped(stored: StoredTable, output: Output, *, is_dropped: bool) -> None:
-    facts = _facts(stored)
+def _tell_dropped(facts: Mapping[str, Any], output: Output, *, is_dropped: bool) -> None:
     if output.as_json:
-        output.json(facts | {"is_dropped": is_dropped})
+        output.json({**facts, "is_dropped": is_dropped})
         return
     rows = counted(facts["rows"] or 0, "row")
-    output.line(f"{stored.name} {'was' if is_dropped else 'would be'} dropped: {rows}.")
-    output.line(f"Its files stay in {stored.location}; delete the folder once nobody needs it.")
+    output.line(f"{facts['table']} {'was' if is_dropped else 'would be'} dropped: {rows}.")
+    output.line(f"Its files stay in {facts['location']}; delete the folder once nobody needs it.")
     if not is_dropped:
-        output.line(f"Drop it: phlo catalog drop {stored.name} --yes")
+        output.line(f"Drop it: phlo catalog drop {facts['table']} --yes")
 
 
 def open_store() -> TableStore:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from phlo_cli.output import Output
 
 NAMESPACE = "quarantine"
-_ATTEMPTS = 5
 
 
 @click.group()
@@ -121,15 +120,17 @@ def discard(
 ) -> None:
     """Take rows of TABLE out of quarantine that nobody wants to load any more.
 
-    The table itself stays as it is. Earlier states of the quarantine are kept as long as those of
+    The table itself stays as it is. Where a load brings other rows meanwhile, nothing is discarded;
+    count them anew. Earlier states of the quarantine are kept as long as those of
     any table: `phlo query --at` reads them.
     """
     lake = _open()
     name = find_table(lake.store, table)
-    waiting = _waiting_rows(lake, name, partition)
-    count = sum(row["rows"] for row in waiting)
+    kept = _kept_for(name)
+    counted_at = lake.store.load(kept).snapshot_id if lake.store.exists(kept) else None
+    count = sum(row["rows"] for row in _waiting_rows(lake, name, partition))
     if count and yes:
-        _discard(lake, _kept_for(name), partition)
+        _discard(lake, kept, partition, counted_at)
     if output.as_json:
         output.json({"table": str(name), "rows": count, "is_discarded": yes})
     elif not count:
@@ -140,22 +141,21 @@ def discard(
     ctx.exit(DONE if yes or not count else FAILED)
 
 
-def _discard(lake: Lake, kept: TableName, partition: str | None) -> None:
-    """Replace rows in quarantine by none, as they are by now."""
+def _discard(lake: Lake, kept: TableName, partition: str | None, snapshot_id: int | None) -> None:
+    """Replace rows in quarantine by none.
+
+    Raises:
+        MovedHeadError: Other rows came since the snapshot in which they were counted.
+    """
     from phlo.names import Partition
-    from phlo.retry import retry_on_moved_head
     from phlo.values import Replace
     from pyarrow.dataset import dataset
 
+    schema = lake.store.load(kept).schema
     day = Partition.parse(partition) if partition is not None else None
-
-    def publish() -> None:
-        stored = lake.store.load(kept)
-        none = dataset(stored.schema.empty_table())
-        how = Replace(day, revises=stored.snapshot_id)
-        lake.store.publish([lake.store.stage(kept, none, how, schema=stored.schema)])
-
-    retry_on_moved_head(publish, _ATTEMPTS)
+    how = Replace(day, revises=snapshot_id)
+    none = dataset(schema.empty_table())
+    lake.store.publish([lake.store.stage(kept, none, how, schema=schema)])
 
 
 def _waiting(lake: Lake, table: TableName, partition: str | None) -> list[tuple[str | None, str]]:

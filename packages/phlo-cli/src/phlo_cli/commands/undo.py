@@ -70,7 +70,7 @@ def _note(runs: Sequence[str], output: Output, *, is_undone: bool) -> None:
     from phlo.config import get_settings
     from phlo.redaction import redact
 
-    from phlo_cli.branch_runs import mark_undone_on
+    from phlo_cli.branch_history import mark_undone_on
 
     try:
         mark_undone_on(get_settings(), runs, is_undone=is_undone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,13 @@ SHOWN_CHARACTERS = 60
 SAMPLED_ROWS = 5
 MISSING = "missing from the source"
 _BATCH = 1 << 32
-_TOO_MANY_DIGITS = re.compile(r"(.+): cannot be cast to decimal128.* \(too many digits\)")
+_TOO_MANY_DIGITS = re.compile(
+    r"(.+): cannot be cast to decimal128\((\d+), (\d+)\) \(too many digits\)"
+)
+_PLAIN_DECIMAL = (28, 0)
+"""Precision and scale that Pandera gives a field annotated ``Decimal``."""
+_USUAL_DIGITS, _MOST_DIGITS = 18, 38
+"""Digits of a decimal that is proposed, at least, and those that Iceberg has at most."""
 _N = Identifier(ROW_NUMBER)
 
 
@@ -183,18 +190,37 @@ def cures(sample: Sequence[Mapping[str, Any]], spec: IngestionSpec, dropped: Ite
 
 def _wider_decimals(sample: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Propose a decimal with the digits of the rows: a plain ``Decimal`` is a whole number."""
+    whole, scale = Counter[str](), Counter[str]()
     for row in sample:
         for match in filter(None, map(_TOO_MANY_DIGITS.match, row["rules"])):
-            try:
-                value = Decimal(row["values"][match[1]].strip("'")).as_tuple()
-            except InvalidOperation:  # it is masked or cut
+            column, held = match[1], (int(match[2]), int(match[3]))
+            digits = _digits(row["values"][column])
+            if digits is None:  # the value is masked or cut
                 continue
-            scale = max(0, -value.exponent) if isinstance(value.exponent, int) else 0
-            precision = 18 if len(value.digits) <= 18 - scale else 38
+            held_whole = 0 if held == _PLAIN_DECIMAL else held[0] - held[1]
+            whole[column] = max(whole[column], digits[0], held_whole)
+            scale[column] = max(scale[column], digits[1], held[1])
+    for column in whole:
+        precision = max(_USUAL_DIGITS, whole[column] + scale[column])
+        if precision <= _MOST_DIGITS:
             yield (
-                f"For digits after the point, write `{match[1]}: "
-                f"Annotated[pd.ArrowDtype, pyarrow.decimal128({precision}, {scale})]`."
+                f"For all digits, write `{column}: Annotated[pd.ArrowDtype, "
+                f"pyarrow.decimal128({precision}, {scale[column]})]`."
             )
+
+
+def _digits(text: str) -> tuple[int, int] | None:
+    """Return the digits of a number before and after its point; ``None`` for other text.
+
+    >>> _digits("'-12.50'"), _digits("1E+3"), _digits("0.001"), _digits("***"), _digits("NaN")
+    ((2, 2), (4, 0), (0, 3), None, None)
+    """
+    try:
+        number = Decimal(text.strip("'"))
+    except InvalidOperation:
+        return None
+    exponent = number.as_tuple().exponent
+    return (max(0, number.adjusted() + 1), max(0, -exponent)) if isinstance(exponent, int) else None
 
 
 def _alias(column: str, dropped: Iterable[str]) -> str:

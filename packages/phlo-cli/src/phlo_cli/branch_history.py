@@ -9,7 +9,7 @@ from phlo.folders import DAGSTER, UNDONE_RUNS, make_folder
 from phlo.locks import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from dagster import AssetKey
     from phlo.config import Settings
@@ -98,21 +98,30 @@ def forget_materializations(name: str, tables: Collection[TableName]) -> None:
     from phlo.orchestration.instance import open_instance
 
     with open_instance(settings) as instance:
-        instance.wipe_assets(list(_keys_of_tables(settings, tables)))
+        instance.wipe_assets(_keys_of_tables(settings, tables))
 
 
 def _keys_of_tables(
     settings: Settings, tables: Collection[TableName] | None = None
-) -> Iterable[AssetKey]:
+) -> list[AssetKey]:
     """Return the keys of the assets that make tables, or these tables."""
     from dagster import AssetKey
 
+    keys = _keys_by_table(settings)
+    wanted = keys.keys() if tables is None else {str(table) for table in tables}
+    return [AssetKey.from_user_string(key) for table, key in keys.items() if table in wanted]
+
+
+def _keys_by_table(settings: Settings) -> dict[str, str]:
+    """Return the key of the asset that makes each table, by the index where there is one.
+
+    A branch that only Dagster's pages ran on has none.
+    """
     from phlo_cli.project_index import load_index
 
-    index = load_index(settings)
-    wanted = None if tables is None else {str(table) for table in tables}
-    return [
-        AssetKey.from_user_string(asset.key)
-        for asset in (index.assets if index else ())
-        if asset.table and (wanted is None or asset.table in wanted)
-    ]
+    if index := load_index(settings):
+        return {asset.table: asset.key for asset in index.assets if asset.table}
+    from phlo.project import load_project
+
+    tables = load_project().tables
+    return {str(table): "/".join(asset.asset_key) for table, asset in tables.items()}
