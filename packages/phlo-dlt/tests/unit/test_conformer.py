@@ -5,6 +5,7 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from ipaddress import ip_address, ip_interface
 from typing import Annotated, NamedTuple
 from uuid import UUID
@@ -24,6 +25,7 @@ from phlo_dlt.rows.batches import batches_of
 from phlo_dlt.rows.conformer import ORIGINAL, PROBLEMS, Conformer
 from phlo_dlt.rows.naming import resolve_name
 from phlo_dlt.rows.plain import WrittenFloat
+from phlo_dlt.rows.whole import convert_cells
 
 REFUSED_TEXT = ["value: cannot be cast to string (no text)"]
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
@@ -304,6 +306,78 @@ def test_a_batch_conforms_as_its_rows_do_one_by_one(values, kind):
 
     alone = [conformed(contract, value)[0] for value in values]
     assert repr(together) == repr(alone)
+
+
+def decimals(most_digits, places):
+    """Decimals of that many digits, most of them zeros, with their point anywhere."""
+    return st.builds(
+        lambda sign, start, zeros, last, place: Decimal(
+            (sign, (*start, *[0] * zeros, last)[:most_digits], place)
+        ),
+        st.integers(0, 1),
+        st.lists(st.integers(0, 9), min_size=1, max_size=8).map(tuple),
+        st.integers(0, most_digits),
+        st.integers(0, 9),
+        places,
+    )
+
+
+def as_a_decimal(value, precision, scale):
+    units = Fraction(value) * 10**scale
+    fits = units.denominator == 1 and abs(units) < 10**precision
+    return (
+        Decimal((int(units < 0), Decimal(abs(units.numerator)).as_tuple().digits, -scale))
+        if fits
+        else None
+    )
+
+
+@given(
+    st.lists(decimals(120, st.integers(-120, 120)), min_size=1, max_size=4),
+    st.sampled_from([(38, 0), (38, 2), (38, 10), (38, 38), (10, 2), (1, 1)]),
+)
+@example([Decimal("2.788899999999977552976097051E-22")], (38, 10))
+@example([Decimal("7050000." + "0" * 103 + "1")], (38, 1))
+@example([Decimal(0.1), Decimal("0.1")], (38, 10))
+@settings(max_examples=500, deadline=None)
+def test_a_decimal_of_any_length_is_taken_whole_or_refused(values, column):
+    contract = model(Annotated[pandas_engine.Decimal, *column, None])
+
+    outcome = conformed(contract, *values)
+
+    for value, got in zip(values, outcome, strict=True):
+        expected = as_a_decimal(value, *column)
+        assert got == expected if expected is not None else "too many digits" in got
+
+
+@given(
+    st.sampled_from([(pa.decimal128, 38), (pa.decimal256, 76)]).flatmap(
+        lambda kind: st.tuples(st.just(kind), decimals(38, st.integers(-kind[1], 0)))
+    ),
+    st.sampled_from([(38, 0), (38, 10), (38, 38), (10, 2)]),
+)
+@example(((pa.decimal128, 38), Decimal(11)), (38, 38))
+@settings(max_examples=500, deadline=None)
+def test_an_arrow_decimal_of_any_scale_is_taken_whole_or_refused(source, column):
+    (kind, precision), value = source
+    array = pa.array([value], kind(precision, -value.as_tuple().exponent))
+    contract = model(Annotated[pandas_engine.Decimal, *column, None])
+
+    (got,) = _outcome(Conformer(contract).table(pa.table({"value": array})))
+
+    expected = as_a_decimal(value, *column)
+    assert got == expected if expected is not None else "too many digits" in got
+
+
+@given(decimals(76, st.integers(-60, 0)), st.sampled_from([(38, 0), (38, 10), (38, 38), (10, 2)]))
+@example(Decimal("4587321.3723530411597610160"), (38, 38))
+@settings(max_examples=500, deadline=None)
+def test_cells_of_a_file_are_read_at_once_only_where_the_decimal_is_kept(value, column):
+    (target,) = model(Annotated[pandas_engine.Decimal, *column, None]).columns
+
+    at_once = convert_cells(pa.chunked_array([[f"{value:f}"]]), target)
+
+    assert at_once is None or at_once.to_pylist() == [as_a_decimal(value, *column)]
 
 
 def test_arrow_columns_of_other_types_are_cast_or_refused_value_by_value():

@@ -81,9 +81,10 @@ def nearest(narrow):
             return REFUSED
         if exact == 0 and str(value).startswith("-"):
             return -0.0
-        is_meant_whole = exact.denominator == 1 and (
-            not isinstance(value, float) or abs(value) < 2**53
+        is_approximate = (isinstance(value, float) and abs(value) >= 2**53) or (
+            isinstance(value, Decimal) and value.as_tuple().exponent > 0  # as 1E+23 is written
         )
+        is_meant_whole = exact.denominator == 1 and not is_approximate
         return REFUSED if is_meant_whole and Fraction(result) != exact else result
 
     return expected
@@ -147,8 +148,16 @@ INTEGERS = st.integers(-(2**66), 2**66) | st.sampled_from(
     ]
 )
 FLOATS = st.floats() | st.sampled_from([0.1, -0.0, 5e-324, 1e300, 16777217.0, 2.0**53, 1e22])
-DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=2) | st.decimals(
-    allow_nan=False, allow_infinity=False, min_value=-(10**28), max_value=10**28
+DECIMALS = (
+    st.decimals(allow_nan=False, allow_infinity=False, places=2)
+    | st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**28), max_value=10**28)
+    | st.builds(  # more digits, and a point further off, than Arrow can count
+        lambda digits, zeros, last, place: (digits * 10**zeros + last) * Decimal(f"1E{place}"),
+        st.integers(-999, 999),
+        st.integers(0, 24),
+        st.integers(0, 9),
+        st.integers(-120, 40),
+    )
 )
 NUMBERS = INTEGERS | FLOATS | DECIMALS | st.booleans()
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -324,9 +324,15 @@ def as_python(values: Any) -> list[Any]:
 
 def _scalar_as_python(scalar: pa.Scalar) -> Any:
     try:
-        return scalar.as_py(maps_as_pydicts="strict")
+        return _in_utc(scalar).as_py(maps_as_pydicts="strict")
     except (ValueError, OverflowError, KeyError, pa.ArrowException):
         return Unreadable(_display(scalar))
+
+
+def _in_utc(scalar: pa.Scalar) -> pa.Scalar:
+    """Return a point in time without its zone, whose own date may lie after the year 9999."""
+    is_zoned = pa.types.is_timestamp(scalar.type) and scalar.type.tz is not None
+    return scalar.cast(pa.timestamp(scalar.type.unit, "UTC")) if is_zoned else scalar
 
 
 def _display(scalar: pa.Scalar) -> str:

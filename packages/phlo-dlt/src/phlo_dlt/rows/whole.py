@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,12 @@ from phlo_dlt.rows.plain import WrittenFloat
 if TYPE_CHECKING:
     from phlo.contract import ContractColumn
 
-_ERRORS = (pa.ArrowException, ValueError, TypeError, OverflowError)
+_ERRORS = (pa.ArrowException, ValueError, TypeError, OverflowError, DecimalException)
+_MOST_PLACES = 38
+"""Digits that Arrow can move a decimal's point by; beyond them its answer is arbitrary."""
+_LOSSLESS = Context(
+    prec=_MOST_PLACES, Emin=-999_999, Emax=999_999, traps=[Inexact, InvalidOperation]
+)
 _FIRST_MOMENT = datetime(1, 1, 1)
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999999)
 
@@ -40,6 +45,8 @@ def convert_values(values: list[Any], column: ContractColumn) -> pa.Array | None
     try:
         if Decimal in classes and source == pa.float64():
             return _decimals_to_floats(values)
+        if Decimal in classes:
+            values = _with_scale(values, source.scale)
         array = pa.array(values, source)
         if pa.types.is_floating(source):
             array = _without_nan(array)  # of rows that pandas made: there was no value
@@ -50,6 +57,12 @@ def convert_values(values: list[Any], column: ContractColumn) -> pa.Array | None
 
 def _written(values: list[Any]) -> list[float]:
     return [value for value in values if type(value) is WrittenFloat]
+
+
+def _with_scale(values: list[Any], scale: int) -> list[Any]:
+    """Give decimals the scale of their column, and raise where that loses something."""
+    quantum = Decimal(1).scaleb(-scale)
+    return [None if v is None else _LOSSLESS.quantize(v, quantum) for v in values]
 
 
 def _decimals_to_floats(values: list[Any]) -> pa.Array | None:
@@ -97,6 +110,8 @@ _PLAIN_TEXT = (
 def _read_as(target: pa.DataType) -> pa.DataType:
     if pa.types.is_integer(target):
         return pa.int64()
+    if pa.types.is_decimal(target):
+        return pa.decimal256(76, 38)  # holds all that the pattern allows
     return pa.float64() if pa.types.is_floating(target) else target
 
 
@@ -159,6 +174,8 @@ def _is_held(array: pa.Array, column: ContractColumn) -> bool:
     if column.categories is not None:
         known = pa.array(column.categories, pa.string())
         return _all(pc.call_function("is_in", [array], pc.SetLookupOptions(known)), array)
+    if pa.types.is_floating(column.type) and column.declared is not None:
+        return False  # of a width that no table stores: each value is narrowed
     if pa.types.is_integer(column.type) and column.declared is not None:
         return _is_between(array, *bounds(column))
     if pa.types.is_timestamp(column.type):
@@ -208,6 +225,16 @@ def _whole_floats(array: pa.Array, target: pa.DataType) -> pa.Array:
 def _floats(array: pa.Array, target: pa.DataType) -> pa.Array | None:
     """Floats of a width that holds those of the source; narrower ones are judged one by one."""
     return array.cast(target) if array.type.bit_width <= target.bit_width else None
+
+
+def _decimals(array: pa.Array, target: pa.DataType) -> pa.Array | None:
+    """Cast forth and back: where digits do not fit, Arrow may overflow without an error."""
+    if array.type == target:
+        return array
+    if abs(array.type.scale - target.scale) > _MOST_PLACES:
+        return None
+    result = array.cast(target)
+    return result if result.cast(array.type).equals(array) else None
 
 
 def _decimals_as_floats(array: pa.Array, target: pa.DataType) -> pa.Array | None:
@@ -283,6 +310,6 @@ _CASTS = (
     (pa.types.is_integer, pa.types.is_decimal, _plain_cast),
     (pa.types.is_floating, pa.types.is_integer, _whole_floats),
     (pa.types.is_floating, pa.types.is_floating, _floats),
-    (pa.types.is_decimal, pa.types.is_decimal, _as_it_is),
+    (pa.types.is_decimal, pa.types.is_decimal, _decimals),
     (pa.types.is_decimal, pa.types.is_floating, _decimals_as_floats),
 )
