@@ -31,7 +31,7 @@ demo: $(READY)  ## Load, check, model and publish an example: EXAMPLE=flights or
 test: $(READY)  ## Run all tests but the slow ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow and not trino and not scale and not readers and not values and not dbt_adapter and not browser and not superset"
 
-test-values: $(READY)  ## Run 100,000 generated values of every type through every lane
+test-values: $(READY)  ## Run 100,000 generated values of every type through every lane: PHLO_VALUES_SEED repeats a run
 	PHLO_VALUES=100000 $(BIN)/pytest -n 2 --timeout 900 packages/phlo-dlt/tests/values
 
 test-slow: $(READY)  ## Run the slow tests: a whole year of flights, long kill tests
