@@ -84,7 +84,7 @@ class LineProgress(RunObserver):
         self._print(f"  {MARKS[outcome.status]} {label}  {escape(note)}  {took}".rstrip())
 
     def check_ended(self, outcome: CheckOutcome) -> None:
-        """Only checks that did not pass are worth a line while the run goes on."""
+        """Show a check that did not pass: others are not worth a line while the run goes on."""
         if outcome.status is not CheckStatus.PASSED:
             self._print(check_line(outcome))
 
@@ -94,14 +94,14 @@ class LineProgress(RunObserver):
         self._print(f"  [yellow]↻[/] {escape(step)}: trying again: {escape(first)}")
 
     def logged(self, level: int, text: str) -> None:
-        """Warnings and errors that the run logs, shown when their step ends."""
+        """Show a line that the run logs; warnings and errors when their step ends."""
         if level < logging.WARNING and level >= self._from_level:
             self._print(f"  [dim]{escape(text)}[/]")
         elif level >= self._from_level and not text.startswith("Dependencies for step"):
             self._held.append(text)
 
     def step_ended(self, step: str) -> None:
-        """Warnings of the step, held back so that a failure's own are not told twice."""
+        """Show the step's warnings, held back so that a failure's own are not told twice."""
         for text in self._held:
             self._print(f"  [yellow]! {escape(text)}[/]")
         self._held.clear()

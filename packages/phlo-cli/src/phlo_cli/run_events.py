@@ -50,7 +50,7 @@ class RunObserver:
         """Handle a step that failed for good; ``step_ended`` follows."""
 
     def logged(self, level: int, text: str) -> None:
-        """Code of the run logged a line (levels as in :mod:`logging`)."""
+        """Handle a line that code of the run logged (levels as in :mod:`logging`)."""
 
 
 class EventCollector:

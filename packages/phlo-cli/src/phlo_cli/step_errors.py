@@ -67,7 +67,7 @@ def _message(error: SerializableErrorInfo) -> str:
 
 
 def _where(error: SerializableErrorInfo) -> str | None:
-    """File and line of the innermost frame in the project's own code."""
+    """Return file and line of the innermost frame in the project's own code."""
     frames = (_FRAME.search(frame) for frame in reversed(error.stack))
     found = next((f for f in frames if f and "/workflows/" in f["file"]), None)
     return f"{relative_path(found['file'])}:{found['line']}" if found else None

@@ -83,7 +83,7 @@ _watch: SignalWatch | None = None
 
 
 def _forget_watch() -> None:
-    """A child that is forked shares the socket, and would tell its own signals as its parent's."""
+    """Forget the socket in a forked child, which would tell its own signals as its parent's."""
     global _watch
     if _watch is not None:
         _watch = None

@@ -129,5 +129,5 @@ class PhloAdapter(DuckDBAdapter):
 
     @available
     def valid_incremental_strategies(self) -> Sequence[str]:
-        """dbt-duckdb's strategies, and ``insert_overwrite``."""
+        """Return dbt-duckdb's strategies, and ``insert_overwrite``."""
         return [*super().valid_incremental_strategies(), _INSERT_OVERWRITE]

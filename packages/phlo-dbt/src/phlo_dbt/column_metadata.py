@@ -38,7 +38,7 @@ _NESTED = ("array", "list", "map", "struct")
 
 
 def select_list(connection: duckdb.DuckDBPyConnection, relation: Sql) -> list[Sql]:
-    """The columns of a relation, cast where Iceberg has no such type; a union becomes JSON."""
+    """List the columns of a relation, cast where Iceberg has no such type; a union becomes JSON."""
     columns = connection.sql(f"SELECT * FROM {relation} LIMIT 0")
     return [
         _cast(Identifier(name), kind)

@@ -146,7 +146,7 @@ def _project_name(workspace: DbtWorkspace) -> str:
 
 
 def main() -> None:
-    """The command ``phlo-dbt``, which dagster-dbt calls in place of dbt."""
+    """Run the command ``phlo-dbt``, which dagster-dbt calls in place of dbt."""
     if sys.argv[1:] == ["--version"]:  # dagster-dbt asks before every run
         click.echo(f"Core:\n  - installed: {version('dbt-core')}")
         return

@@ -290,7 +290,7 @@ def _constraint_tests(entry: Mapping[str, Any]) -> list[_Test]:
 
 
 def _both(held: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Constraints that hold two tests: the stricter bound, the values that both accept."""
+    """Return constraints that hold two tests: the stricter bound, the values that both accept."""
     joined = dict(held)
     for name, value in new.items():
         if name not in joined:

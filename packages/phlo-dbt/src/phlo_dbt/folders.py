@@ -163,7 +163,7 @@ class DbtWorkspace:
 
 
 def _environment(names: Iterable[str]) -> dict[str, str]:
-    """The environment variables by which a parse may differ: those of dbt, and those it read."""
+    """Return the environment variables by which a parse may differ: dbt's, and those it read."""
     wanted = set(names)
     return {
         name: value

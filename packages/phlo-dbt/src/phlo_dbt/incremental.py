@@ -176,7 +176,7 @@ def plan_landing(incoming: Incoming, node: Node, current: StoredTable | None) ->
 def _with_stored_values(
     incoming: Incoming, key: Sequence[str], node: Node, kept: Sequence[str]
 ) -> ds.Dataset:
-    """The new rows with what is stored in columns they lack: dbt updates only what it is given."""
+    """Fill columns that new rows lack with what is stored: dbt updates only what it is given."""
     file = incoming.file.with_suffix(".kept.parquet")
     incoming.connection.execute(
         sql(

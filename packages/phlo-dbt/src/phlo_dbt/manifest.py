@@ -177,7 +177,7 @@ def parse_manifest(workspace: DbtWorkspace) -> Manifest:
 
 
 def _refuse_config_of_the_day(name: str, file: str, code: str) -> None:
-    """A model's config is read once, when it is parsed; what changes with the run is not there."""
+    """Refuse what changes with the run in a config: it is read once, when it is parsed."""
     found = _CONFIG_OF_THE_DAY.search(code)
     if found:
         raise ConfigurationError(
@@ -277,7 +277,7 @@ def _tested_columns(node: Mapping[str, Any], manifest: Mapping[str, Any], test: 
 
 
 def _is_latest(node: Mapping[str, Any]) -> bool:
-    """Whether the model's bare name means this node: the latest version does, as in ``ref``."""
+    """Return whether the model's bare name means this node, the latest version, as in ``ref``."""
     return node.get("version") is None or node["version"] == node.get("latest_version")
 
 
@@ -350,7 +350,7 @@ def point_sources(manifest: Manifest, sources: Mapping[str, TableName]) -> None:
 
 
 def point_sources_json(manifest: Mapping[str, Any], sources: Mapping[str, TableName]) -> None:
-    """The same for a manifest as JSON, so that Dagster shows the real tables."""
+    """Do the same for a manifest as JSON, so that Dagster shows the real tables."""
     for unique_id, table in sources.items():
         manifest["sources"][unique_id].update(
             schema=table.namespace, identifier=table.name, relation_name=relation_name(table)

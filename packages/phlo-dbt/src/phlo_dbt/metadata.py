@@ -87,7 +87,7 @@ def _lineage(
 
 
 def _ancestors(dbt: DbtProject, unique_id: str) -> set[str]:
-    """The nodes whose tables a model's SQL names: its parents, and theirs where ephemeral."""
+    """Return the nodes whose tables a model's SQL names: parents, and those of ephemeral ones."""
     nodes, parents = dbt.manifest["nodes"], set[str]()
     for parent in nodes[unique_id]["depends_on"].get("nodes", []):
         parents.add(parent)

@@ -35,7 +35,7 @@ def has_own_assets(project: Project) -> bool:
 
 
 def dbt_resource(workspace: DbtWorkspace) -> DbtCliResource:
-    """dagster-dbt's own resource, pointed at phlo's workspace and command."""
+    """Return dagster-dbt's own resource, pointed at phlo's workspace and command."""
     profiles_dir, profile = workspace.profile
     beside_python = shutil.which(_COMMAND, path=str(Path(sys.executable).parent))
     return DbtCliResource(

@@ -100,6 +100,6 @@ def phlo_provide_import_hint(error: BaseException) -> str | None:
 
 @hookimpl
 def phlo_register_commands(group: click.Group) -> None:
-    """The command ``phlo dbt``."""
+    """Return the command ``phlo dbt``."""
     lazy: Any = group
     lazy.add_lazy("dbt", "phlo_dbt.command:dbt", "Run dbt by hand, as phlo runs it.")

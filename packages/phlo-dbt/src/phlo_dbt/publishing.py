@@ -65,7 +65,7 @@ class DbtOutcome:
     unkept_reason: str = ""
 
     def withheld_lines(self, nodes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """One sentence for each model that was withheld."""
+        """Write one sentence for each model that was withheld."""
         return [
             f"{nodes[uid]['name']} was not published: {reason}."
             + (
@@ -138,7 +138,7 @@ def _land_batched(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
 
 
 def _unstaged(session: DbtSession, outcome: DbtOutcome) -> dict[str, str]:
-    """What dbt built by a way that does not land: it would be gone with the scratch database."""
+    """List what dbt built by a way that does not land: it goes with the scratch database."""
     built = [uid for uid, status in outcome.statuses.items() if status == "success"]
     nodes = [session.nodes[uid] for uid in built if uid in session.nodes]
     return {

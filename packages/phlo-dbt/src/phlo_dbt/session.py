@@ -182,7 +182,7 @@ class DbtSession:
         self.heads.update({table.name: table.snapshot_id for table in readable})
 
     def _readable(self) -> dict[TableName, Staged | str | None]:
-        """The published tables that the run may read; what is staged already is read as staged."""
+        """Return the published tables that the run may read; what is staged is read as staged."""
         published = self.lake.store.list_tables()
         named = set(published)
         if self.chosen is not None:
@@ -355,7 +355,7 @@ class DbtSession:
         return store.load(table) if adds and store.exists(table) else None
 
     def _refuse_moved(self, table: TableName, staged: Staged) -> None:
-        """Rows that a model made from its own table hold for the snapshot that it read."""
+        """Refuse a moved head: rows that a model made of its own table hold for what it read."""
         if table in self.heads and staged.base_snapshot_id != self.heads[table]:
             self.moved = MovedHeadError(f"{table} was changed while a model that adds to it ran.")
             raise self.moved

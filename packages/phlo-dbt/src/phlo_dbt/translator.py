@@ -54,7 +54,7 @@ class CustomDbtTranslator(DagsterDbtTranslator):
         return AssetKey(_dagster_name(dbt_resource_props["alias" if is_version else "name"]))
 
     def get_group_name(self, dbt_resource_props: Props) -> str | None:
-        """``meta.group`` or the configured group, else the layer."""
+        """Return ``meta.group`` or the configured group, else the layer."""
         named = _meta(dbt_resource_props).get("group")
         return (
             named
@@ -68,7 +68,7 @@ class CustomDbtTranslator(DagsterDbtTranslator):
         return {name: "" for name in names if is_valid_tag_key(name)}
 
     def get_automation_condition(self, dbt_resource_props: Props) -> AutomationCondition | None:
-        """The condition of ``PHLO_DBT_AUTOMATION`` for all models, or for one of the tags."""
+        """Return the condition of ``PHLO_DBT_AUTOMATION`` for all models, or for one tag."""
         from phlo_dbt.automation import automation_of
 
         return automation_of(dbt_resource_props.get("tags") or ())

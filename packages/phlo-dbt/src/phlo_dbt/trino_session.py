@@ -155,7 +155,7 @@ class TrinoSession(DbtSession):
         return published
 
     def _summaries(self, ready: Sequence[Staged]) -> dict[TableName, dict[str, str]]:
-        """Entries for the snapshots that Trino made of each table."""
+        """Make entries for the snapshots that Trino made of each table."""
         tables = {one.table for one in ready}
         return {
             table: {"phlo.dbt-model": unique_id} | self._run_entry

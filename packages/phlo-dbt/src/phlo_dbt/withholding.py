@@ -47,7 +47,7 @@ def withheld_models(
 
 
 def blocks(test: Mapping[str, Any], status: str) -> bool:
-    """Whether a test's outcome withholds what it judged: severity error, failed or not run."""
+    """Return whether a test's outcome withholds what it judged: an error, failed or not run."""
     severity = str(test["config"].get("severity") or "error").lower()
     return status in _BROKEN and severity != "warn"
 

@@ -49,7 +49,7 @@ def phlo_register_definitions(project: Project) -> Definitions:
 
 @hookimpl(trylast=True)
 def phlo_provide_query_engine(settings: Settings, store: TableStore) -> QueryEngine | None:
-    """DuckDB over the Iceberg tables of this store; another store brings its own engine."""
+    """Return DuckDB over the Iceberg tables of this store; another store brings its own engine."""
     from phlo.config import load_settings
 
     from phlo_iceberg.read.engine import DuckDBEngine

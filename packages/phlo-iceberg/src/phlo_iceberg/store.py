@@ -494,7 +494,7 @@ class IcebergStore:
         return table_statistics(self.state(table, at), columns)
 
     def history(self, table: TableName) -> list[Snapshot]:
-        """Snapshots of the main line, newest first."""
+        """List snapshots of the main line, newest first."""
         metadata = self._load(table).metadata
         found: list[Snapshot] = []
         current = metadata.current_snapshot()

@@ -73,14 +73,14 @@ def encode_date(column: pa.Array) -> np.ndarray[Any, Any]:
 
 
 def encode_timestamp(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Microseconds since 2000-01-01; smaller parts are cut off."""
+    """Return microseconds since 2000-01-01; smaller parts are cut off."""
     zone = column.type.tz
     micros = column.cast(pa.timestamp("us", zone), safe=False).view(pa.int64())
     return (_numbers(micros) - _EPOCH_MICROSECONDS).astype(">i8")
 
 
 def encode_time(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Microseconds since midnight; smaller parts are cut off."""
+    """Return microseconds since midnight; smaller parts are cut off."""
     return _numbers(column.cast(pa.time64("us"), safe=False).view(pa.int64())).astype(">i8")
 
 
@@ -163,7 +163,7 @@ def _jsonb(value: object) -> bytes:
 
 
 def _json(value: Any) -> str:
-    """JSON text, as PostgreSQL's ``to_jsonb`` writes it: decimals keep all digits."""
+    """Write JSON as PostgreSQL's ``to_jsonb`` does: decimals keep all digits."""
     if isinstance(value, dict):
         members = (f"{_json(_key(key))}: {_json(inner)}" for key, inner in value.items())
         return "{" + ", ".join(members) + "}"

@@ -30,7 +30,7 @@ def phlo_register_settings() -> type[BaseSettings]:
 
 @hookimpl
 def phlo_register_definitions(project: Project) -> Definitions:
-    """Publishing assets of tables that declare it themselves, such as dbt models by ``meta``."""
+    """Return publishing assets of tables that declare it, such as dbt models by ``meta``."""
     from dagster import Definitions
 
     if not any(made.meta.get("publish") for made in project.tables.values()):

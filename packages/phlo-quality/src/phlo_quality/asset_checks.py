@@ -27,7 +27,7 @@ from phlo_quality.suite import Suite
 
 
 def build_definitions(project: Project) -> Definitions:
-    """Asset checks of the project's suites.
+    """Return asset checks of the project's suites.
 
     A blocking suite of an asset that audits is left out: the plugin that writes the table
     declares its checks, since a check key exists once.

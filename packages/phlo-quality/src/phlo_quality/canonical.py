@@ -188,7 +188,7 @@ _INTEGER_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
 
 
 def _common_digits(*kinds: pa.DataType) -> int:
-    """Digits of the decimal that holds every value of some exact types."""
+    """Count digits of the decimal that holds every value of some exact types."""
     whole = [
         kind.precision - kind.scale  # pyright: ignore[reportAttributeAccessIssue]
         if pa.types.is_decimal(kind)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def phlo_register_definitions(project: Project) -> Definitions:
-    """Asset checks of all suites but those that an asset judges before it publishes."""
+    """Return asset checks of all suites but those that an asset judges before it publishes."""
     from phlo_quality.asset_checks import build_definitions
 
     return build_definitions(project)

@@ -126,7 +126,7 @@ class _Run:
         return results
 
     def _from_metadata(self, checks: Sequence[DeclaredCheck]) -> Results:
-        """Checks that hold by what the table's metadata proves; failures are left to the scan."""
+        """Return checks that the table's metadata proves; failures are left to the scan."""
         if not self.rows.is_whole or not checks:
             return {}
         columns = sorted({name for c in checks for name in c.check.columns})

@@ -69,7 +69,7 @@ class Profile:
 
 
 def suggest_suite(table: TableName, lake: Lake) -> str:
-    """Python code of a suite that the table, as it is, passes.
+    """Write Python code of a suite that the table, as it is, passes.
 
     Args:
         table: A published table.
@@ -183,7 +183,7 @@ def _written(bound: Fraction, *, as_float: bool) -> int | float | None:
 
 
 def _is_unique(name: str, rows: JudgedRows, reader: Reader) -> bool:
-    """Exactly, and not roughly as in the profile."""
+    """Return whether it is unique exactly, and not roughly as in the profile."""
     query = sql(
         "SELECT count(*) - count(DISTINCT {c}) AS n FROM {r}", c=Identifier(name), r=rows.judged
     )

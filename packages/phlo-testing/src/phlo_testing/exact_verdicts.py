@@ -136,7 +136,7 @@ def pairs(draw: st.DrawFn) -> list[tuple[str, Any]]:
 
 
 def is_same(left: Any, right: Any) -> bool:
-    """Null equals null and NaN equals NaN; numbers are equal with all their digits."""
+    """Compare: null equals null, NaN equals NaN, numbers are equal with all their digits."""
     if not has_value(left) or not has_value(right):
         return (left is None) is (right is None) and has_value(left) is has_value(right)
     return exact(left) == exact(right)
@@ -269,7 +269,7 @@ class ExactVerdicts:
     def test_a_query_gives_the_number_that_is_expected(
         self, judge_rows: Judge, value: tuple[str, Any]
     ) -> None:
-        """A query that gives a number passes where it is expected, and nowhere else."""
+        """Judge a query that gives a number: it passes where that is expected, and nowhere else."""
         kind, number = value
         table = pa.table({"v": pa.array([number], KINDS[kind])})
         query = f"SELECT v FROM {self.table}"

@@ -123,7 +123,7 @@ def _compare(
 
 
 def _has_other_last_digits(recorded: dict[str, Any], found: Any) -> bool:
-    """Whether averages differ by the order in which doubles were added, which is not promised."""
+    """Return whether averages differ by the order in which doubles were added: not promised."""
     if "avg(" not in recorded["sql"] or "rows" not in recorded or not isinstance(found, tuple):
         return False
     types, rows = found
@@ -139,7 +139,7 @@ def _with_twelve_digits(rows: list[list[str]]) -> list[list[str]]:
 def _leaves_rows_out(
     recorded: dict[str, Any], answer: Callable[[str], tuple[list[Any], list[list[Any]]]]
 ) -> bool:
-    """Whether a WHERE left a row out by one condition, before another raised as it does in Trino.
+    """Return whether a WHERE left a row out by one condition before another raised as in Trino.
 
     Asked as a column, the same conditions leave nothing out: they must raise here too.
     """
@@ -160,7 +160,7 @@ def _plain_type(kind: str) -> str:
 
 
 def _may_swap_zeros(statement: str) -> bool:
-    """Whether either zero is right: Trino also makes one constant of ``0e0`` and ``-0e0``."""
+    """Return whether either zero is right: Trino makes one constant of ``0e0`` and ``-0e0``."""
     has_both = re.search(r"-0e0", statement) and re.search(r"(?<![-.\d])0e0", statement)
     return bool(has_both or re.search(r" join |\b(min|max)\(", statement))
 
@@ -175,7 +175,7 @@ def _with_one_zero(rows: list[list[str]]) -> list[list[str]]:
 
 
 def _without_order(rows: list[list[str]]) -> list[list[str]]:
-    """Maps have no order, and Trino hands over their entries in that of their hashes."""
+    """Sort entries of maps: they have no order, and Trino hands them over by their hashes."""
     return [[_sorted_map(text) if text.startswith("{") else text for text in row] for row in rows]
 
 

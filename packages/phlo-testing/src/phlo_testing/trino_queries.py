@@ -318,7 +318,7 @@ def _tables(draw: st.DrawFn) -> str:
 
 
 def queries() -> SearchStrategy[str]:
-    """Queries over one table or two, as users of every clause write them."""
+    """Draw queries over one table or two, as users of every clause write them."""
     return st.one_of(
         _projections(),
         _groups(),

@@ -202,7 +202,7 @@ def _unique_sets(
 
 
 def _column_readers(model: type[DataFrameModel]) -> dict[str, Callable[..., Any]]:
-    """Checks of one column that read others as attributes of ``cls``, as the guide does."""
+    """Return checks of one column that read others as attributes of ``cls``."""
     names = set(model.__fields__)
     functions = check_functions(model)
     return {n: f for n, f in functions.items() if names & set(f.__code__.co_names)}

@@ -229,7 +229,7 @@ def _pattern_check(pattern: str | None) -> list[Check]:
 
 
 def compile_check(check: Check, column: ContractColumn) -> Sql | None:
-    """The predicate of rows that break a check, or ``None`` where only Pandera can judge it."""
+    """Return the predicate of rows that break a check; ``None``: only Pandera can judge it."""
     if check.groupby or check.element_wise or not check.ignore_na or column.is_nested:
         return None
     facts = check.statistics
@@ -348,7 +348,7 @@ _COMPILERS: dict[str, _Compiler] = {
 
 
 def _value(column: ContractColumn, value: Any) -> Sql:
-    """A value of the column's own kind as a literal; others are compared by Pandera alone."""
+    """Return a value of the column's own kind as a literal; Pandera alone compares others."""
     value = value.item() if hasattr(value, "item") else value
     value = value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
     if value is None or not _is_same_kind(column.type, value):

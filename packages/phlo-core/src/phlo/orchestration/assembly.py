@@ -166,7 +166,7 @@ def _log_ignored(project: Project) -> None:
 
 
 def _place(module: ModuleType, name: str) -> str:
-    """File and line of a name in a module."""
+    """Return file and line of a name in a module."""
     file = Path(module.__file__ or module.__name__)
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
     begins = re.compile(rf"(async def |def |class )?{re.escape(name)}\b")

@@ -368,7 +368,7 @@ def _fill(array: pa.Array, column: ContractColumn, broken: dict[int, list[str]])
 
 
 def _by_row(found: dict[int, Any], row_count: int) -> pa.Array:
-    """JSON text by row, null where there is nothing."""
+    """Return JSON text by row, null where there is nothing."""
     if not found:
         return pa.nulls(row_count, pa.string())
     texts = [_as_text(found[i]) if i in found else None for i in range(row_count)]
@@ -376,7 +376,7 @@ def _by_row(found: dict[int, Any], row_count: int) -> pa.Array:
 
 
 def _as_text(value: Any) -> str:
-    """JSON with decimals as the numbers they are, which other libraries write as text."""
+    """Write JSON with decimals as the numbers they are, which other libraries write as text."""
     try:
         return _dumps(_plain(value))
     except RecursionError:

@@ -52,7 +52,7 @@ def restore_nanoseconds(cut: pa.Table, wrapped: pa.RecordBatch, file_name: str) 
 
 
 def _remainders(cut: pa.Array, wrapped: pa.Array) -> np.ndarray[Any, Any]:
-    """Nanoseconds beyond the microsecond; numbers wrap round alike on both sides."""
+    """Return nanoseconds beyond the microsecond; numbers wrap round alike on both sides."""
     micros, nanos = (
         a.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False) for a in (cut, wrapped)
     )

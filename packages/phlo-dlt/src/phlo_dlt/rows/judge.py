@@ -217,7 +217,7 @@ def _is_required(column: ContractColumn) -> bool:
 
 
 def _unique_sets(spec: IngestionSpec, *, within_key: bool) -> list[tuple[str, ...]]:
-    """Sets of unique columns; those within the key are judged after deduplication.
+    """Return sets of unique columns; those within the key are judged after deduplication.
 
     Rows of an append are not deduplicated, so there all are judged on the load as it came.
     """

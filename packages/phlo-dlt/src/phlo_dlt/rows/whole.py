@@ -66,7 +66,7 @@ def _with_scale(values: list[Any], scale: int) -> list[Any]:
 
 
 def _decimals_to_floats(values: list[Any]) -> pa.Array | None:
-    """Through Python, which finds the nearest double."""
+    """Convert through Python, which finds the nearest double."""
     floats = [None if value is None else float(value) for value in values]
     array = pa.array(floats, pa.float64(), from_pandas=True)
     return array if _is_below_exact_integers(array) else None
@@ -223,7 +223,7 @@ def _whole_floats(array: pa.Array, target: pa.DataType) -> pa.Array:
 
 
 def _floats(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    """Floats of a width that holds those of the source; narrower ones are judged one by one."""
+    """Cast to floats of a width that holds the source's; narrower ones are judged one by one."""
     return array.cast(target) if array.type.bit_width <= target.bit_width else None
 
 
@@ -238,7 +238,7 @@ def _decimals(array: pa.Array, target: pa.DataType) -> pa.Array | None:
 
 
 def _decimals_as_floats(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    """Through text: Arrow divides by a power of ten, which misses the nearest double."""
+    """Cast through text: Arrow divides by a power of ten, which misses the nearest double."""
     if target != pa.float64() or array.type.scale <= 0:
         return None
     result = array.cast(pa.string()).cast(target)

@@ -39,7 +39,7 @@ class MustPlanAnewError(MovedHeadError):
 
 
 def attempts() -> Retrying:
-    """Attempts to commit while other writers are first, as many as it takes."""
+    """Yield attempts to commit while other writers are first, as many as it takes."""
     return Retrying(
         retry=retry_if_exception(_is_worth_another),
         stop=stop_after_attempt(ATTEMPTS),

@@ -96,7 +96,7 @@ class DuckDBEngine:
         return set(parse(sql, frozenset(relations), self._catalog_name).tables)
 
     def examine(self, query: ProjectQuery) -> list[SqlFinding]:
-        """What engines do not answer alike (see :class:`phlo.protocols.SqlExaminer`)."""
+        """Tell what engines do not answer alike (see :class:`phlo.protocols.SqlExaminer`)."""
         from phlo_iceberg.read.dialect.examine import examine_duckdb, examine_trino
 
         if query.dialect == self.dialect:

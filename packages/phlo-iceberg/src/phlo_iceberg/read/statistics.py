@@ -44,7 +44,7 @@ _EXACT_BOUNDS = (
 
 
 def table_statistics(state: TableState, columns: Sequence[str]) -> TableStatistics:
-    """Exact counts and bounds from the manifests.
+    """Return exact counts and bounds from the manifests.
 
     Where delete files exist, the manifests count rows that are gone: then only "no nulls" and "no
     NaN" are proven. Bounds of text are cut short in manifests and prove nothing.

@@ -263,7 +263,7 @@ def _old_audits(metadata: TableMetadata, before: datetime) -> list[str]:
 def _old_snapshots(
     metadata: TableMetadata, before: datetime, keep: int, dropped_refs: Sequence[str]
 ) -> list[int]:
-    """Snapshots that are old, not among the newest, and that no ref needs."""
+    """List snapshots that are old, not among the newest, and that no ref needs."""
     kept = set(_line(metadata, metadata.current_snapshot_id)[:keep])
     kept |= {ref.snapshot_id for name, ref in metadata.refs.items() if name not in dropped_refs}
     return sorted(

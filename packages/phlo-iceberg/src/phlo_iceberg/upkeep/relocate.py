@@ -144,7 +144,7 @@ class Relocation:
         )
 
     def _delete_file(self, file: DataFile) -> DataFile:
-        """Position deletes name the data files they belong to, so they are written anew."""
+        """Write position deletes anew: they name the data files they belong to."""
         if file.file_path not in self._deletes:
             with self._io.new_input(self.moved(file.file_path)).open() as stream:
                 rows = pq.read_table(stream, columns=["file_path", "pos"])  # type: ignore[arg-type]

@@ -207,7 +207,7 @@ def _parse(path: str) -> _Found | None:
 
 
 def _settle(catalog: SqlCatalog, io: FileIO, found: _Found) -> str:
-    """Address of metadata that fits where the table stands; written where there is none."""
+    """Return the address of metadata that fits where the table stands; write it if none does."""
     metadata = read_metadata(io, found.path)
     if metadata.location.rstrip("/") == found.folder:
         return found.path

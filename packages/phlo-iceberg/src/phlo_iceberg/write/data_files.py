@@ -130,7 +130,7 @@ class DataFileWriter:
             file.buffer, file.buffered_rows, file.buffered_bytes = [], 0, 0
 
     def _nan_counts(self, rows: pa.Table) -> dict[int, int]:
-        """NaN by field id; Parquet's own statistics, which pyiceberg reads, do not count them."""
+        """Count NaN by field id; Parquet's own statistics, which pyiceberg reads, do not."""
         return {
             column.field_id: _count_nan(rows.column(n))
             for n, column in enumerate(self._schema.fields)

@@ -391,7 +391,7 @@ class Planner:
         return all_of([kept, is_no_delete])
 
     def _count_deleted(self, how: Merge) -> int:
-        """Stored rows taken away for good; those updated come back."""
+        """Count stored rows taken away for good; those updated come back."""
         if not how.delete_column:
             return 0
         (count,) = self._row(
@@ -414,7 +414,7 @@ class Planner:
         )
 
     def _out_of_order(self, how: Merge, updated: int) -> int:
-        """Updates by a load that is older than the newest partition of the table."""
+        """Count updates by a load that is older than the newest partition of the table."""
         if not updated or how.order_by or how.partition is None or not self._has_partition_column:
             return 0
         after = GreaterThanOrEqual(PARTITION_DATE_COLUMN, how.partition.end)

@@ -85,7 +85,7 @@ def manifest_writer(
     output: OutputFile,
     snapshot_id: int | None,
 ) -> ManifestWriter:
-    """Opens a manifest of data files or of delete files.
+    """Open a manifest of data files or of delete files.
 
     Args:
         metadata: Schema and specs of the table.

@@ -62,7 +62,7 @@ class AcceptedValuesCheck(RowCheck):
         self._family = str(families.pop())
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """There is a value, and it is not in the list."""
+        """Hold where there is a value, and it is not in the list."""
         rows.family(self.column, self._family, by=self)
         return sql(
             "{has_value} AND {c} NOT IN ({values})",

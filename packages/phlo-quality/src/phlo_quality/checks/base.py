@@ -102,7 +102,7 @@ class QualityCheck:
         raise NotImplementedError(f"{type(self).__name__} implements no execute(df, context)")
 
     def written_queries(self, table: TableName) -> Sequence[Sql]:
-        """Queries with SQL that the check's author wrote, for ``phlo doctor``.
+        """Return queries with SQL that the check's author wrote, for ``phlo doctor``.
 
         Args:
             table: The suite's.
@@ -121,7 +121,7 @@ class SqlCheck(QualityCheck):
     """
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """Aggregates, or scalar subqueries, over the judged rows.
+        """Return aggregates, or scalar subqueries, over the judged rows.
 
         Args:
             rows: The judged rows; their columns stand unqualified in an aggregate.

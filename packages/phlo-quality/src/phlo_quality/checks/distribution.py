@@ -104,7 +104,7 @@ class DistributionCheck(QueryCheck):
         return reader.measured(sql("SELECT {v} FROM ({s}) GROUP BY value", v=sums, s=stacked))
 
     def _by_percentile(self, rows: JudgedRows, before: Sql, reader: Reader) -> list[dict[str, Any]]:
-        """Percentiles of before, with the numbers of rows at or below them."""
+        """Return percentiles of before, with the numbers of rows at or below them."""
         column, has_value = Identifier(self.column), rows.has_values([self.column])
         ranked = sql(
             "SELECT {c} AS value, row_number() OVER (ORDER BY {c}) AS place, "

@@ -49,11 +49,11 @@ class NullCheck(RowCheck):
         self.columns = column_names(self, "columns", columns)
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """Any column is null or NaN."""
+        """Hold where any column is null or NaN."""
         return any_of([rows.is_missing(c) for c in self.columns])
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """Failing rows, and nulls by column."""
+        """Count failing rows, and nulls by column."""
         nulls = {c: count_where(rows.is_missing(c)) for c in self.columns}
         return {**super().measures(rows), **nulls_named(nulls)}
 
@@ -64,7 +64,7 @@ class NullCheck(RowCheck):
         return {"null_count": total, "null_counts": by_column, **super().metrics(measured)}
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
-        """Null counts stand in the metadata; of several columns only "none at all" is exact."""
+        """Judge by null counts of the metadata; of several columns only "none at all" is exact."""
         nulls = {c: missing_in(statistics, rows, c) for c in self.columns}
         if None in nulls.values() or (len(nulls) > 1 and any(nulls.values())):
             return None
@@ -72,7 +72,7 @@ class NullCheck(RowCheck):
 
 
 def nulls_named(by_column: Mapping[str, Any]) -> dict[str, Any]:
-    """Measures' names for a value per column."""
+    """Name measures for a value per column."""
     return {f"nulls.{column}": value for column, value in by_column.items()}
 
 

@@ -58,12 +58,12 @@ class PatternCheck(RowCheck):
         self.pattern = pattern
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """There is text, and it does not match from its first to its last character."""
+        """Hold where there is text that does not match from its first to its last character."""
         rows.family(self.column, "text", by=self)
         return sql("NOT regexp_like({c}, {p})", c=Identifier(self.column), p=self._in_sql())
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """Failing rows, where SQL knows the pattern."""
+        """Count failing rows, where SQL knows the pattern."""
         rows.family(self.column, "text", by=self)
         return super().measures(rows) if self._in_sql() else {}
 

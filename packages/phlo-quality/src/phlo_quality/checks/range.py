@@ -59,7 +59,7 @@ class RangeCheck(RowCheck):
         self.min_value, self.max_value = _bounds(self, min_value, max_value)
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """There is a value, and it is below or above."""
+        """Hold where there is a value, and it is below or above."""
         bounds = (("<", self.min_value), (">", self.max_value))
         is_number = "number" in (_kind(self.min_value), _kind(self.max_value))
         rows.family(self.column, "number" if is_number else "time", by=self)
@@ -82,7 +82,7 @@ class RangeCheck(RowCheck):
         return {**bounds, **super().metrics(measured)}
 
     def known(self, statistics: TableStatistics, rows: JudgedRows) -> Mapping[str, Any] | None:
-        """Bounds in the metadata prove that no row fails; a failure is left to the scan."""
+        """Prove by bounds in the metadata that no row fails; a failure is left to the scan."""
         bounds_of_column = statistics.columns.get(self.column)
         if bounds_of_column is None:
             return None

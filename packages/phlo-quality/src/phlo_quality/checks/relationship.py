@@ -45,7 +45,7 @@ class RelationshipCheck(RowCheck):
         self.to_column = column_name(self, "to_column", to_column)
 
     def violation(self, rows: JudgedRows) -> Sql:
-        """There is a value, and the other table does not have it.
+        """Hold where there is a value that the other table does not have.
 
         Raises:
             ColumnNotFoundError: The other table has no such column.

@@ -69,7 +69,7 @@ class SchemaCheck(SqlCheck):
         return self.schema.__name__
 
     def measures(self, rows: JudgedRows) -> Mapping[str, Sql]:
-        """Failing rows by rule, and by all rules about rows; none where columns are wrong."""
+        """Count failing rows by rule, and by all rules about rows; none where columns are wrong."""
         if self._column_problems(rows):
             return {}
         row_rules = any_of([rule.predicate for rule in self._row_rules(rows)])

@@ -64,7 +64,7 @@ class UniqueCheck(RowCheck):
         )
 
     def _repeated(self, rows: JudgedRows) -> Sql:
-        """Keys that occur more than once in the table, of those that the judged rows have."""
+        """Select keys of the judged rows that occur more than once in the table."""
         return sql(
             "SELECT {key}, count(*) AS {n} FROM {whole} AS t WHERE {has} AND {judged}"
             " GROUP BY {key} HAVING count(*) > 1",

@@ -107,7 +107,7 @@ class MultiAggregateConsistencyCheck(TwoTableCheck):
         )
 
     def written_queries(self, table: TableName) -> Sequence[Sql]:
-        """Queries with the condition, and with each aggregate over the source."""
+        """Return queries with the condition, and with each aggregate over the source."""
         source = self.source_table
         aggregates = [
             sql("SELECT {a} AS value FROM {t}", a=Sql(spec.expression), t=source)

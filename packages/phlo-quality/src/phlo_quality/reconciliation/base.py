@@ -84,7 +84,7 @@ class TwoTableCheck(QueryCheck):
         raise NotImplementedError
 
     def written_queries(self, table: TableName) -> Sequence[Sql]:
-        """Queries that narrow both sides by the condition."""
+        """Return queries that narrow both sides by the condition."""
         if self.where_clause is None:
             return ()
         tables = (self.source_table, self.target_table or table)

@@ -36,7 +36,7 @@ def calculate(e: Expressions, left: Value, op: str, right: Value, what: Words) -
 
 
 def _type_of_null(other: t.Type) -> t.Type:
-    """The type of NULL beside a number: the narrowest decimal beside a decimal."""
+    """Return the type of NULL beside a number: the narrowest decimal beside a decimal."""
     return t.decimal(1, 0) if other.name == "decimal" else other
 
 

@@ -145,7 +145,7 @@ def _timestamp_to_text(c: _Cast) -> str:
 
 
 def timestamp_text(sql: str, kind: t.Type, uses: set[str]) -> str:
-    """A timestamp with all the digits of its type."""
+    """Return a timestamp with all the digits of its type."""
     digits = kind.numbers[0]
     if digits > 6:
         raise refuse(str(kind), "DuckDB keeps microseconds.")
@@ -157,7 +157,7 @@ def timestamp_text(sql: str, kind: t.Type, uses: set[str]) -> str:
 
 
 def local_time(sql: str, kind: t.Type) -> str:
-    """The time that a timestamp shows in its zone."""
+    """Return the time that a timestamp shows in its zone."""
     if kind.name != "timestamptz":
         return sql
     if kind.zone is None:
@@ -174,7 +174,7 @@ def local_time(sql: str, kind: t.Type) -> str:
 
 
 def instant(local: str, zone: str) -> str:
-    """The instant at which a zone shows a time."""
+    """Return the instant at which a zone shows a time."""
     if zone[0] in "+-":
         back = "-" if zone[0] == "+" else "+"
         minutes = int(zone[1:3]) * 60 + int(zone[4:])

@@ -50,7 +50,7 @@ def prepare(
 
 @lru_cache(maxsize=256)
 def _needed(uses: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Statements that make macros, each after those that it calls, and names of functions."""
+    """Return statements that make macros, each after those it calls, and names of functions."""
     macros: dict[str, str] = {}
     functions: dict[str, None] = {}
     for name in sorted(uses):

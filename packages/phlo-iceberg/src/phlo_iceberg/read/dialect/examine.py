@@ -72,7 +72,7 @@ def examine_duckdb(text: str) -> list[SqlFinding]:
 
 
 def _constructs(tokens: list[Token]) -> Iterator[str]:
-    """Operators, keywords, and names of functions with ``(`` behind them."""
+    """Return operators, keywords, and names of functions with ``(`` behind them."""
     places = zip([None, *tokens], tokens, [*tokens[1:], None], strict=False)
     for before, token, after in places:
         name = token.text.lower()

@@ -36,19 +36,19 @@ class Columns(Protocol):
     """Where an expression finds the columns it names, and the queries inside it."""
 
     def column(self, node: exp.Column) -> Value:
-        """The column that a name stands for."""
+        """Translate the column that a name stands for."""
         ...
 
     def subquery(self, node: exp.Query) -> tuple[str, list[Output]]:
-        """A query inside the expression, translated, with its columns."""
+        """Translate a query inside the expression, and return it with its columns."""
         ...
 
     def window(self, node: exp.Window) -> str:
-        """What stands in OVER."""
+        """Translate what stands in OVER."""
         ...
 
     def parameter(self, number: int) -> Value:
-        """A value given from outside, by its number from 1 on."""
+        """Translate a value given from outside, by its number from 1 on."""
         ...
 
 
@@ -140,7 +140,7 @@ def _literal(e: Expressions, node: exp.Literal) -> Value:
 
 
 def number_literal(text: str) -> Value:
-    """A number as Trino types it: by its size, or by the digits that are written."""
+    """Translate a number as Trino types it: by its size, or by the digits that are written."""
     if re.fullmatch(r"[0-9]+", text):
         number = int(text)
         if number >= 2**63:
@@ -191,7 +191,7 @@ def _dot(e: Expressions, node: exp.Dot) -> Value:
 
 
 def struct_field(value: Value, name: str) -> Value:
-    """A field of a row, by its name."""
+    """Translate a field of a row, by its name."""
     for held, kind in zip(value.type.fields, value.type.inside, strict=False):
         if held and held.lower() == name.lower():
             return Value(f"struct_extract({value.sql}, {literal(held)})", kind)
@@ -299,7 +299,7 @@ def _comparable(e: Expressions, value: Value, common: t.Type) -> Value:
 
 
 def _with_nan(left: Value, op: str, right: Value, plain: str) -> str:
-    """DuckDB takes NaN for equal to itself and larger than all else; Trino for neither."""
+    """Compare with NaN: DuckDB takes it for equal to itself and largest, Trino for neither."""
     if op == "<>":
         if left.is_finite or right.is_finite:
             return plain
@@ -379,18 +379,18 @@ def _with_all_asked(node: exp.In, text: str, values: Sequence[Value]) -> str:
 
 
 def _is_constant(node: Node) -> bool:
-    """Whether an expression is the same for all rows, and not null."""
+    """Return whether an expression is the same for all rows, and not null."""
     return node.find(exp.Column, exp.Identifier, exp.Query, exp.Null) is None
 
 
 def _listed_values(node: exp.In) -> Node | None:
-    """The VALUES of ``x IN (VALUES ...)``."""
+    """Translate the VALUES of ``x IN (VALUES ...)``."""
     items = node.expressions
     return items[0] if len(items) == 1 and isinstance(items[0], exp.Values) else None
 
 
 def _in_rows(e: Expressions, node: exp.In) -> Value:
-    """Rows in a list of rows: every part is equal to its partner."""
+    """Translate rows in a list of rows: every part is equal to its partner."""
     what = as_written(node)
     if node.args.get("query") is not None or _listed_values(node) is not None:
         raise refuse(
@@ -484,7 +484,7 @@ def _cast(e: Expressions, node: exp.Cast) -> Value:
 
 
 def type_of_node(node: Node) -> t.Type:
-    """The type that is written in a CAST."""
+    """Translate the type that is written in a CAST."""
     if isinstance(node.this, exp.Interval):
         span = node.this.args["unit"].sql().upper()
         return t.YEAR_TO_MONTH if "MONTH" in span else t.DAY_TO_SECOND
@@ -558,7 +558,7 @@ def _tuple(e: Expressions, node: Node) -> Value:
 
 
 def make_row(values: Sequence[Value]) -> Value:
-    """A row without names."""
+    """Translate a row without names."""
     kind = t.row([v.type for v in values])
     pairs = zip(t.field_names(kind), values, strict=True)
     parts = ", ".join(f"{quote_identifier(n)} := {_typed(v)}" for n, v in pairs)
@@ -596,7 +596,7 @@ _SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 
 
 def interval_literal(text: str, unit: str, what: Words) -> Value:
-    """An interval; DuckDB holds seconds apart from days, so all is told in microseconds."""
+    """Translate an interval, in microseconds: DuckDB holds seconds apart from days."""
     if unit in ("YEAR", "MONTH") and re.fullmatch(r"[+-]?\d+", text):
         months = int(text) * (12 if unit == "YEAR" else 1)
         return Value(f"to_months({months})", t.YEAR_TO_MONTH)
@@ -624,7 +624,7 @@ def _at_time_zone(e: Expressions, node: exp.AtTimeZone) -> Value:
 
 
 def at_zone(e: Expressions, value: Value, zone: Value, what: Words) -> Value:
-    """The same instant with another zone; a timestamp without one is in UTC."""
+    """Translate the same instant with another zone; a timestamp without one is in UTC."""
     if value.type.name not in ("timestamp", "timestamptz") or zone.text is None:
         raise refuse(what, "AT TIME ZONE takes a timestamp and a zone that is written out.")
     instant = e.cast(value, t.timestamptz(value.type.numbers[0]))
@@ -632,7 +632,7 @@ def at_zone(e: Expressions, value: Value, zone: Value, what: Words) -> Value:
 
 
 def checked_zone(name: str) -> str:
-    """A zone's name as Trino takes it.
+    """Translate a zone's name as Trino takes it.
 
     Raises:
         QueryError: There is no such zone.
@@ -653,7 +653,7 @@ def checked_zone(name: str) -> str:
 
 
 def _window(e: Expressions, node: exp.Window) -> Value:
-    """A function with OVER, which stands behind the call itself, inside of casts around it."""
+    """Translate a function with OVER, which stands behind the call, inside of casts around it."""
     over = e.columns.window(node)
     e.over = f" OVER {over}"
     try:
@@ -679,7 +679,7 @@ def _function(e: Expressions, node: Node) -> Value:
 
 
 def _named(name: str, *parts: str) -> Callable[[Expressions, Node], Value]:
-    """A function that sqlglot knows by a class, because its syntax is its own."""
+    """Translate a function that sqlglot knows by a class, because its syntax is its own."""
 
     def translate(e: Expressions, node: Node) -> Value:
         from phlo_iceberg.read.dialect.functions import call

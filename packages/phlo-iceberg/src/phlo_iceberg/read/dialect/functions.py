@@ -108,7 +108,7 @@ def apply(e: Expressions, rules: Sequence[Rule], values: list[Value], what: Word
 
 
 def _has_two_families(rules: Sequence[Rule]) -> bool:
-    """Whether a function gives text of text, bytes of bytes and arrays of arrays."""
+    """Return whether a function gives text of text, bytes of bytes and arrays of arrays."""
     families = {rule.parameters[0].name for rule in rules if rule.parameters}
     returns = {rule.returns.name for rule in rules}
     is_of_json = families == {"json", "varchar"}
@@ -273,7 +273,7 @@ def _sort_of_distinct(arguments: Sequence[Node], order: exp.Order, what: Words) 
 
 
 def call_filtered(e: Expressions, node: Node, condition: str) -> Value:
-    """An aggregate with FILTER."""
+    """Translate an aggregate with FILTER."""
     if isinstance(node, exp.Anonymous):
         name = node.name.removeprefix("f$").lower()
         if name in _AGGREGATES or name in AGGREGATE_RULES:
@@ -301,7 +301,7 @@ def _order(e: Expressions, node: exp.Order) -> str:
 
 
 def ordered(e: Expressions, item: Node) -> str:
-    """One part of ORDER BY: nulls come last in Trino, whichever direction."""
+    """Translate one part of ORDER BY: nulls come last in Trino, whichever direction."""
     value = e(item.this)
     if value.type.name in ("map", "json") or value.type.inside:
         raise refuse(as_written(item), f"DuckDB orders {value.type} otherwise.")
@@ -434,7 +434,7 @@ def _extreme_by(function: str) -> Callable[[Expressions, list[Node], _Aggregate]
 
 
 def _row_count(e: Expressions, part: Node, a: _Aggregate) -> Value:
-    """How many values ``max(x, n)`` gives."""
+    """Translate how many values ``max(x, n)`` gives."""
     return _typed(e(part), a)
 
 
@@ -486,7 +486,7 @@ def _grouping(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
 
 
 def _approx_percentile(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
-    """The exact percentile, which Trino's estimate is on few rows."""
+    """Translate the exact percentile, which Trino's estimate is on few rows."""
     value, share = e(parts[0]), e(parts[1])
     if share.type == t.UNKNOWN:
         raise _ambiguous(a.what)
@@ -503,7 +503,7 @@ def _approx_percentile(e: Expressions, parts: list[Node], a: _Aggregate) -> Valu
 
 
 def _pairs(function: str) -> Callable[[Expressions, list[Node], _Aggregate], Value]:
-    """Aggregates of pairs, added up in the order of Trino so that the last digit is its own."""
+    """Aggregate pairs, added up in the order of Trino so that the last digit is its own."""
 
     def translate(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
         values = [e(part) for part in parts]
@@ -517,7 +517,7 @@ def _pairs(function: str) -> Callable[[Expressions, list[Node], _Aggregate], Val
 
 
 def _spread(function: str) -> Callable[[Expressions, list[Node], _Aggregate], Value]:
-    """Variances: of a group with NaN or infinity it is NaN, which DuckDB refuses or passes over."""
+    """Translate variances: NaN for NaN or infinity, which DuckDB refuses or passes over."""
 
     def translate(e: Expressions, parts: list[Node], a: _Aggregate) -> Value:
         value = _only(e, parts, a)
@@ -582,7 +582,7 @@ _AGGREGATES: dict[str, Callable[[Expressions, list[Node], _Aggregate], Value]] =
 
 
 def listagg(e: Expressions, node: exp.GroupConcat, condition: str = "") -> Value:
-    """LISTAGG(text, separator) WITHIN GROUP (ORDER BY ...)."""
+    """Translate LISTAGG(text, separator) WITHIN GROUP (ORDER BY ...)."""
     what, order = as_written(node), node.this
     if e.over:
         raise refuse(what, "DuckDB has no LISTAGG with OVER.", "Use array_agg with OVER.")
@@ -627,7 +627,7 @@ def _nullif(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 
 
 def _try(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
-    """Null where any part raises, even one that stands in a ``coalesce``."""
+    """Return null where any part raises, even one that stands in a ``coalesce``."""
     if any(_is_over_rows(part) for part in parts[0].walk()):
         raise refuse(what, "DuckDB tries no aggregates.", "Take the aggregate out of TRY.")
     outer, e.uses = e.uses, set()
@@ -646,7 +646,7 @@ def _try(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 
 
 def _is_over_rows(node: Node) -> bool:
-    """Whether it is an aggregate, a window function or a query."""
+    """Return whether it is an aggregate, a window function or a query."""
     name = node.name.removeprefix(MARK).lower() if isinstance(node, exp.Anonymous) else ""
     is_aggregate = name in _AGGREGATES or name in AGGREGATE_RULES
     return is_aggregate or isinstance(node, exp.Window | exp.GroupConcat | exp.Query)
@@ -803,7 +803,7 @@ def _part(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 
 
 def part_of(e: Expressions, name: str, value: Value, what: Words) -> Value:
-    """A field of a date or timestamp, as its zone shows it."""
+    """Translate a field of a date or timestamp, as its zone shows it."""
     kind = value.type
     if kind.name not in ("date", "timestamp", "timestamptz") or name not in _PARTS:
         raise refuse(what, f"There is no {name} of {kind} in the table of rules.")
@@ -819,7 +819,7 @@ def part_of(e: Expressions, name: str, value: Value, what: Words) -> Value:
 
 
 def extract(e: Expressions, node: exp.Extract) -> Value:
-    """EXTRACT(part FROM time)."""
+    """Translate EXTRACT(part FROM time)."""
     return part_of(e, node.name.lower(), e(node.expression), as_written(node))
 
 
@@ -1012,7 +1012,7 @@ def _format(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
 
 
 def _as_argument(e: Expressions, value: Value, what: Words) -> str:
-    """The kind of a value and its text, for a function that takes values of every type."""
+    """Translate a value to its kind and text, for a function that takes every type."""
     kind = value.type
     if kind == t.UNKNOWN:
         return "CAST(NULL AS VARCHAR)"
@@ -1023,7 +1023,7 @@ def _as_argument(e: Expressions, value: Value, what: Words) -> str:
 
 
 def _lambda_over(template: str, returns: str) -> Callable[..., Value]:
-    """A function of an array and a lambda about its elements."""
+    """Translate a function of an array and a lambda about its elements."""
 
     def translate(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
         items = e(parts[0])
@@ -1156,7 +1156,7 @@ _SET_LIKE = (
 
 
 def _about_elements(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
-    """Functions that compare elements: of plain types without NaN."""
+    """Translate functions that compare elements: of plain types without NaN."""
     values = [e(part) for part in parts]
     kinds = [v.type.inside[0] if v.type.name == "array" else v.type for v in values]
     if any(k.inside or k.name == "json" for k in kinds):
@@ -1167,7 +1167,7 @@ def _about_elements(e: Expressions, name: str, parts: list[Node], what: Words) -
 
 
 def _regexp(e: Expressions, name: str, parts: list[Node], what: Words) -> Value:
-    """RE2 where it reads a pattern as Trino does, Python's engine else."""
+    """Choose RE2 where it reads a pattern as Trino does, Python's engine else."""
     if name == "regexp_replace" and len(parts) == 3 and isinstance(parts[2], exp.Lambda):
         raise refuse(what, "DuckDB has no lambda over matches.")
     values = [e(part) for part in parts]
@@ -1195,7 +1195,7 @@ def _check(read: Callable[[str], object], text: str, what: Words) -> None:
 
 
 def normalize(e: Expressions, node: exp.Normalize) -> Value:
-    """NORMALIZE(text, form)."""
+    """Translate NORMALIZE(text, form)."""
     form = node.args.get("form")
     name = form.name.upper() if form else "NFC"
     if name not in ("NFC", "NFD", "NFKC", "NFKD"):
@@ -1205,7 +1205,7 @@ def normalize(e: Expressions, node: exp.Normalize) -> Value:
 
 
 def trim(e: Expressions, node: exp.Trim) -> Value:
-    """TRIM(LEADING x FROM y) and its kin."""
+    """Translate TRIM(LEADING x FROM y) and its kin."""
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(
         str(node.args.get("position") or "").upper(), "trim"
     )
@@ -1217,7 +1217,7 @@ _JSON_OPTIONS = ("returning", "on_condition", "option", "quote", "expressions")
 
 
 def json_value(e: Expressions, node: exp.JSONValue) -> Value:
-    """JSON_VALUE(text, path)."""
+    """Translate JSON_VALUE(text, path)."""
     returning = node.args.get("returning")
     if any(node.args.get(a) for a in ("on_condition",)):
         raise refuse(as_written(node), "ON EMPTY and ON ERROR are not translated.")
@@ -1232,7 +1232,7 @@ def json_value(e: Expressions, node: exp.JSONValue) -> Value:
 
 
 def json_query(e: Expressions, node: exp.JSONExtract) -> Value:
-    """JSON_QUERY(text, path)."""
+    """Translate JSON_QUERY(text, path)."""
     if not node.args.get("json_query"):
         raise refuse(as_written(node), "It is no function of Trino.")
     if node.args.get("quote") or node.args.get("on_condition"):
@@ -1254,7 +1254,7 @@ def json_query(e: Expressions, node: exp.JSONExtract) -> Value:
 
 
 def _sql_path(e: Expressions, node: Node, what: Words) -> Value:
-    """A path of JSON_VALUE, JSON_QUERY or JSON_EXISTS."""
+    """Translate a path of JSON_VALUE, JSON_QUERY or JSON_EXISTS."""
     path = e(node)
     if path.text is None:
         raise t.mismatch(f"The path of {what!r} is a text literal.", str(path.type))
@@ -1270,7 +1270,7 @@ def _json_exists(e: Expressions, name: str, parts: list[Node], what: Words) -> V
 
 
 def json_object(e: Expressions, node: exp.JSONObject) -> Value:
-    """JSON_OBJECT('key': value, ...)."""
+    """Translate JSON_OBJECT('key': value, ...)."""
     if any(node.args.get(a) for a in ("null_handling", "unique_keys", "return_type", "encoding")):
         raise refuse(as_written(node), "Its options are not translated.")
     pairs = []

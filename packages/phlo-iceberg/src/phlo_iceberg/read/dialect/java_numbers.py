@@ -69,7 +69,7 @@ def _scientific(x: float, digits: str, power: int) -> str:
 
 
 def _few_digits(x: float) -> tuple[str, int] | None:
-    """The digits of an everyday number, which Java writes as Python does."""
+    """Return the digits of an everyday number, which Java writes as Python does."""
     _, parts, exponent = Decimal(repr(x)).as_tuple()
     if not 1e-3 <= x < 1e7 or len(parts) > 15:
         return None
@@ -77,7 +77,7 @@ def _few_digits(x: float) -> tuple[str, int] | None:
 
 
 def _java_digits(x: float) -> tuple[str, int]:
-    """``jdk.internal.math.FloatingDecimal``: digits, and the power of ten of the first."""
+    """Return digits, and the first one's power of ten, as ``FloatingDecimal`` of the JDK does."""
     mantissa, exponent = math.frexp(x)
     fraction, binary = int(mantissa * 2**_BITS), exponent - 1
     significant = min(_BITS, _BITS + 1022 + binary)
@@ -90,7 +90,7 @@ def _java_digits(x: float) -> tuple[str, int]:
 
 
 def _whole_digits(number: int, surplus: int) -> tuple[str, int]:
-    """Digits of a whole number below 2 ** 63, but those that its bits do not tell."""
+    """Return digits of a whole number below 2 ** 63, but those that its bits do not tell."""
     dropped = len(str(2**surplus)) - 1 if surplus > 1 else 0
     if dropped:
         number = (number + 10**dropped // 2) // 10**dropped

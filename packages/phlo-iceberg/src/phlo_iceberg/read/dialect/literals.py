@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def typed_literal(e: Expressions, name: str, text: str) -> Value:
-    """The value that a type's name before a text stands for."""
+    """Return the value that a type's name before a text stands for."""
     match name:
         case "decimal":
             return _decimal(text)
@@ -44,7 +44,7 @@ def typed_literal(e: Expressions, name: str, text: str) -> Value:
 
 
 def invalid(name: str, text: str) -> QueryError:
-    """The error for a text that is no value of its type."""
+    """Return the error for a text that is no value of its type."""
     return QueryError(
         f"INVALID_LITERAL: {text!r} is no {name}.", got=repr(text), expected=f"a {name}"
     )
@@ -75,7 +75,7 @@ def _date(text: str) -> Value:
 
 
 def timestamp_literal(text: str) -> Value:
-    """A timestamp: digits of the second as written, and with a zone where one is written."""
+    """Type a timestamp: digits of the second as written, a zone where one is written."""
     match = _TIMESTAMP.fullmatch(text.strip())
     if match is None:
         raise invalid("timestamp", text)
@@ -106,7 +106,7 @@ def timestamp_literal(text: str) -> Value:
 
 
 def _is_skipped(moment: datetime, zone: str) -> bool:
-    """Whether a zone's clocks never show a time, since summer time begins."""
+    """Return whether a zone's clocks never show a time, since summer time begins."""
     shown = moment.replace(tzinfo=ZoneInfo(zone))
     return shown.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) != moment
 

@@ -223,7 +223,7 @@ def _without_colours(exc: SqlglotError) -> str:
 
 
 def as_written(node: Node) -> Written:
-    """A part of a query in Trino's dialect, for messages."""
+    """Return a part of a query in Trino's dialect, for messages."""
     return Written(lambda: _write(node))
 
 
@@ -286,13 +286,13 @@ def _marked(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 def ends_a_value(token: Token | None) -> bool:
-    """Whether a name after the token is an alias, with names of columns in parentheses."""
+    """Return whether a name after the token is an alias, with names of columns in parentheses."""
     ends = (TokenType.R_PAREN, TokenType.ALIAS, TokenType.VAR, TokenType.IDENTIFIER)
     return token is not None and token.token_type in ends
 
 
 def _parameter_call(token: Token, number: int) -> Iterator[Token]:
-    """The second ``?`` becomes ``f$parameter(2)``."""
+    """Make ``f$parameter(2)`` of the second ``?``."""
     yield _as_name(token, MARK + PARAMETER)
     yield _copy(token, TokenType.L_PAREN, "(")
     yield _copy(token, TokenType.NUMBER, str(number))
@@ -300,7 +300,7 @@ def _parameter_call(token: Token, number: int) -> Iterator[Token]:
 
 
 def _literal_call(token: Token) -> Iterator[Token]:
-    """``DATE`` before a text becomes ``f$literal of a type('date',``."""
+    """Make ``f$literal of a type('date',`` of ``DATE`` before a text."""
     yield _as_name(token, MARK + LITERAL)
     yield _copy(token, TokenType.L_PAREN, "(")
     yield _copy(token, TokenType.STRING, token.text.lower())

@@ -19,7 +19,7 @@ _SAFE = re.compile(
 
 
 def is_alike_in_both(pattern: str) -> bool:
-    r"""Whether RE2 finds a pattern where Trino does.
+    r"""Return whether RE2 finds a pattern where Trino does.
 
     >>> is_alike_in_both(r"^[a-z]+\d{2}"), is_alike_in_both("a$"), is_alike_in_both("(?=a)b")
     (True, False, False)

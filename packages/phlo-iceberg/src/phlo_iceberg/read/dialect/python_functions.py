@@ -325,7 +325,7 @@ def shift_right_signed(x: int, n: int, bits: int) -> int:
 
 
 def _places(n: int, bits: int) -> int:
-    """Bits to shift by: Java counts negative ones down from 64, beyond which nothing is left."""
+    """Return bits to shift by: Java counts negative ones down from 64; beyond, nothing is left."""
     return n % 64 if n < 0 else n
 
 
@@ -687,7 +687,7 @@ def _format_text(kind: str, text: str) -> str:
 
 
 def _format_boolean(kind: str, text: str, *, is_null: bool) -> str:
-    """Java writes what is no boolean as true, and null as false."""
+    """Write a boolean as Java does: what is none as true, and null as false."""
     if is_null:
         return "false"
     return text if kind == "boolean" else "true"
@@ -751,7 +751,7 @@ def from_utf8_with(data: bytes, replacement: str) -> str:
 
 
 def _valid_parts(data: bytes) -> list[str]:
-    """Texts between the sequences of bytes that are no UTF-8."""
+    """Split off the sequences of bytes that are no UTF-8, and return the texts between them."""
     parts = [""]
     while data:
         try:
@@ -764,7 +764,7 @@ def _valid_parts(data: bytes) -> list[str]:
 
 
 def _invalid_length(data: bytes) -> int:
-    """Bytes of one invalid sequence: those that its first byte asks for, as far as they follow."""
+    """Count bytes of one invalid sequence: those its first byte asks for, as far as they follow."""
     first = data[0]
     if first < 0xC0 or first >= 0xFE:
         return 1
@@ -1162,7 +1162,7 @@ def _dump(value: Any, *, sort: bool = False) -> str:
 
 
 def _canonical(number: str) -> str:
-    """A number as JSON values of Trino hold it: whole, or a double."""
+    """Return a number as JSON values of Trino hold it: whole, or a double."""
     if re.fullmatch(r"-?[0-9]+", number):
         return str(int(number))
     value = float(number)
@@ -1170,7 +1170,7 @@ def _canonical(number: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Text in quotes as Jackson writes it: escapes in capitals, two beyond the BMP."""
+    """Write text in quotes as Jackson does: escapes in capitals, two beyond the BMP."""
     return _ESCAPED.sub(_in_capitals, json.dumps(text, ensure_ascii=False))
 
 
@@ -1652,7 +1652,7 @@ def from_iso8601_timestamp(text: str) -> datetime:
 
 
 def _iso_time(match: re.Match[str]) -> timedelta:
-    """The time of day; a fraction is one of the last unit, and counts by milliseconds."""
+    """Return the time of day; a fraction is one of the last unit, and counts by milliseconds."""
     hour, minute, second = (int(match[n] or 0) for n in (1, 2, 3))
     if hour > 23 or minute > 59 or second > 59:
         raise ValueError(match[0])

@@ -48,7 +48,7 @@ class Source:
     columns: list[Output]
 
     def find(self, name: str) -> Output | None:
-        """A column by its name, whose case does not matter.
+        """Translate a column by its name, whose case does not matter.
 
         Raises:
             QueryError: Several columns have it.
@@ -168,7 +168,7 @@ class Scope:
         return translate_query(node, self.context, self)
 
     def parameter(self, number: int) -> Value:
-        """A value given from outside."""
+        """Translate a value given from outside."""
         if number > len(self.context.parameters):
             raise QueryError(
                 "The query has more parameters than values.",
@@ -179,7 +179,7 @@ class Scope:
         return Value(f"CAST(${number} AS {t.duckdb_type(kind)})", kind)
 
     def window(self, node: exp.Window) -> str:
-        """What stands after OVER, or after AS in WINDOW."""
+        """Translate what stands after OVER, or after AS in WINDOW."""
         e = self.expressions
         parts = []
         alias = node.args.get("alias")
@@ -222,7 +222,7 @@ def _column_of(source: Source, column: Output) -> Value:
 
 
 def argument(node: Node, name: str) -> Any:
-    """An argument of a node, whose name ends with ``_`` in some versions of sqlglot."""
+    """Return an argument of a node, whose name ends with ``_`` in some versions of sqlglot."""
     return node.args.get(f"{name}_") or node.args.get(name)
 
 
@@ -369,7 +369,7 @@ def _as_types(text: str, columns: list[Output], wanted: list[t.Type], context: C
 
 
 def _tail(node: Node, context: Context, columns: list[Output]) -> str:
-    """ORDER BY, OFFSET and LIMIT after a set operation: they know its columns alone."""
+    """Translate ORDER BY, OFFSET and LIMIT after a set operation: they know its columns alone."""
     scope = Scope(context)
     scope.outputs = {c.name.lower(): Value(quote_identifier(c.name), c.type) for c in columns}
     return _order_by(node, scope, columns) + _limit(node, scope)
@@ -666,7 +666,7 @@ def _values(node: exp.Values, scope: Scope) -> tuple[str, list[Output]]:
 
 
 def _unnest(node: exp.Unnest, scope: Scope, name: str, names: Sequence[str]) -> str:
-    """Columns of arrays and maps side by side, the shorter ones filled up with null."""
+    """Put columns of arrays and maps side by side, the shorter ones filled up with null."""
     values = [scope.expressions(part) for part in node.expressions]
     offset = node.args.get("offset")
     if isinstance(offset, exp.Identifier):
@@ -792,7 +792,7 @@ def _row_count(node: Node, scope: Scope) -> str:
 
 
 def _with_ties(node: exp.Select, scope: Scope, columns: list[Output]) -> str:
-    """FETCH FIRST n ROWS WITH TIES: the rows whose rank is at most n."""
+    """Translate FETCH FIRST n ROWS WITH TIES: the rows whose rank is at most n."""
     limit = node.args.get("limit")
     options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch) else None
     if limit is None or options is None or not options.args.get("with_ties"):

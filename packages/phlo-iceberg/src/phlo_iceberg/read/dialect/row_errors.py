@@ -59,7 +59,7 @@ def _places(query: str, message: str, is_place: Callable[[Node, str], bool]) -> 
 
 
 def _line(node: Node) -> int:
-    """The first line in which a part of the query has a name or literal."""
+    """Return the first line in which a part of the query has a name or literal."""
     lines = [part.meta["line"] for part in node.walk() if "line" in part.meta]
     return min(lines, default=1)
 
@@ -81,7 +81,7 @@ def _is_division(node: Node, message: str) -> bool:
 
 
 def _is_cast(node: Node, message: str) -> bool:
-    """Whether it is a cast to the type that the message names, if it names one."""
+    """Return whether it is a cast to the type that the message names, if it names one."""
     if not isinstance(node, exp.Cast) or isinstance(node, exp.TryCast):
         return False
     wanted = re.search(r" to (\w+)", message)

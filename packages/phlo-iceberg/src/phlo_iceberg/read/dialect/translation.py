@@ -144,12 +144,12 @@ def _translated(query: _ById, schemas: Schemas, parameters: tuple[t.Type, ...]) 
 
 @lru_cache(maxsize=KNOWN_QUERIES)
 def columns_of(schema: pa.Schema) -> list[Output]:
-    """The columns that Trino sees in an Arrow schema."""
+    """Return the columns that Trino sees in an Arrow schema."""
     return [Output(field.name, t.from_arrow(field.type)) for field in schema]
 
 
 def type_of_value(value: Any) -> t.Type:
-    """The type that a Python value has as a parameter of a query."""
+    """Return the type that a Python value has as a parameter of a query."""
     match value:
         case None:
             return t.VARCHAR

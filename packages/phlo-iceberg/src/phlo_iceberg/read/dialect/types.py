@@ -74,7 +74,7 @@ class Type:
 
 
 def simple(name: str) -> Type:
-    """A type without parameters."""
+    """Return a type without parameters."""
     return Type(name)
 
 
@@ -102,43 +102,43 @@ _NUMBERS = ("tinyint", "smallint", "integer", "bigint", "decimal", "real", "doub
 
 
 def decimal(precision: int, scale: int) -> Type:
-    """A decimal, with at most 38 digits."""
+    """Return a decimal, with at most 38 digits."""
     return Type("decimal", (min(precision, MAX_DIGITS), scale))
 
 
 def timestamp(digits: int = 3) -> Type:
-    """A timestamp without a zone."""
+    """Return a timestamp without a zone."""
     return Type("timestamp", (digits,))
 
 
 def timestamptz(digits: int = 3, zone: str | None = "UTC") -> Type:
-    """A timestamp with a zone."""
+    """Return a timestamp with a zone."""
     return Type("timestamptz", (digits,), zone=zone)
 
 
 def array(element: Type) -> Type:
-    """An array."""
+    """Return an array."""
     return Type("array", inside=(element,))
 
 
 def map_of(key: Type, value: Type) -> Type:
-    """A map."""
+    """Return a map."""
     return Type("map", inside=(key, value))
 
 
 def row(inside: Iterable[Type], fields: Iterable[str] | None = None) -> Type:
-    """A row; without ``fields`` its fields have no names."""
+    """Return a row; without ``fields`` its fields have no names."""
     types = tuple(inside)
     return Type("row", inside=types, fields=tuple(fields) if fields else ("",) * len(types))
 
 
 def as_decimal(number: Type) -> Type:
-    """The decimal that holds every value of a whole number or decimal."""
+    """Return the decimal that holds every value of a whole number or decimal."""
     return decimal(_INTEGERS[number.name], 0) if number.is_integer else number
 
 
 def common_type(left: Type, right: Type) -> Type | None:
-    """The type to which Trino coerces both, or ``None`` where there is none.
+    """Return the type to which Trino coerces both, or ``None`` where there is none.
 
     >>> print(common_type(INTEGER, decimal(4, 2)), common_type(DATE, timestamp(0)))
     decimal(12,2) timestamp(0)
@@ -200,12 +200,12 @@ def _common_same(left: Type, right: Type) -> Type | None:
 
 
 def common_of(types: Iterable[Type]) -> Type | None:
-    """The common type of several, ``unknown`` of none."""
+    """Return the common type of several, ``unknown`` of none."""
     return reduce(lambda a, b: a and common_type(a, b), types, UNKNOWN)
 
 
 def can_coerce(held: Type, wanted: Type) -> bool:
-    """Whether Trino takes one type for another without a cast."""
+    """Return whether Trino takes one type for another without a cast."""
     if held.name == wanted.name and not held.inside:
         if held.name == "decimal":
             return common_type(held, wanted) == wanted
@@ -244,7 +244,7 @@ _DUCKDB = {
 
 
 def duckdb_type(kind: Type) -> str:
-    """DuckDB's name of the type that holds the values; JSON is text, rows have ``f1, f2, ...``."""
+    """Return DuckDB's name of the type for the values; JSON is text, rows have ``f1, f2, ...``."""
     match kind.name:
         case "decimal":
             return f"DECIMAL({kind.numbers[0]}, {kind.numbers[1]})"
@@ -261,12 +261,12 @@ def duckdb_type(kind: Type) -> str:
 
 
 def field_names(kind: Type) -> list[str]:
-    """Names of a row's fields in DuckDB."""
+    """Return names of a row's fields in DuckDB."""
     return [name or f"field{n}" for n, name in enumerate(kind.fields)]
 
 
 def from_arrow(kind: pa.DataType) -> Type:
-    """The type under which Trino reads an Arrow column."""
+    """Return the type under which Trino reads an Arrow column."""
     for name, is_kind in _ARROW.items():
         if is_kind(kind):
             return Type(name)
@@ -345,12 +345,12 @@ def _split(text: str) -> list[str]:
 
 
 def is_variable(kind: Type) -> bool:
-    """Whether it is a type variable of a signature."""
+    """Return whether it is a type variable of a signature."""
     return re.fullmatch(r"[A-Z]", kind.name) is not None
 
 
 def mismatch(problem: str, got: object, hint: str = "Cast one of them.") -> QueryError:
-    """The error for types that Trino does not take."""
+    """Return the error for types that Trino does not take."""
     return QueryError(
         f"TYPE_MISMATCH: {problem}",
         got=str(got),

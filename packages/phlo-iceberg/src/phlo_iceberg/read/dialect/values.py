@@ -112,12 +112,12 @@ def checked(text: str) -> str:
 
 
 def text_literal(text: str) -> Value:
-    """A text of the query."""
+    """Return a text of the query."""
     return Value(literal(text), Type("varchar", (len(text),)), constant=text)
 
 
 def refuse(what: Words, why: str, instead: str = "") -> QueryError:
-    """The error for a construct that is not translated, raised before anything runs.
+    """Return the error for a construct that is not translated, raised before anything runs.
 
     Args:
         what: The construct, as it is written.
