@@ -276,6 +276,13 @@ class UndoError(FatalRunError):
     """
 
 
+class MigrationError(FatalRunError):
+    """A table cannot be copied: the target has other content, or the copy differs.
+
+    The target shows nobody a table that was not copied whole; run the migration again.
+    """
+
+
 class ReplayError(FatalRunError):
     """Rows kept from an earlier run cannot be loaded again."""
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from phlo_iceberg.settings import IcebergSettings
 
 _LOCK_SECONDS = 60
-_FILE_IO = f"{LakeFileIO.__module__}.{LakeFileIO.__name__}"
-_OF_THIS_PROCESS = {"init_catalog_tables": "false", PY_IO_IMPL: _FILE_IO}
+FILE_IO = f"{LakeFileIO.__module__}.{LakeFileIO.__name__}"
+_OF_THIS_PROCESS = {"init_catalog_tables": "false", PY_IO_IMPL: FILE_IO}
 
 
 def catalog_properties(settings: Settings, iceberg: IcebergSettings) -> dict[str, str]:

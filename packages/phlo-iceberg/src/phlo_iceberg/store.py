@@ -65,11 +65,13 @@ from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
     import pyarrow.dataset as ds
     from phlo.branches import Branch, BranchUpdate, TableChange, TableDifference, TableVersion
+    from phlo.migration import MigratedTable
     from phlo.protocols import Staged
     from phlo.undo import Undo
     from phlo.values import How, MaintenanceReport, Repair, TableStatistics, TableSummary
@@ -238,6 +240,21 @@ class IcebergStore:
     def undo(self, run_id: str, *, with_later: bool = False) -> Undo:
         """Return every table that a run published to what it was: all or none."""
         return branches.undo_run(require_sql(self.catalog), run_id, with_later=with_later)
+
+    # -- migration (see phlo.migration.MigratesTables)
+
+    def migrate(
+        self,
+        source: Path,
+        tables: Sequence[TableName] = (),
+        *,
+        dry_run: bool = False,
+        on_table: Callable[[MigratedTable], None] = lambda table: None,
+    ) -> list[MigratedTable]:
+        """Copy tables of an embedded lake into this catalog."""
+        from phlo_iceberg.upkeep.migration import migrate_lake  # heavy, and seldom needed
+
+        return migrate_lake(self.catalog, source, tables, dry_run=dry_run, on_table=on_table)
 
     # -- tables
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from phlo.names import MAIN
 from phlo.undo import undone_runs
 from phlo.values import LoadAccount
 from phlo.words import counted
@@ -14,8 +16,9 @@ from phlo_cli.output import output_options
 from phlo_cli.table_summaries import find_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from phlo.migration import MigratedTable, MigratesTables
     from phlo.names import TableName
     from phlo.protocols import StoredTable, TableStore
     from phlo.values import Snapshot, TableSummary
@@ -129,6 +132,90 @@ def _tell_dropped(facts: Mapping[str, Any], output: Output, *, is_dropped: bool)
     output.line(f"Its files stay in {facts['location']}; delete the folder once nobody needs it.")
     if not is_dropped:
         output.line(f"Drop it: phlo catalog drop {facts['table']} --yes")
+
+
+@catalog.command()
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option(
+    "--from",
+    "folder",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Project whose embedded tables are copied; by default this one.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be copied, and copy nothing.")
+@output_options()
+def migrate(tables: tuple[str, ...], folder: Path | None, dry_run: bool, output: Output) -> None:
+    """Copy TABLEs of the embedded lake into the catalog of the settings; by default all.
+
+    First set the new catalog and warehouse in .env. History, properties, source cursors and, where
+    no TABLE is named, branches come too. A table appears when its rows were compared. The embedded
+    lake stays as it is; a table of the catalog that has other content is never changed. Stop the
+    loads before. After an interrupt or a kill, the same command goes on.
+    """
+    migrated = _migrate(folder, tables, dry_run=dry_run, output=output)
+    if output.as_json:
+        output.json({"dry_run": dry_run, "tables": [_migrated_row(one) for one in migrated]})
+        return
+    output.rows(
+        [_migrated_row(one) for one in migrated],
+        columns=("table", "branch", "action", "rows", "snapshots", "files", "megabytes"),
+        spare=("branch",),
+        right=("rows", "snapshots", "files", "megabytes"),
+        empty="The embedded lake has no table.",
+    )
+    if dry_run and any(one.action != "present" for one in migrated):
+        output.line("Nothing was copied: this is a dry run. Copy them: phlo catalog migrate")
+
+
+def _migrate(
+    folder: Path | None, tables: Sequence[str], *, dry_run: bool, output: Output
+) -> list[MigratedTable]:
+    from phlo.folders import STATE_DIR
+    from phlo.names import TableName
+
+    from phlo_cli.project_settings import require_project
+
+    store = _open_migrating_store()
+    project = (folder or require_project().project_dir).resolve()
+    source = project if project.name == STATE_DIR else project / STATE_DIR
+    names = [TableName.parse(table, default_namespace="bronze") for table in tables]
+
+    def tell(one: MigratedTable) -> None:
+        on = "" if one.branch == MAIN else f" of the branch {one.branch}"
+        size = f"{counted(one.files, 'file')}, {one.size_bytes / 1e6:,.1f} MB"
+        if not output.as_json:
+            output.line(f"{one.table}{on}: copying {size}")
+
+    return store.migrate(source, names, dry_run=dry_run, on_table=tell)
+
+
+def _open_migrating_store() -> MigratesTables:
+    from phlo.errors import UnsupportedCatalogError
+    from phlo.installing import install_command
+    from phlo.migration import MigratesTables
+
+    store = open_store()
+    if not isinstance(store, MigratesTables):
+        raise UnsupportedCatalogError(
+            "The project's table store cannot take tables from an embedded lake.",
+            got=type(store).__name__,
+            expected="a store such as phlo-iceberg's on an SQL catalog",
+            hint=install_command("phlo-iceberg"),
+        )
+    return store
+
+
+def _migrated_row(migrated: MigratedTable) -> dict[str, Any]:
+    return {
+        "table": str(migrated.table),
+        "branch": migrated.branch,
+        "action": migrated.action,
+        "rows": migrated.rows,
+        "snapshots": migrated.snapshots,
+        "files": migrated.files,
+        "megabytes": round(migrated.size_bytes / 1e6, 1),
+    }
 
 
 def open_store() -> TableStore:

@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from pyiceberg.io import FileIO
     from pyiceberg.table.metadata import TableMetadata
 
+MIGRATED_PROPERTY = "phlo.migrated-from"
+"""Table property of a table that was copied into this catalog: metadata that it was copied from."""
+
 FORMER_TABLE_ENTRY = "phlo.former-table"
 """Summary entry of the first snapshot of a table made anew: metadata of the table before it."""
 
+_NO_CONTENT = (BRANCH_PROPERTY, MIGRATED_PROPERTY)
 _WORKERS = 16
 _FILE_SETTINGS = ("s3.", "gcs.", "adls.", "hdfs.", "hf.", "client.", "py-io-impl")
 """How properties of a table begin that change how its files are opened."""
@@ -225,7 +229,7 @@ def digest(metadata: TableMetadata) -> str:
         "schema": metadata.schema().model_dump_json(),
         "spec": metadata.spec().model_dump_json(),
         "sort": metadata.default_sort_order_id,
-        "properties": {k: v for k, v in metadata.properties.items() if k != BRANCH_PROPERTY},
+        "properties": {k: v for k, v in metadata.properties.items() if k not in _NO_CONTENT},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from pyiceberg.io import FileIO
     from pyiceberg.table.metadata import TableMetadata
 
-_FOLDER_PROPERTIES = (
+FOLDER_PROPERTIES = (
     "write.data.path",
     "write.metadata.path",
     "write.folder-storage.path",
     "write.object-storage.path",
 )
+"""Properties of a table that name folders into which its files are written."""
 
 
 def owned_files(metadata: TableMetadata, paths: Iterable[str]) -> set[str]:
@@ -26,7 +27,7 @@ def owned_files(metadata: TableMetadata, paths: Iterable[str]) -> set[str]:
     metadata reaches them.
     """
     properties = metadata.properties
-    folders = [metadata.location, *(properties[p] for p in _FOLDER_PROPERTIES if p in properties)]
+    folders = [metadata.location, *(properties[p] for p in FOLDER_PROPERTIES if p in properties)]
     roots = tuple(folder.rstrip("/") + "/" for folder in folders)
     return {path for path in paths if path.startswith(roots)}
 

@@ -1,1 +1,1 @@
-"""Maintain and repair tables: expire, compact, remove orphans, relocate, rebuild."""
+"""Maintain and repair tables: expire, compact, remove orphans, relocate, rebuild, migrate."""
