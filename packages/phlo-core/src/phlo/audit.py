@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from phlo.events import ChecksEvent
 from phlo.interrupts import run_interruptible
-from phlo.names import TableName
 from phlo.plugins import notify
-from phlo.work_catalogs import BranchTable
+from phlo.work_catalogs import BranchTable, ReadsWorkTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from phlo.checks import CheckResult
     from phlo.lake import Lake
-    from phlo.names import Partition
+    from phlo.names import Partition, TableName
     from phlo.protocols import CheckSuite, QueryEngine, Staged, SuiteCheck
 
 AUDIT_PREFIX = "audit/"
@@ -118,14 +117,18 @@ def _audit_on_branch(
     context: Any,
 ) -> Audit:
     """Judge a table of a branch, on which nothing but the run changes anything."""
-    engine = RecordingEngine(made.lake.engine)
+    is_load = made.delivered is not None
+    engine: RecordingEngine = (
+        LoadedBranchEngine(made) if is_load else RecordingEngine(made.lake.engine)
+    )
+    at: Any = {made.table: made} if is_load else {}
 
     def evaluate() -> list[CheckResult]:
         results: list[CheckResult] = []
         for suite in suites:
             if names := [check.name for check in suite.checks if check.audits]:
                 results += suite.evaluate(
-                    engine, made.lake.store, partition=partition, only=names, context=context
+                    engine, made.lake.store, partition=partition, at=at, only=names, context=context
                 )
         return results
 
@@ -204,7 +207,8 @@ class RecordingEngine:
     """
 
     def __init__(self, engine: QueryEngine) -> None:
-        self._engine, self.read = engine, set[TableName]()
+        self._engine = engine
+        self.read: set[TableName] = set()
 
     @property
     def dialect(self) -> str:
@@ -223,6 +227,46 @@ class RecordingEngine:
     def tables(self, sql: str, *, relations: Iterable[str] = ()) -> set[TableName]:
         """Return the tables that a SELECT reads."""
         return self._engine.tables(sql, relations=relations)
+
+
+class LoadedBranchEngine(RecordingEngine):
+    """A recording engine on the branch on which a load stands.
+
+    The rows that the load delivered are put on the branch when a query first asks for them.
+
+    Args:
+        made: The table that was loaded.
+    """
+
+    def __init__(self, made: BranchTable) -> None:
+        super().__init__(made.lake.engine)
+        self._made, self._put = made, set[str]()
+
+    def query(
+        self,
+        sql: str,
+        *,
+        relations: Any = None,
+        parameters: Sequence[Any] | None = None,
+        **_: Any,  # the branch has every table as it is to be read
+    ) -> pa.RecordBatchReader:
+        """Run one SELECT (see :class:`phlo.protocols.QueryEngine`)."""
+        names = [name for name in relations or () if name in sql]
+        self.read |= self.tables(sql, relations=names)
+        for name in names:
+            self._put_delivered(name)
+        assert isinstance(self._engine, ReadsWorkTables)  # as the engine of every work catalog is
+        return self._engine.query_with_work_tables(sql, names, parameters)
+
+    def columns(self, table: TableName, *, at: Any = None) -> pa.Schema:
+        """Return names and types of a table's columns, in order."""
+        del at
+        return self._engine.columns(table)
+
+    def _put_delivered(self, name: str) -> None:
+        if self._made.delivered is not None and name not in self._put:
+            self._made.delivered(name)
+            self._put.add(name)
 
 
 class PinningEngine:

@@ -85,6 +85,18 @@ def build_lake(settings: Settings) -> Lake:
         raise MissingProviderError(
             "No plugin provides a table store.", hint=install_command("phlo-iceberg")
         )
+    return _with_engine(settings, store)
+
+
+def on_branch(lake: Lake, name: str) -> Lake:
+    """Open a lake on a branch, by the connections of its store, which has branches."""
+    store: Any = lake.store
+    settings = get_settings().model_copy(update={"branch": check_branch_name(name)})
+    return _with_engine(settings, store.on_branch(name))
+
+
+def _with_engine(settings: Settings, store: TableStore) -> Lake:
+    hook = plugin_manager().hook
     engine = hook.phlo_provide_query_engine(settings=settings, store=store)
     if engine is None:
         raise MissingProviderError(

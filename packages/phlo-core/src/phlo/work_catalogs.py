@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from phlo.errors import BranchConflictError, MovedHeadError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    import pyarrow as pa
     from phlo.branches import BranchLease
     from phlo.lake import Lake
     from phlo.names import TableName
+
+WORK_NAMESPACE = "phlo_work"
+"""Namespace of what a run needs on its branch beside the tables that it makes; never published."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,41 @@ class WorkCatalog:
     lease: BranchLease
     connect: Callable[[], Any]
 
+    def keep_only(self, store: Any, tables: Collection[TableName]) -> None:
+        """Let the branch have all tables as main has them, but these.
+
+        Args:
+            store: Main's table store; it has branches, since one of them is leased.
+            tables: The tables.
+        """
+        changed = {change.table for change in store.diff(self.lease.branch)}
+        self.lease.discard(changed - set(tables))
+
+    def publish(
+        self,
+        store: Any,
+        tables: Collection[TableName],
+        *,
+        unmoved: Collection[TableName] = (),
+        summaries: Mapping[TableName, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Publish these tables of the branch, and nothing else of it: all or none.
+
+        Args:
+            store: Main's table store.
+            tables: The tables.
+            unmoved: As of :meth:`phlo.branches.BranchLease.publish`.
+            summaries: As there.
+
+        Raises:
+            MovedHeadError: Main changed one of the tables meanwhile; nothing was published.
+        """
+        self.keep_only(store, tables)
+        try:
+            self.lease.publish(unmoved=unmoved, summaries=summaries)
+        except BranchConflictError as exc:
+            raise MovedHeadError(str(exc)) from exc
+
 
 @dataclass(frozen=True)
 class BranchTable:
@@ -37,16 +78,24 @@ class BranchTable:
         table: The table.
         base_snapshot_id: The snapshot of main that the branch began from; ``None``: empty or new.
         lake: The lake on the branch.
+        delivered: Makes the rows that a load delivered a table of :data:`WORK_NAMESPACE` by this
+            name; ``None`` where the table is no load's.
     """
 
     table: TableName
     base_snapshot_id: int | None
     lake: Lake
+    delivered: Callable[[str], None] | None = field(default=None, compare=False)
 
 
 @runtime_checkable
 class LeasesWorkCatalogs(Protocol):
     """A query engine of a cluster that can work on branches of the lake."""
+
+    @property
+    def audits_loads(self) -> bool:
+        """Whether blocking checks of loads into main are to run on the cluster."""
+        ...
 
     def lease_work_catalog(self) -> AbstractContextManager[WorkCatalog]:
         """Lease a work catalog, filled with main's tables; its content goes at the end.
@@ -55,5 +104,22 @@ class LeasesWorkCatalogs(Protocol):
             ConfigurationError: No work catalog is set up.
             ServiceError: Other runs have all of them for too long.
             UnsupportedCatalogError: The table store's catalog cannot lease branches.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsWorkTables(Protocol):
+    """A query engine on a branch, which reads tables of :data:`WORK_NAMESPACE` by bare names."""
+
+    def query_with_work_tables(
+        self, sql: str, names: Collection[str], parameters: Sequence[Any] | None = None
+    ) -> pa.RecordBatchReader:
+        """Run one SELECT (see :meth:`phlo.protocols.QueryEngine.query`).
+
+        Args:
+            sql: The query.
+            names: Bare names in it that are tables of that namespace.
+            parameters: Values for ``?`` placeholders, in order.
         """
         ...

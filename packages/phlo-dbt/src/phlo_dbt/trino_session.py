@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import trino.exceptions
-from phlo.errors import BranchConflictError, FatalRunError, MissingProviderError, MovedHeadError
+from phlo.errors import FatalRunError, MissingProviderError
 from phlo.lake import build_branch
 from phlo.names import TableName
 from phlo.sql import Sql, quote_identifier, quote_table, sql
@@ -139,19 +139,20 @@ class TrinoSession(DbtSession):
     def forget(self, ready: Collection[TableName]) -> None:
         """Let the work catalog have all tables as main has them, but those to be published."""
         assert self.work is not None
-        self.work.lease.discard({change.table for change in self._changes()} - set(ready))
+        self.work.keep_only(self.lake.store, ready)
 
     def publish(
         self, ready: Sequence[Staged], reads: Mapping[TableName, int | None]
     ) -> list[Published]:
         """Publish the tables of the work catalog in one transaction."""
         assert self.work is not None
-        self.forget({one.table for one in ready})
         published = [self._published(one) for one in ready]
-        try:
-            self.work.lease.publish(unmoved=reads, summaries=self._summaries(ready))
-        except BranchConflictError as exc:
-            raise MovedHeadError(str(exc)) from exc
+        self.work.publish(
+            self.lake.store,
+            {one.table for one in ready},
+            unmoved=set(reads),
+            summaries=self._summaries(ready),
+        )
         return published
 
     def _summaries(self, ready: Sequence[Staged]) -> dict[TableName, dict[str, str]]:

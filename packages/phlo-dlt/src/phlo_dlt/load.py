@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from phlo.audit import Audit, audit
 from phlo.config import get_settings
 from phlo.contract.types import TIMESTAMP
 from phlo.errors import (
@@ -24,7 +23,6 @@ from phlo.errors import (
     MovedCursorError,
     MovedHeadError,
     ReplayError,
-    SingleTableCatalogError,
     is_exit_or_panic,
 )
 from phlo.folders import LOCKS
@@ -62,15 +60,18 @@ from phlo_dlt.rows.judge import exclude, judge, judge_key_uniqueness, verdict
 from phlo_dlt.rows.samples import cures, describe_row
 from phlo_dlt.rows.workspace import ROW_NUMBER, Workspace
 from phlo_dlt.source_errors import raise_source_error
+from phlo_dlt.workplace import open_workplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from phlo.audit import Audit
     from phlo.names import TableName
     from phlo.protocols import Staged
 
     from phlo_dlt.attempt import Attempt, LoadReport, Verdict
     from phlo_dlt.spec import IngestionSpec
+    from phlo_dlt.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -425,6 +426,12 @@ def publish_load(attempt: Attempt, prepared: Prepared, report: LoadReport) -> No
         MovedHeadError: The table moved meanwhile; nothing was published.
         MovedCursorError: Another load of the table published its cursor meanwhile.
     """
+    with open_workplace(attempt) as place:
+        _publish(place, prepared, report)
+
+
+def _publish(place: Workplace, prepared: Prepared, report: LoadReport) -> None:
+    attempt = place.attempt
     with report.timed("stage"):
         tombstones = _tombstones(attempt, prepared)
         staged = attempt.deadline.run(lambda: _stage(attempt, prepared, report.rows, tombstones))
@@ -435,46 +442,20 @@ def publish_load(attempt: Attempt, prepared: Prepared, report: LoadReport) -> No
         # Not before the stage: a load that lands in between would be the stage's own base.
         _refuse_moved_cursor(attempt, prepared)
         with report.timed("audit"):
-            audited = attempt.deadline.run(lambda: _audit(attempt, staged))
+            audited = attempt.deadline.run(lambda: place.audit(staged))
         report.checks = list(audited.results)
-        _refuse_failed_audit(attempt, staged, audited, report)
+        _refuse_failed_audit(place, staged, audited, report)
         reads = dict(audited.reads)
         if tombstones is not None:
             together += _with_tombstones(attempt, staged, tombstones, reads)
-        together += _with_quarantine(attempt, prepared)
+        together += _with_quarantine(place, prepared)
     except BaseException:
-        for one in together[report.kept_branch is not None :]:
-            attempt.lake.store.discard(one)
+        place.discard(together[report.kept_branch is not None :])
         raise
     can_rebase = prepared.state is None and len(together) == 1 and audited.holds_on_any_head
     with report.timed("publish"), uninterrupted():
-        report.published = _publish(attempt, together, reads, can_rebase=can_rebase)
+        report.published = place.publish(together, reads, can_rebase=can_rebase)
         report.rows = report.published.account
-
-
-def _publish(
-    attempt: Attempt,
-    together: list[Staged],
-    reads: Mapping[TableName, int | None],
-    *,
-    can_rebase: bool,
-) -> Published:
-    """Publish a load with what belongs to it; returns what its table became."""
-    store = attempt.lake.store
-    try:
-        try:
-            return store.publish(together, reads=reads, rebase=can_rebase)[0]
-        except SingleTableCatalogError:
-            if [stage.table for stage in together[1:]] != [attempt.spec.tombstones]:
-                raise
-            # A deleted key that is remembered too early hides nothing that stands in the table.
-            store.publish([together.pop()])
-            return store.publish(together, reads=reads)[0]
-    except MovedHeadError:
-        # Only this error says that nothing landed; after any other the files may be in use.
-        for one in together:
-            store.discard(one)
-        raise
 
 
 def _tombstones(attempt: Attempt, prepared: Prepared) -> Tombstones | None:
@@ -527,11 +508,12 @@ def _warn_of_clocks(attempt: Attempt, report: LoadReport) -> None:
         report.warnings.append(warning)
 
 
-def _with_quarantine(attempt: Attempt, prepared: Prepared) -> list[Staged]:
+def _with_quarantine(place: Workplace, prepared: Prepared) -> list[Staged]:
     """Publish the invalid rows; those of a requeue leave quarantine in the load's own commit."""
+    attempt = place.attempt
     kept = attempt.kept
     if kept is None or kept.remaining is None:
-        publish_quarantine(attempt, prepared.quarantine)
+        publish_quarantine(place.main, prepared.quarantine)
         return []
     try:
         return [stage_quarantine(attempt, prepared.quarantine.rows, kept.remaining)]
@@ -575,23 +557,14 @@ def _is_partitioned(attempt: Attempt) -> bool:
     return attempt.spec.add_metadata_columns and attempt.partition is not None
 
 
-def _audit(attempt: Attempt, staged: Staged) -> Audit:
-    return audit(
-        attempt.suites,
-        attempt.lake,
-        staged,
-        partition=attempt.partition,
-        context=attempt.context,
-    )
-
-
 def _refuse_failed_audit(
-    attempt: Attempt, staged: Staged, audited: Audit, report: LoadReport
+    place: Workplace, staged: Staged, audited: Audit, report: LoadReport
 ) -> None:
     if not audited.blocking:
         return
+    attempt = place.attempt
     with uninterrupted():  # a branch that landed must be known to have: its files stay
-        if attempt.lake.store.keep(staged, attempt.audit_branch):
+        if place.keep(staged):
             report.kept_branch = attempt.audit_branch
     table, branch = attempt.spec.table, report.kept_branch
     where = f" It is kept as branch {branch!r} of the table." if branch else ""

@@ -23,6 +23,7 @@ from phlo.errors import (
 )
 from phlo.names import MAIN, TableName
 from phlo.values import Damage, LoadAccount, Published, Snapshot
+from phlo.work_catalogs import BranchTable
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
@@ -299,7 +300,7 @@ class IcebergStore:
             return at.state
         handle = self._load(table)
         metadata = handle.metadata
-        if at is None or at == "main":
+        if at is None or at == "main" or isinstance(at, BranchTable):
             return TableState(table, metadata, handle.io, metadata.current_snapshot_id)
         return TableState(table, metadata, handle.io, _snapshot_of(metadata, table, str(at)))
 

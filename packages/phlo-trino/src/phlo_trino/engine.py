@@ -14,7 +14,7 @@ from phlo_trino.statement import write_statement
 from phlo_trino.values import type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow.dataset as ds
@@ -37,6 +37,7 @@ class TrinoEngine:
         server: Runs the queries.
         embedded: The engine of this process over the same store.
         lease: Leases a work catalog; ``None`` where nothing is made with this engine.
+        audits_loads: Whether blocking checks of loads are to run on Trino.
     """
 
     dialect = "trino"
@@ -46,8 +47,11 @@ class TrinoEngine:
         server: TrinoServer,
         embedded: QueryEngine,
         lease: Callable[[], AbstractContextManager[WorkCatalog]] | None = None,
+        *,
+        audits_loads: bool = False,
     ) -> None:
         self._server, self.embedded, self._lease = server, embedded, lease
+        self.audits_loads = audits_loads
 
     def lease_work_catalog(self) -> AbstractContextManager[WorkCatalog]:
         """Lease a work catalog (see :class:`phlo.work_catalogs.LeasesWorkCatalogs`)."""
@@ -69,6 +73,21 @@ class TrinoEngine:
         if relations or not all(isinstance(ref, str) for ref in refs.values()):
             return self.embedded.query(sql, at=at, relations=relations, parameters=parameters)
         pinned = {table: ref for table, ref in refs.items() if isinstance(ref, str)}
+        return self._run(sql, tables, pinned, parameters)
+
+    def query_with_work_tables(
+        self, sql: str, names: Collection[str], parameters: Sequence[Any] | None = None
+    ) -> pa.RecordBatchReader:
+        """Run one SELECT (see :class:`phlo.work_catalogs.ReadsWorkTables`)."""
+        return self._run(sql, self.tables(sql, relations=names), {}, parameters)
+
+    def _run(
+        self,
+        sql: str,
+        tables: Iterable[TableName],
+        pinned: Mapping[TableName, str],
+        parameters: Sequence[Any] | None,
+    ) -> pa.RecordBatchReader:
         try:
             running = self._server.run(write_statement(sql, pinned, parameters))
         except QueryError as error:

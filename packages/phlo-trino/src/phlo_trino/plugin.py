@@ -47,4 +47,6 @@ def phlo_provide_query_engine(
 
     seconds = settings.query_timeout_seconds or None
     lease = partial(lease_work_catalog, trino, store, seconds)
-    return TrinoEngine(TrinoServer(trino, seconds=seconds), embedded, lease)
+    # A work catalog begins from main: what loads into another branch is judged in the process.
+    audits = trino.audits and not settings.is_on_branch
+    return TrinoEngine(TrinoServer(trino, seconds=seconds), embedded, lease, audits_loads=audits)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import requests
 from phlo.interrupts import interrupt_with_work
 from phlo.limits import TimeLimit
+from phlo.sql import Identifier, Sql, sql
+from phlo.work_catalogs import WORK_NAMESPACE
 from trino import dbapi
 from trino.auth import BasicAuthentication, CertificateAuthentication, JWTAuthentication
 from trino.client import CODECS_UNAVAILABLE, ENCODINGS, ClientSession, TrinoQuery, TrinoRequest
@@ -50,8 +53,16 @@ class TrinoServer:
         """
         session = _Session()
         session.verify = str(self._settings.ca_file) if self._settings.ca_file else True
+        statement = self._marked(statement)
         query = RunningQuery(self._request(session), session, statement, self._settings.address)
         return query.start(self._seconds)
+
+    def _marked(self, statement: Statement) -> Statement:
+        """Name a work catalog in its queries, by which the run that leases it next ends them."""
+        if not self._settings.is_in_work_catalog:
+            return statement
+        mark = sql("{q} /* {c} */", q=Sql(statement.text), c=Identifier(self._settings.catalog))
+        return replace(statement, text=mark)
 
     def _request(self, session: requests.Session) -> TrinoRequest:
         settings = self._settings
@@ -63,6 +74,7 @@ class TrinoServer:
             ClientSession(
                 settings.user,
                 catalog=settings.catalog,
+                schema=WORK_NAMESPACE if settings.is_in_work_catalog else None,
                 source=SOURCE,
                 properties=settings.session_properties,
                 client_tags=[SOURCE, *(f"{name}={value}" for name, value in labels.items())],

@@ -59,7 +59,7 @@ class TrinoSettings(BaseSettings):
 
     work_catalogs: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="Trino's catalogs in which runs of dbt work, one run at a time in each, as "
+        description="Trino's catalogs in which runs work, one run at a time in each, as "
         "branch=catalog, separated by commas; phlo makes and deletes these branches.",
     )
     work_catalog_file: Path | None = Field(
@@ -69,6 +69,12 @@ class TrinoSettings(BaseSettings):
     )
     work_catalog_wait_seconds: float = Field(
         600, ge=0, description="Time that a run waits for a work catalog which is free."
+    )
+
+    audits: bool = Field(
+        False,
+        description="Whether blocking checks of loads run on Trino, in a work catalog; else in the "
+        "process of the run.",
     )
 
     @field_validator("session_properties", "branch_catalogs", "work_catalogs", mode="before")
@@ -101,6 +107,11 @@ class TrinoSettings(BaseSettings):
         """Return these settings with a branch's catalog; ``None`` where Trino has none."""
         catalog = (self.work_catalogs | self.branch_catalogs).get(branch)
         return self.model_copy(update={"catalog": catalog}) if catalog else None
+
+    @property
+    def is_in_work_catalog(self) -> bool:
+        """Whether the catalog is one in which runs work."""
+        return self.catalog in self.work_catalogs.values()
 
     @property
     def address(self) -> str:

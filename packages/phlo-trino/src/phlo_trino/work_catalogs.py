@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from phlo.branches import LeasesBranches
-from phlo.errors import ConfigurationError, QueryError, UnsupportedCatalogError
+from phlo.errors import ConfigurationError, PhloError, QueryError, UnsupportedCatalogError
 from phlo.sql import Identifier, Sql, quote_identifier, sql
 from phlo.work_catalogs import WorkCatalog
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CATALOG_NAME = "iceberg.jdbc-catalog.catalog-name"
 _CONNECTOR = "connector.name"
+_WITHOUT = "Take away PHLO_DBT_TARGET and PHLO_TRINO_AUDITS, whichever is set."
 _CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PROPERTY = re.compile(r"\s*([^#!=:\s][^=:\s]*)\s*[=:]?\s*(.*?)\s*")
 
@@ -49,7 +50,7 @@ def lease_work_catalog(
     if not isinstance(store, LeasesBranches):
         raise UnsupportedCatalogError(
             f"The table store {type(store).__name__} has no branches to work on.",
-            hint="Take PHLO_DBT_TARGET away: dbt runs in the process of the run then.",
+            hint=f"{_WITHOUT} The process of the run does the work then.",
         )
     names = settings.work_catalogs
     with ExitStack() as stack:
@@ -73,8 +74,8 @@ def _explained() -> Iterator[None]:
             "With this catalog nothing can be made on Trino: runs have no branch to work on.",
             got=str(exc).partition("\n")[0],
             expected="an SQL catalog on PostgreSQL",
-            hint="Take PHLO_DBT_TARGET away: dbt runs in the process of the run then, and queries "
-            "and checks of published tables on Trino.",
+            hint=f"{_WITHOUT} The process of the run does the work then; queries and checks of "
+            "published tables run on Trino here too.",
         ) from exc
 
 
@@ -122,7 +123,7 @@ def _catalog_in_trino(settings: TrinoSettings, catalog: str, lease: BranchLease)
     try:
         yield
     finally:
-        with suppress(QueryError):  # the next run that leases it drops it
+        with suppress(PhloError):  # the next run that leases it drops it
             run_to_end(settings, drop)
 
 
