@@ -53,8 +53,7 @@ def encode_batch(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> memoryvi
             fixed += [np.full(rows, values.dtype.itemsize, ">i4"), values]
             continue
         values = _with_nulls(values, column) if isinstance(values, np.ndarray) else values
-        lengths = pc.fill_null(pc.binary_length(values), -1)  # pyright: ignore[reportAttributeAccessIssue]
-        pieces += [_glue([*fixed, lengths.to_numpy().astype(">i4")]), values]
+        pieces += [_glue([*fixed, _lengths(values)]), values]
         fixed = []
     if fixed:
         pieces.append(_glue(fixed))
@@ -188,11 +187,33 @@ def _scalar(value: Any) -> Any:
     return str(value) if isinstance(value, UUID | timedelta) else value
 
 
+# Buffers are read as they are: Arrow's ``to_numpy`` and ``pa.scalar`` import pandas, which takes
+# longer, and more memory, than a hundred thousand rows.
+
+
 def _numbers(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Return values as numpy numbers; nulls become zeros, which nobody reads."""
-    if column.null_count:
-        column = pc.fill_null(column, pa.scalar(False if pa.types.is_boolean(column.type) else 0))
-    return column.to_numpy(zero_copy_only=False)
+    """Return values as numpy numbers; in the place of nulls stands what nobody reads."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    values = _buffer(column, 1, column.type.to_pandas_dtype())
+    return values[column.offset : column.offset + len(column)]
+
+
+def _lengths(values: pa.Array) -> np.ndarray[Any, Any]:
+    """Return the bytes of each value as PostgreSQL counts them: -1 for null."""
+    lengths = np.diff(_offsets(values)).astype(">i4")
+    if values.null_count:
+        lengths[_numbers(values.is_null()).view(bool)] = -1
+    return lengths
+
+
+def _offsets(values: pa.Array) -> np.ndarray[Any, Any]:
+    return _buffer(values, 1, "i4")[values.offset : values.offset + len(values) + 1]
+
+
+def _buffer(column: pa.Array, index: int, dtype: Any) -> np.ndarray[Any, Any]:
+    buffer = column.buffers()[index]
+    return np.frombuffer(buffer, dtype) if buffer else np.empty(0, dtype)
 
 
 def _with_nulls(values: np.ndarray[Any, Any], column: pa.Array) -> pa.Array:
@@ -218,7 +239,7 @@ def _binary(values: np.ndarray[Any, Any], is_valid: pa.Buffer | None = None) -> 
 
 def _joined(pieces: list[pa.Array]) -> memoryview:
     options = {"null_handling": "replace", "null_replacement": ""}
-    rows = pc.binary_join_element_wise(*pieces, b"", **options)  # pyright: ignore[reportAttributeAccessIssue]
-    _, offsets, data = rows.buffers()
-    ends = np.frombuffer(offsets, "i4")[rows.offset : rows.offset + len(rows) + 1]
-    return memoryview(data)[ends[0] : ends[-1]] if len(rows) else memoryview(b"")
+    separator = _binary(np.array([b""], "V0"))[0]
+    rows = pc.binary_join_element_wise(*pieces, separator, **options)  # pyright: ignore[reportAttributeAccessIssue]
+    ends = _offsets(rows)
+    return memoryview(rows.buffers()[2])[ends[0] : ends[-1]] if len(rows) else memoryview(b"")

@@ -1,5 +1,8 @@
 """What the server's absence allows to judge: the bytes of one small row."""
 
+import subprocess
+import sys
+
 import pyarrow as pa
 from phlo.names import TableName
 from phlo_publishing.copy_format import encode_batch
@@ -37,3 +40,24 @@ def test_a_numeric_is_digits_to_the_base_of_ten_thousand():
     numbers = (3, 1, 0x4000, 2, 1, 2345, 6700)
     field = b"".join(n.to_bytes(2, "big") for n in numbers)
     assert encoded(table) == b"\x00\x01" + len(field).to_bytes(4, "big") + field
+
+
+def test_encoding_imports_no_pandas():
+    """Importing it would cost more than encoding a hundred thousand rows."""
+    code = """
+import sys
+import pyarrow as pa
+from phlo_publishing.copy_format import encode_batch, encode_bytes, encode_number
+
+fixed = pa.Array.from_buffers(pa.int32(), 2, [pa.py_buffer(b"\\x01"), pa.py_buffer(bytes(8))])
+flags = pa.Array.from_buffers(pa.bool_(), 2, [pa.py_buffer(b"\\x01"), pa.py_buffer(b"\\x03")])
+ends = pa.py_buffer(b"".join(n.to_bytes(4, "little") for n in (0, 1, 1)))
+texts = pa.Array.from_buffers(pa.string(), 2, [pa.py_buffer(b"\\x01"), ends, pa.py_buffer(b"a")])
+batch = pa.record_batch([fixed, flags, texts], ["fixed", "flags", "texts"])
+rows = encode_batch(batch, [encode_number(">i4"), encode_number("?"), encode_bytes])
+print(bytes(rows).hex(), "pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    full = "0003 00000004 00000000 00000001 01 00000001 61".replace(" ", "")
+    nulls = "0003" + "ffffffff" * 3
+    assert done.stdout.split() == [full + nulls, "False"]

@@ -154,7 +154,6 @@ def _load(
     row_count = copy_rows(
         connection, table, _bounded(reader, limit), columns, batch_size, freeze=False
     )
-    run(connection, "ANALYZE {t}", t=table.sql)
     return _LoadedRows(table, columns, row_count)
 
 
@@ -181,6 +180,7 @@ def _delete(
 ) -> int:
     if not keys.row_count:
         return 0
+    run(connection, "ANALYZE {t}", t=keys.table.sql)
     same_key = [sql("t.{c} = d.{c}", c=Identifier(column)) for column in key]
     statement = sql(
         "DELETE FROM {t} AS t USING {d} AS d WHERE {same}",
@@ -192,10 +192,15 @@ def _delete(
 
 
 def _upsert_sql(table: Relation, written: _LoadedRows, key: Sequence[str]) -> Sql:
+    """Build the statement that writes rows in the order of their key.
+
+    Each page of the key's index is then read, changed and logged once, and not once a row.
+    """
     names = [column.name for column in written.columns]
     return sql(
-        "WITH written AS (INSERT INTO {t} ({c}) SELECT {c} FROM {s} ON CONFLICT ({key}) DO "
-        "UPDATE SET {values} RETURNING xmin::text AS id, xmax = 0 AS is_new) "
+        "WITH written AS (INSERT INTO {t} ({c}) SELECT {c} FROM {s} ORDER BY {key} "
+        "ON CONFLICT ({key}) DO UPDATE SET {values} "
+        "RETURNING xmin::text AS id, xmax = 0 AS is_new) "
         "SELECT count(*) AS written, count(*) FILTER (WHERE is_new) AS inserted, "
         "max(id) AS transaction_id FROM written",
         t=table.sql,
