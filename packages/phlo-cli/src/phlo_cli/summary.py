@@ -204,7 +204,7 @@ def seconds_text(seconds: float) -> str:
     >>> seconds_text(0.24), seconds_text(75), seconds_text(3725)
     ('0.2 s', '1 min 15 s', '1 h 02 min')
     """
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
