@@ -1,12 +1,15 @@
 """Publishing a mart of eight columns to PostgreSQL, beside psql's binary copy and INSERTs.
 
 Sizes: ``PHLO_BENCH_MILLIONS=1,5`` (the default). The INSERTs send 100,000 rows; their seconds are
-per million all the same.
+per million all the same. ``merge`` publishes 100,000 changed rows of a mart with a key, random
+UUIDs in text: those of its last day, or ones of all its days. Its ratio is to the replace of that
+mart, key included, in CPU seconds of both phlo and the server.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import tempfile
 from pathlib import Path
@@ -47,7 +50,7 @@ def build(folder: str, days: int):
     _psql(folder, f"\\copy marts.orders TO '{folder}/orders.bin' WITH (FORMAT binary)")
 
 
-def publish(folder: str, target: str = "published"):
+def publish(folder: str, target: str = "published", **options: object):
     """The whole of ``publish_marts_to_postgres``, reading the Iceberg table included."""
     _configure(folder)
     from dagster import asset, build_asset_context
@@ -60,9 +63,42 @@ def publish(folder: str, target: str = "published"):
     @asset
     def published(context):
         tables = {target: "marts.orders"}
-        publish_marts_to_postgres(context, engine, postgres, tables, "bench", force=True)
+        options.setdefault("force", True)
+        publish_marts_to_postgres(context, engine, postgres, tables, "bench", **options)
 
     return lambda: published(build_asset_context()) and None
+
+
+def replace(folder: str):
+    """A replace of a table with a key, its server's CPU seconds included."""
+    _count_server(folder)
+    return publish(folder, "keyed", key="id")
+
+
+def merge(folder: str, days: int, changed_days: int):
+    """A merge of 100,000 rows that changed in the last so many days."""
+    _configure(folder)
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from phlo.lake import open_lake
+    from phlo.names import TableName
+    from phlo.values import Merge
+
+    from benchmarks.data import changed, day_rows
+
+    numbers = range(days - changed_days, days)
+    rows = pa.concat_tables([changed(day_rows(n), 1 / changed_days, n) for n in numbers])
+    amount = pa.array([random.random() for _ in range(rows.num_rows)])
+    rows = rows.set_column(2, "amount", amount).select(COLUMNS)
+    store, mart = open_lake().store, TableName("marts", "orders")
+    store.publish([store.stage(mart, ds.dataset(rows), Merge(("id",)), schema=rows.schema)])
+    _count_server(folder)
+    return publish(folder, "keyed", key="id", mode="merge", force=False)
+
+
+def _count_server(folder: str) -> None:
+    pid_file = Path(folder, ".phlo", "postgres", "data", "postmaster.pid")
+    os.environ["PHLO_BENCH_SERVER"] = pid_file.read_text().split()[0]
 
 
 def psql_copy(folder: str):
@@ -145,11 +181,33 @@ def run() -> list[dict]:
             if millions == 1:
                 slow = ("executemany", "multi_row_insert")
                 usages |= compare(1, **{k: (f"{HERE}:{k}", (folder,)) for k in slow})
+            merges = _merges(folder, millions * 10)
             found += [
                 _row(millions, kind, usage, usages["psql_copy"]) for kind, usage in usages.items()
             ]
+            found += merges
             _stop(folder)
     return found
+
+
+def _merges(folder: str, days: int) -> list[dict]:
+    usages = compare(
+        ROUNDS,
+        replace=(f"{HERE}:replace", (folder,)),
+        last=(f"{HERE}:merge", (folder, days, 1)),
+        spread=(f"{HERE}:merge", (folder, days, days)),
+    )
+    kinds = {"last": "merge, last day changed", "spread": "merge, all days changed"}
+    return [
+        {
+            "rows": f"{days // 10}M",
+            "kind": f"{kind}; beside a replace",
+            "wall_s_per_million": usages[name].wall_seconds * 10 / days,
+            "peak_mb": usages[name].peak_mb,
+            "x_psql_copy": usages[name].cpu_seconds / usages["replace"].cpu_seconds,
+        }
+        for name, kind in kinds.items()
+    ]
 
 
 def _row(millions: int, kind: str, usage, copy) -> dict:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from phlo.protocols import Staged
     from phlo.values import ProjectQuery, SqlFinding
 
-BATCH_ROWS = 100_000
+BATCH_ROWS = 20_000
+"""Rows of a batch. A reader and each of DuckDB's threads hold one: larger ones read no faster."""
 
 
 class States(Protocol):
