@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from phlo.errors import BranchConflictError, MovedHeadError
+from phlo.names import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from phlo.branches import BranchLease
     from phlo.lake import Lake
-    from phlo.names import TableName
+    from phlo.sql import Sql
+    from phlo.values import Merge
 
 WORK_NAMESPACE = "phlo_work"
 """Namespace of what a run needs on its branch beside the tables that it makes; never published."""
+
+LOAD, DELETED = TableName(WORK_NAMESPACE, "load"), TableName(WORK_NAMESPACE, "deleted")
+"""Rows to merge on a cluster, and keys that other loads deleted."""
 
 
 @dataclass(frozen=True)
@@ -121,5 +126,91 @@ class ReadsWorkTables(Protocol):
             sql: The query.
             names: Bare names in it that are tables of that namespace.
             parameters: Values for ``?`` placeholders, in order.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class MergeAccount:
+    """What a merge on a cluster did.
+
+    Attributes:
+        inserted: Rows of the load whose key was new.
+        updated: Rows of the load that replaced a stored row.
+        unchanged: Rows of the load that were stored already.
+        passed_over: Rows of the load, and deletes, that lost against a stored row.
+        deletes: Rows of the load that deleted their key, found or not.
+        deleted_rows: Stored rows of these keys.
+        replaced_rows: Stored rows of the keys that were updated.
+        out_of_order: Updates by a partition that is earlier than the newest of the table.
+    """
+
+    inserted: int
+    updated: int
+    unchanged: int
+    passed_over: int
+    deletes: int
+    deleted_rows: int
+    replaced_rows: int
+    out_of_order: int
+
+    @property
+    def written(self) -> int:
+        """Rows that came."""
+        return self.inserted + self.updated
+
+    @property
+    def removed(self) -> int:
+        """Rows that went, of which those updated came back."""
+        return self.deleted_rows + self.replaced_rows
+
+
+class ClusterMerge(Protocol):
+    """One merge of the rows of :data:`LOAD` into a table of the branch."""
+
+    def run(self) -> MergeAccount:
+        """Merge the rows.
+
+        Raises:
+            FatalRunError: A key occurs twice in the load, or is null.
+        """
+        ...
+
+    def put_delivered(self, name: str) -> None:
+        """Make the rows of the load that stand in the table a table of :data:`WORK_NAMESPACE`."""
+        ...
+
+    def deletes(self) -> Sql:
+        """Build the query for the deletes that did not lose: key, ``order_by`` and times."""
+        ...
+
+    def returned_keys(self) -> Sql:
+        """Build the query for the keys of :data:`DELETED` whose rows stand in the table."""
+        ...
+
+
+@runtime_checkable
+class MergesLoads(Protocol):
+    """A query engine of a cluster that merges loads in work catalogs."""
+
+    def merges(self, row_count: int, compared: Collection[pa.DataType]) -> bool:
+        """Return whether a load into main is to be merged on the cluster.
+
+        Args:
+            row_count: Rows of the load.
+            compared: Types of the columns by which rows meet and compete.
+        """
+        ...
+
+    def plan_merge(
+        self, table: TableName, how: Merge, *, names: Sequence[str], given: Sequence[str]
+    ) -> ClusterMerge:
+        """Plan a merge on the engine of a work catalog.
+
+        Args:
+            table: The table that rows are merged into.
+            how: The merge; the keys of ``how.deleted`` are those of :data:`DELETED`.
+            names: Columns of the table.
+            given: Columns of the load.
         """
         ...

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from phlo.audit import Audit
     from phlo.names import TableName
     from phlo.protocols import Staged
+    from phlo.values import How
 
     from phlo_dlt.attempt import Attempt, LoadReport, Verdict
     from phlo_dlt.spec import IngestionSpec
@@ -426,7 +427,9 @@ def publish_load(attempt: Attempt, prepared: Prepared, report: LoadReport) -> No
         MovedHeadError: The table moved meanwhile; nothing was published.
         MovedCursorError: Another load of the table published its cursor meanwhile.
     """
-    with open_workplace(attempt) as place:
+    assert prepared.rows is not None
+    how = _how(attempt, prepared)
+    with open_workplace(attempt, prepared.rows, how, table_schema(attempt.spec)) as place:
         _publish(place, prepared, report)
 
 
@@ -434,13 +437,13 @@ def _publish(place: Workplace, prepared: Prepared, report: LoadReport) -> None:
     attempt = place.attempt
     with report.timed("stage"):
         tombstones = _tombstones(attempt, prepared)
-        staged = attempt.deadline.run(lambda: _stage(attempt, prepared, report.rows, tombstones))
+        staged = attempt.deadline.run(lambda: _stage(place, prepared, report.rows, tombstones))
     if staged.account.deduplicated > report.rows.deduplicated:
         _warn_of_clocks(attempt, report)
     together = [staged]
     try:
         # Not before the stage: a load that lands in between would be the stage's own base.
-        _refuse_moved_cursor(attempt, prepared)
+        _refuse_moved_cursor(place.main, prepared)
         with report.timed("audit"):
             audited = attempt.deadline.run(lambda: place.audit(staged))
         report.checks = list(audited.results)
@@ -524,23 +527,26 @@ def _with_quarantine(place: Workplace, prepared: Prepared) -> list[Staged]:
         ) from exc
 
 
+def _how(attempt: Attempt, prepared: Prepared) -> How:
+    return attempt.spec.how(attempt.partition, has_cursor=prepared.state is not None)
+
+
 def _stage(
-    attempt: Attempt, prepared: Prepared, rows: LoadAccount, tombstones: Tombstones | None
+    place: Workplace, prepared: Prepared, rows: LoadAccount, tombstones: Tombstones | None
 ) -> Staged:
-    spec = attempt.spec
-    how = spec.how(attempt.partition, has_cursor=prepared.state is not None)
+    attempt, spec = place.attempt, place.attempt.spec
+    how = _how(attempt, prepared)
     if isinstance(how, Merge) and tombstones is not None:
         how = replace(how, deleted=tombstones.standing)
     assert prepared.rows is not None
     partition = attempt.partition.key if attempt.partition else ""
     default_spec = ((PARTITION_DATE_COLUMN, "identity"),) if _is_partitioned(attempt) else ()
-    return attempt.lake.store.stage(
-        spec.table,
+    return place.stage(
         prepared.rows,
         how,
+        account=rows,
         schema=table_schema(spec),
         partition_by=default_spec if spec.partition_spec is None else spec.partition_spec,
-        account=rows,
         properties=_state_properties(attempt, prepared.state) | _comment(spec),
         summary={
             "phlo.run-id": attempt.run_id,

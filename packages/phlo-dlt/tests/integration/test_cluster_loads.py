@@ -8,10 +8,12 @@ import sys
 import time
 from datetime import date, datetime
 from decimal import Decimal
+from random import Random
 
 import pytest
 from phlo.config import reset_settings
 from phlo.lake import open_lake, reset_lake
+from phlo.names import TableName
 from phlo.values import LoadAccount
 from phlo_testing.trino import WORK_CATALOGS
 
@@ -90,6 +92,7 @@ SUITE = """
     def whole():
         pass
 """
+EVENTS = TableName("bronze", "events")
 VOLATILE = {"_dlt_load_id", "_dlt_id", "_phlo_ingested_at", "_phlo_run_id"}
 
 
@@ -168,8 +171,8 @@ class Sides:
         while self._stores:
             self._stores.pop().catalog.engine.dispose()
 
-    def declare(self, more="", **arguments):
-        self.events.project.write("workflows/quality/api.py", SUITE)
+    def declare(self, more="", suite=SUITE, **arguments):
+        self.events.project.write("workflows/quality/api.py", suite)
         self.events.declare(SCHEMA.replace("MORE", more), INGESTION, **arguments)
 
     def load_both(self, partition, rows):
@@ -202,11 +205,14 @@ def contents(store):
     return tables
 
 
-@pytest.fixture(params=["audits"])
+AUDITS, MERGES = {"PHLO_TRINO_AUDITS": "true"}, {"PHLO_TRINO_MERGE_ROWS": "1"}
+
+
+@pytest.fixture
 def sides(request, trino_lake, events, monkeypatch):
     names = ",".join(f"{branch}={name}" for branch, name in WORK_CATALOGS.items())
-    how = {"audits": {"PHLO_TRINO_AUDITS": "true"}, "merges": {"PHLO_TRINO_MERGE_ROWS": "1"}}
-    settings = trino_lake.settings | {"PHLO_TRINO_WORK_CATALOGS": names} | how[request.param]
+    how = getattr(request, "param", MERGES)
+    settings = trino_lake.settings | {"PHLO_TRINO_WORK_CATALOGS": names} | how
     made = Sides(events, settings, monkeypatch)
     store = made.on(True)
     for table in store.list_tables():
@@ -224,7 +230,20 @@ def queries(trino_lake, text, state="FINISHED"):
     return [query for (query,) in found]
 
 
-def test_loads_on_a_cluster_make_what_loads_in_this_process_make(sides, trino_lake):
+@pytest.mark.parametrize("sides", [AUDITS], indirect=True)
+def test_checks_on_a_cluster_say_what_checks_in_this_process_say(sides, trino_lake):
+    sides.declare(**CONFIG)
+    before = sides.load_both(DAY, FIRST)
+    refused = sides.load_both(NEXT, REFUSED)
+    assert refused["tables"] == before["tables"]
+    failed = {name for name, passed, _ in refused["checks"] if not passed}
+    assert failed == {"delivered__RangeCheck__amount"}
+    assert sides.load_both(NEXT, FEED[1][1])["account"]["inserted"] == 1
+    assert queries(trino_lake, '"delivered"')
+    assert_nothing_is_left(sides.on(True))
+
+
+def test_merges_on_a_cluster_make_what_merges_in_this_process_make(sides, trino_lake):
     sides.declare(**CONFIG)
     before = None
     for partition, rows in FEED:
@@ -237,8 +256,44 @@ def test_loads_on_a_cluster_make_what_loads_in_this_process_make(sides, trino_la
         before = ended["tables"]
     sides.declare("extra: str = pa.Field(nullable=True)", **CONFIG)
     sides.load_both(NEXT, [row("a", extra="ä"), row("c"), row("z", extra=None)])
-    assert queries(trino_lake, '"delivered"')
-    assert_nothing_is_left(sides.on(True))
+    assert queries(trino_lake, "MERGE INTO")
+    store = sides.on(True)
+    run = store.history(EVENTS)[0].summary
+    assert run["phlo.asset"] == "dlt_events"
+    assert store.load(EVENTS).row_count == len(before["bronze.events"]) + 1
+    assert_nothing_is_left(store)
+
+
+def random_rows(random):
+    """Rows of few keys, so that they meet; every column has nulls."""
+    return [
+        row(
+            random.choice("abcdefghijkl"),
+            random.randrange(2),
+            name=random.choice([None, "", "ß", "日本"]),
+            amount=random.choice([None, Decimal("0.00"), Decimal("9.99")]),
+            level=random.choice([None, 0.0, -0.0, float("nan"), 1e300]),
+            at=random.choice([None, datetime(1, 1, 1), datetime(2025, 1, 1)]),
+            gone=random.random() < 0.2,
+            seen=random.choice([None, 1, 2, 3]),
+        )
+        for _ in range(30)
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"order_by": "seen", "delete_column": "gone"},
+        {"order_by": "seen", "deduplication_method": "first"},
+        {"deduplication_method": "first", "delete_column": "gone"},
+    ],
+)
+def test_random_rows_meet_stored_ones_by_the_rules_of_the_store(sides, config):
+    random = Random(str(config))
+    sides.declare(suite="", merge_config=config)
+    for partition in (NEXT, DAY, NEXT):
+        assert sides.load_both(partition, random_rows(random))["account"] is not None
 
 
 def assert_nothing_is_left(store):

@@ -49,7 +49,7 @@ from phlo_iceberg.pyiceberg_private import (
     table_of,
 )
 from phlo_iceberg.read.changes import SnapshotChanges
-from phlo_iceberg.read.counts import count_rows
+from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.read.differences import compare_states
 from phlo_iceberg.read.metadata import previous_id, readable_metadata
 from phlo_iceberg.read.state import TableState
@@ -62,8 +62,16 @@ from phlo_iceberg.upkeep.maintenance import maintain_table
 from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.upkeep.repair import repair
 from phlo_iceberg.write.metadata_updates import SchemaTransaction
+from phlo_iceberg.write.recorded_how import how_entry
 from phlo_iceberg.write.snapshot import SnapshotBuilder
-from phlo_iceberg.write.stage import StagedLoad, Target, own_entries, snapshot_updates, stage_load
+from phlo_iceberg.write.stage import (
+    StagedLoad,
+    Target,
+    account_entries,
+    own_entries,
+    snapshot_updates,
+    stage_load,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -406,6 +414,20 @@ class IcebergStore:
             collected_updates(transaction),
             transaction.table_metadata,
         )
+
+    def load_entries(self, how: How, account: LoadAccount, row_count: int) -> dict[str, str]:
+        """Build the entries of a snapshot that another engine writes for a load.
+
+        Args:
+            how: How the load is written.
+            account: Where its rows go.
+            row_count: Rows of the table afterwards.
+        """
+        return {
+            **account_entries(account),
+            **how_entry(how),
+            ROW_COUNT_ENTRY: str(row_count),
+        }
 
     def publish(
         self,

@@ -10,6 +10,7 @@ from phlo.errors import MissingProviderError, QueryError
 from phlo.protocols import SqlExaminer
 
 from phlo_trino.errors import TABLE_NAMES
+from phlo_trino.merge import BranchMerge
 from phlo_trino.statement import write_statement
 from phlo_trino.values import type_of
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from phlo.names import TableName
     from phlo.protocols import QueryEngine, Staged
-    from phlo.values import ProjectQuery, SqlFinding
+    from phlo.values import Merge, ProjectQuery, SqlFinding
     from phlo.work_catalogs import WorkCatalog
 
     from phlo_trino.server import RunningQuery, TrinoServer
@@ -38,6 +39,7 @@ class TrinoEngine:
         embedded: The engine of this process over the same store.
         lease: Leases a work catalog; ``None`` where nothing is made with this engine.
         audits_loads: Whether blocking checks of loads are to run on Trino.
+        merge_rows: Rows from which on loads are to be merged on Trino; ``None`` for never.
     """
 
     dialect = "trino"
@@ -49,9 +51,10 @@ class TrinoEngine:
         lease: Callable[[], AbstractContextManager[WorkCatalog]] | None = None,
         *,
         audits_loads: bool = False,
+        merge_rows: int | None = None,
     ) -> None:
         self._server, self.embedded, self._lease = server, embedded, lease
-        self.audits_loads = audits_loads
+        self.audits_loads, self._merge_rows = audits_loads, merge_rows
 
     def lease_work_catalog(self) -> AbstractContextManager[WorkCatalog]:
         """Lease a work catalog (see :class:`phlo.work_catalogs.LeasesWorkCatalogs`)."""
@@ -74,6 +77,22 @@ class TrinoEngine:
             return self.embedded.query(sql, at=at, relations=relations, parameters=parameters)
         pinned = {table: ref for table, ref in refs.items() if isinstance(ref, str)}
         return self._run(sql, tables, pinned, parameters)
+
+    def merges(self, row_count: int, compared: Collection[pa.DataType]) -> bool:
+        """Return whether a load is to be merged here (see :class:`phlo.work_catalogs.MergesLoads`).
+
+        NaN is a value of a key in the process of the run and none in Trino; nested values do not
+        compete in Trino.
+        """
+        if self._merge_rows is None or row_count < self._merge_rows:
+            return False
+        return not any(pa.types.is_floating(t) or pa.types.is_nested(t) for t in compared)
+
+    def plan_merge(
+        self, table: TableName, how: Merge, *, names: Sequence[str], given: Sequence[str]
+    ) -> BranchMerge:
+        """Plan a merge (see :class:`phlo.work_catalogs.MergesLoads`)."""
+        return BranchMerge(self._server.settings, table, how, names, given)
 
     def query_with_work_tables(
         self, sql: str, names: Collection[str], parameters: Sequence[Any] | None = None

@@ -47,6 +47,9 @@ def phlo_provide_query_engine(
 
     seconds = settings.query_timeout_seconds or None
     lease = partial(lease_work_catalog, trino, store, seconds)
-    # A work catalog begins from main: what loads into another branch is judged in the process.
-    audits = trino.audits and not settings.is_on_branch
-    return TrinoEngine(TrinoServer(trino, seconds=seconds), embedded, lease, audits_loads=audits)
+    server = TrinoServer(trino, seconds=seconds)
+    if settings.is_on_branch:  # a work catalog begins from main: loads work in the process here
+        return TrinoEngine(server, embedded, lease)
+    return TrinoEngine(
+        server, embedded, lease, audits_loads=trino.audits, merge_rows=trino.merge_rows
+    )

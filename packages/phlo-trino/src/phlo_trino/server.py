@@ -43,7 +43,7 @@ class TrinoServer:
     """
 
     def __init__(self, settings: TrinoSettings, *, seconds: float | None = None) -> None:
-        self._settings, self._seconds = settings, seconds
+        self.settings, self._seconds = settings, seconds
 
     def run(self, statement: Statement) -> RunningQuery:
         """Start a query; its columns are known when this returns.
@@ -52,20 +52,20 @@ class TrinoServer:
             PhloError: Trino refuses it, or cannot be reached.
         """
         session = _Session()
-        session.verify = str(self._settings.ca_file) if self._settings.ca_file else True
+        session.verify = str(self.settings.ca_file) if self.settings.ca_file else True
         statement = self._marked(statement)
-        query = RunningQuery(self._request(session), session, statement, self._settings.address)
+        query = RunningQuery(self._request(session), session, statement, self.settings.address)
         return query.start(self._seconds)
 
     def _marked(self, statement: Statement) -> Statement:
         """Name a work catalog in its queries, by which the run that leases it next ends them."""
-        if not self._settings.is_in_work_catalog:
+        if not self.settings.is_in_work_catalog:
             return statement
-        mark = sql("{q} /* {c} */", q=Sql(statement.text), c=Identifier(self._settings.catalog))
+        mark = sql("{q} /* {c} */", q=Sql(statement.text), c=Identifier(self.settings.catalog))
         return replace(statement, text=mark)
 
     def _request(self, session: requests.Session) -> TrinoRequest:
-        settings = self._settings
+        settings = self.settings
         labels = _labels()
         assert settings.host is not None
         return TrinoRequest(

@@ -77,6 +77,13 @@ class TrinoSettings(BaseSettings):
         "process of the run.",
     )
 
+    merge_rows: int | None = Field(
+        None,
+        ge=1,
+        description="Rows of a load from which on it is merged into its table on Trino, in a work "
+        "catalog; unset: every load is merged in the process of the run.",
+    )
+
     @field_validator("session_properties", "branch_catalogs", "work_catalogs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 CATALOG_NAME = "iceberg.jdbc-catalog.catalog-name"
 _CONNECTOR = "connector.name"
-_WITHOUT = "Take away PHLO_DBT_TARGET and PHLO_TRINO_AUDITS, whichever is set."
+_WITHOUT = (
+    "Take away PHLO_DBT_TARGET, PHLO_TRINO_AUDITS and PHLO_TRINO_MERGE_ROWS, whichever is set."
+)
 _CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PROPERTY = re.compile(r"\s*([^#!=:\s][^=:\s]*)\s*[=:]?\s*(.*?)\s*")
 

@@ -13,8 +13,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phlo import precedence
 from phlo.errors import FatalRunError, MovedHeadError
-from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN, is_metadata_column
+from phlo.names import INGESTED_AT_COLUMN, PARTITION_DATE_COLUMN
 from phlo.sql import Identifier, Sql, all_of, identifiers, qualified, same_values, sql
 from phlo.sql import partition_predicate as in_partition
 from phlo.values import Append, LoadAccount, Merge, Replace
@@ -176,14 +177,9 @@ class Planner:
                 hint="Nothing is lost: the table has the later rows. Run the partition again.",
             )
 
-    def _compared(self, how: Merge | Replace) -> list[str]:
-        """Return the columns in which a row of the load must equal a stored one to be unchanged."""
-        columns = [n for n in self._names if n in self._given]
-        return [n for n in columns if how.compares_metadata or not is_metadata_column(n)]
-
     def _same_contents(self, condition: Sql, how: Replace) -> bool:
         """Return whether the load has the stored rows, of which there are as many."""
-        names = self._compared(how)
+        names = precedence.compared_columns(how, self._names, self._given)
         load = sql("SELECT {c} FROM {l}", c=identifiers(names) or Sql("1"), l=INCOMING)
         stored = sql(
             "SELECT {c} FROM stored WHERE {w}", c=identifiers(names) or Sql("1"), w=condition
@@ -204,9 +200,9 @@ class Planner:
             self._db,
             self._state,
             how.key,
-            self._compared(how),
-            self._stored_wins(how),
-            _is_delete(how),
+            precedence.compared_columns(how, self._names, self._given),
+            precedence.stored_wins(how, self._names, self._given),
+            precedence.is_delete(how),
         )
         tasks = matcher.match(self._candidates(how, bounds))
         self._meet_deleted(how)
@@ -217,7 +213,7 @@ class Planner:
         is_written = self._is_written(how, stands=stands)
         is_whole = not (stands or how.delete_column)
         new_count = self._load_count if is_whole else self._count_where(is_written)
-        deletes = self._count_where(_is_delete(how)) if how.delete_column else 0
+        deletes = self._count_where(precedence.is_delete(how)) if how.delete_column else 0
         updated = counts.get("update", 0)
         account = self._account.plus(
             inserted=new_count - updated,
@@ -286,36 +282,14 @@ class Planner:
         """Fill ``verdicts``, one per key met; returns how many there are of each."""
         self._db.execute(
             sql(
-                "CREATE TEMP TABLE verdicts AS SELECT {keys}, CASE "
-                "WHEN any_value(__phlo_is_delete) AND bool_or(__phlo_loses) THEN 'passed_delete' "
-                "WHEN any_value(__phlo_is_delete) THEN 'delete' "
-                "WHEN bool_and(__phlo_same) AND count(*) = 1 THEN 'unchanged' "
-                "WHEN bool_or(__phlo_loses) THEN 'passed' ELSE 'update' END AS __phlo_verdict "
+                "CREATE TEMP TABLE verdicts AS SELECT {keys}, {verdict} AS __phlo_verdict "
                 "FROM matches GROUP BY {keys}",
                 keys=identifiers(how.key),
+                verdict=precedence.VERDICT,
             )
         )
         counts = "SELECT __phlo_verdict, count(*) FROM verdicts GROUP BY 1"
         return dict(self._db.execute(counts).fetchall())
-
-    def _stored_wins(self, how: Merge) -> Sql:
-        """Build the condition that the stored row ``s`` stays against the loaded row ``l``."""
-        later = Sql("FALSE") if how.compares_metadata else self._stored_is_later()
-        base = sql("NOT ({later})", later=later) if how.method == "first" else later
-        if how.order_by is None:
-            return base
-        stored, loaded = qualified("s", how.order_by), qualified("l", how.order_by)
-        # A delete that carries its key alone has no value to compete by: partition and extraction
-        # decide.
-        above = sql(
-            "coalesce({s} > {l}, {s} IS NOT NULL AND {l} IS NULL AND NOT ({delete}))",
-            s=stored,
-            l=loaded,
-            delete=_is_delete(how),
-        )
-        below = sql("coalesce({s} < {l}, {s} IS NULL AND {l} IS NOT NULL)", s=stored, l=loaded)
-        wins, ties = (below, above) if how.method == "first" else (above, below)
-        return sql("({wins}) OR (NOT ({loses}) AND ({base}))", wins=wins, loses=ties, base=base)
 
     def _meet_deleted(self, how: Merge) -> None:
         """Add to ``matches`` the keys whose rows are older than a delete by another load."""
@@ -328,60 +302,29 @@ class Planner:
                 "FROM {deleted} AS s JOIN {l} AS l ON {same} WHERE {wins}",
                 matches=MATCHES,
                 keys=[qualified("l", k) for k in how.key],
-                is_delete=_is_delete(how),
+                is_delete=precedence.is_delete(how),
                 deleted=DELETED,
                 l=INCOMING,
                 same=same_values("s", "l", how.key),
-                wins=self._delete_wins(how),
+                wins=precedence.delete_wins(how, self._names, self._given),
             )
-        )
-
-    def _delete_wins(self, how: Merge) -> Sql:
-        """Build the condition that the delete ``s`` of another load stays against row ``l``."""
-        later = self._stored_is_later()
-        if how.order_by is None:
-            return later
-        deleted, loaded = qualified("s", how.order_by), qualified("l", how.order_by)
-        return sql(
-            "coalesce({s} > {l}, {s} IS NOT NULL AND {l} IS NULL AND NOT ({delete})) "
-            "OR (NOT coalesce({s} < {l}, FALSE) AND ({later}))",
-            s=deleted,
-            l=loaded,
-            delete=_is_delete(how),
-            later=later,
         )
 
     def _deleted(self, how: Merge) -> Sql | None:
         if not how.delete_column:
             return None
-        names = {*how.key, how.order_by, PARTITION_DATE_COLUMN, INGESTED_AT_COLUMN}
         return sql(
             "SELECT {c} FROM {l} AS l WHERE {d} AND NOT EXISTS (SELECT 1 FROM verdicts v "
             "WHERE v.__phlo_verdict = 'passed_delete' AND {same})",
-            c=[qualified("l", name) for name in self._names if name in names],
+            c=[qualified("l", name) for name in precedence.deleted_columns(how, self._names)],
             l=INCOMING,
-            d=_is_delete(how),
+            d=precedence.is_delete(how),
             same=same_values("l", "v", how.key),
-        )
-
-    def _stored_is_later(self) -> Sql:
-        partition, extracted = PARTITION_DATE_COLUMN, INGESTED_AT_COLUMN
-        if not {partition, extracted} <= set(self._names) or not {partition, extracted} <= (
-            self._given
-        ):
-            return Sql("FALSE")
-        return sql(
-            "coalesce({sp} > {lp}, FALSE) OR (coalesce({sp} = {lp}, {sp} IS NULL AND {lp} IS NULL)"
-            " AND coalesce({se} > {le}, FALSE))",
-            sp=qualified("s", partition),
-            lp=qualified("l", partition),
-            se=qualified("s", extracted),
-            le=qualified("l", extracted),
         )
 
     def _is_written(self, how: Merge, *, stands: bool) -> Sql:
         """Build the condition that a row of the load is written: rows of deleted keys are not."""
-        is_no_delete = sql("NOT ({d})", d=_is_delete(how))
+        is_no_delete = sql("NOT ({d})", d=precedence.is_delete(how))
         if not stands:
             return is_no_delete
         kept = sql(
@@ -410,7 +353,7 @@ class Planner:
             k=identifiers(how.key),
             lk=[qualified("l", k) for k in how.key],
             l=INCOMING,
-            d=_is_delete(how),
+            d=precedence.is_delete(how),
         )
 
     def _out_of_order(self, how: Merge, updated: int) -> int:
@@ -471,12 +414,6 @@ def _differs_in_order(left: Sql, right: Sql, names: Sequence[str]) -> Sql:
         r=right,
         same=same,
     )
-
-
-def _is_delete(how: Merge) -> Sql:
-    """Build the condition that the load's row ``l`` deletes its key."""
-    column = how.delete_column
-    return sql("coalesce(l.{c}, FALSE)", c=Identifier(column)) if column else Sql("FALSE")
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ def _snapshot(
         return None
     parent = target.metadata.current_snapshot() if target.base else None
     builder = SnapshotBuilder(target.metadata, target.handle.io, parent, change)
-    entries = {**_account_summary(plan.account), **summary}
+    entries = {**account_entries(plan.account), **summary}
     return builder.build(entries | row_count_entry(target.state, _row_delta(plan)))
 
 
@@ -262,7 +262,8 @@ def own_entries(snapshot: Snapshot) -> dict[str, str]:
     return {name: value for name, value in entries.items() if name.startswith("phlo.")}
 
 
-def _account_summary(account: LoadAccount) -> dict[str, str]:
+def account_entries(account: LoadAccount) -> dict[str, str]:
+    """Build the summary's entries that tell where a load's rows went."""
     return {f"phlo.{name}": str(count) for name, count in account.as_dict().items()}
 
 
