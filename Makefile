@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
 .PHONY: setup demo test test-values test-slow test-dbt test-trino test-scale test-sql test-chaos test-readers test-browser test-superset test-installed \
-	mutants calendars soak lint types fmt docs bench build pins clean help
+	mutants calendars soak lint types fmt docs bench build pins clean help up down rebuild
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +115,21 @@ build: $(READY)  ## Build every wheel
 
 pins: | $(UV)  ## Refresh the pinned versions in pyproject.toml
 	$(PYTHON) scripts/refresh_pins.py $(UV)
+
+up: stack/docker-compose.yml build  ## Run an example with PostgreSQL, MinIO, Trino, Dagster and Superset in containers: EXAMPLE=flights
+	rm -rf stack/dist && cp -R dist stack/dist
+	@$(MAKE) -C stack up
+
+down:  ## Stop what `make up` started; its data stay
+	@$(MAKE) -C stack down
+
+rebuild: build  ## Build the image of `make up` anew, and start Dagster with it
+	rm -rf stack/dist && cp -R dist stack/dist
+	@$(MAKE) -C stack rebuild
+
+stack/docker-compose.yml: $(READY)
+	$(BIN)/phlo init stack --template $(or $(EXAMPLE),flights)
+	cd stack && PHLO_PROJECT_DIR=. ../$(BIN)/phlo new stack
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv dist site .pytest_cache .ruff_cache examples/*/.phlo

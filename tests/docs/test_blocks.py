@@ -63,6 +63,8 @@ def ids(block: Block) -> str:
     return f"{block.page}:{block.line}"
 
 
+TEMPLATES = ROOT / "packages/phlo-cli/src/phlo_cli/templates"
+MAKEFILES = "".join((f / "Makefile").read_text() for f in (ROOT, TEMPLATES / "stack"))
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
@@ -113,7 +115,7 @@ def test_commands_exist(block):
         if words[:1] == ["phlo"]:
             check_phlo(words[1:])
         elif words[:1] == ["make"]:
-            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+            assert re.search(rf"^{words[1]}:", MAKEFILES, re.MULTILINE), line
 
 
 @pytest.mark.parametrize("block", of_language("ini"), ids=ids)
@@ -122,7 +124,6 @@ def test_commands_of_systemd_units_exist(block):
         check_phlo(shlex.split(command))
 
 
-TEMPLATES = ROOT / "packages/phlo-cli/src/phlo_cli/templates"
 INLINE = re.compile(r"(?<!`)`(phlo [^`]+)`(?!`)")
 
 

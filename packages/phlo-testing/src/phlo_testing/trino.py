@@ -124,7 +124,7 @@ def run_trino(
     catalog_file = folder / "etc" / "catalog" / f"{CATALOG}.properties"
     lake = TrinoLake(port, properties, https_port, folder / "ca.pem", _token(key), catalog_file)
     _make_catalog(lake)
-    etc = _write_settings(folder, lake, database)
+    etc = _write_settings(folder, lake)
     _write_login(etc, lake, key)
     log_file = folder / "trino.log"
     with log_file.open("wb") as log:
@@ -132,7 +132,7 @@ def run_trino(
             [server / "bin" / "launcher", "run", f"--etc-dir={etc}"],
             stdout=log,
             stderr=log,
-            env={**os.environ, "JAVA_HOME": _java_home()},
+            env={**os.environ, **_environment(lake, database), "JAVA_HOME": _java_home()},
             start_new_session=True,
         )
         try:
@@ -231,33 +231,12 @@ def _make_catalog(lake: TrinoLake) -> None:
     SqlCatalog(CATALOG, **lake.catalog_properties).engine.dispose()
 
 
-def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) -> Path:
-    etc, properties = folder / "etc", lake.catalog_properties
-    (etc / "catalog").mkdir(parents=True)
-    _write(
-        etc / "config.properties",
-        {
-            "coordinator": "true",
-            "node-scheduler.include-coordinator": "true",
-            "catalog.management": "dynamic",
-            "http-server.http.port": lake.port,
-            "discovery.uri": f"http://127.0.0.1:{lake.port}",
-            "query.max-memory": "1GB",
-            "query.max-memory-per-node": "512MB",
-            "http-server.https.enabled": "true",
-            "http-server.https.port": lake.https_port,
-            "http-server.https.keystore.path": etc / "server.p12",
-            "http-server.https.keystore.key": _KEYSTORE_PASSWORD,
-            "http-server.authentication.type": "JWT",
-            "http-server.authentication.jwt.key-file": etc / "jwt.key",
-            "http-server.authentication.allow-insecure-over-http": "true",
-            "internal-communication.shared-secret": secrets.token_hex(32),
-            "protocol.spooling.enabled": "true",
-            "protocol.spooling.shared-secret-key": base64.b64encode(
-                secrets.token_bytes(32)
-            ).decode(),
-        },
-    )
+def _write_settings(folder: Path, lake: TrinoLake) -> Path:
+    """Write the settings of the stack (`phlo new stack`), and what only tests need."""
+    etc = folder / "etc"
+    shutil.copytree(stack_folder() / "trino", etc)
+    with (etc / "config.properties").open("a") as file:
+        file.write(_lines(_config_of_tests(lake, etc)))
     _write(
         etc / "node.properties",
         {
@@ -268,43 +247,60 @@ def _write_settings(folder: Path, lake: TrinoLake, database: PostgresAddress) ->
             "node.internal-address": "127.0.0.1",
         },
     )
-    (etc / "jvm.config").write_text("\n".join(_JVM) + "\n")
     _write(
         etc / "spooling-manager.properties",
         {
             "spooling-manager.name": "filesystem",
             "fs.s3.enabled": "true",
             "fs.location": "s3://phlo/spooled/",
-            **_s3(properties),
+            **_s3(lake.catalog_properties),
         },
     )
-    of_branches = {BRANCH: BRANCH_CATALOG, **WORK_CATALOGS}
-    branches = {trino_name: f"{CATALOG}@{name}" for name, trino_name in of_branches.items()}
-    for trino_name, name in {CATALOG: CATALOG, **branches}.items():
-        _write_catalog(etc / "catalog" / f"{trino_name}.properties", name, properties, database)
+    of_branch = lake.catalog_file.read_text().replace(
+        f"catalog-name={CATALOG}\n", f"catalog-name={CATALOG}@{BRANCH}\n"
+    )
+    lake.catalog_file.with_name(f"{BRANCH_CATALOG}.properties").write_text(of_branch)
     return etc
 
 
-def _write_catalog(
-    file: Path, name: str, properties: Mapping[str, str], database: PostgresAddress
-) -> None:
-    jdbc = "iceberg.jdbc-catalog"
-    _write(
-        file,
-        {
-            "connector.name": "iceberg",
-            "iceberg.catalog.type": "jdbc",
-            f"{jdbc}.driver-class": "org.postgresql.Driver",
-            f"{jdbc}.connection-url": f"jdbc:postgresql://{database.host}:{database.port}/"
-            f"{database.database}",
-            f"{jdbc}.connection-user": database.user,
-            f"{jdbc}.connection-password": _password(database),
-            f"{jdbc}.catalog-name": name,
-            f"{jdbc}.default-warehouse-dir": properties["warehouse"],
-            "fs.native-s3.enabled": "true",
-            **_s3(properties),
-        },
-    )
+def stack_folder() -> Path:
+    """Return the folder with the settings of each service of the stack."""
+    import phlo_cli
+
+    return Path(phlo_cli.__path__[0]) / "templates" / "stack" / "deploy"
+
+
+def _config_of_tests(lake: TrinoLake, etc: Path) -> dict[str, object]:
+    """Return settings for catalogs that come and go, a login, and large results."""
+    return {
+        "catalog.management": "dynamic",
+        "http-server.https.enabled": "true",
+        "http-server.https.port": lake.https_port,
+        "http-server.https.keystore.path": etc / "server.p12",
+        "http-server.https.keystore.key": _KEYSTORE_PASSWORD,
+        "http-server.authentication.type": "JWT",
+        "http-server.authentication.jwt.key-file": etc / "jwt.key",
+        "http-server.authentication.allow-insecure-over-http": "true",
+        "protocol.spooling.enabled": "true",
+        "protocol.spooling.shared-secret-key": base64.b64encode(secrets.token_bytes(32)).decode(),
+    }
+
+
+def _environment(lake: TrinoLake, database: PostgresAddress) -> dict[str, str]:
+    """Return what the stack's files read from the environment."""
+    properties = lake.catalog_properties
+    return {
+        "TRINO_HTTP_PORT": str(lake.port),
+        "TRINO_SECRET": secrets.token_hex(32),
+        "LAKE_JDBC_URL": f"jdbc:postgresql://{database.host}:{database.port}/{database.database}",
+        "LAKE_USER": database.user,
+        "LAKE_PASSWORD": _password(database),
+        "LAKE_WAREHOUSE": properties["warehouse"],
+        "S3_ENDPOINT": properties["s3.endpoint"],
+        "S3_REGION": properties["s3.region"],
+        "S3_ACCESS_KEY": properties["s3.access-key-id"],
+        "S3_SECRET_KEY": properties["s3.secret-access-key"],
+    }
 
 
 def _s3(properties: Mapping[str, str]) -> dict[str, str]:
@@ -348,18 +344,12 @@ def _base64url(content: bytes) -> str:
 _KEYSTORE_PASSWORD = "phlo-test"
 
 
-_JVM = (
-    "-server",
-    "-Xmx1536M",
-    "-XX:+UseSerialGC",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Djdk.attach.allowAttachSelf=true",
-    "--enable-native-access=ALL-UNNAMED",
-)
-
-
 def _write(file: Path, properties: Mapping[str, object]) -> None:
-    file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    file.write_text(_lines(properties))
+
+
+def _lines(properties: Mapping[str, object]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
 def _java_home() -> str:

@@ -1,4 +1,4 @@
-"""`phlo new`: add a source, check, model, mart or schedule to a project."""
+"""`phlo new`: add a source, check, model, mart, schedule or stack to a project."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from phlo_cli.samples import Sample
 
 
-@click.group(short_help="Add a source, check, model, mart or schedule to this project.")
+@click.group(short_help="Add a source, check, model, mart, schedule or stack to this project.")
 def new() -> None:
-    """Add a source, check, model, mart or schedule to this project.
+    """Add a source, check, model, mart, schedule, or a stack of services to this project.
 
     Nothing that is there already is changed.
     """
@@ -284,6 +284,27 @@ def _check_name(name: str) -> None:
         raise click.BadParameter(
             f"{name!r} is no name: small letters, digits and underscores, a letter first."
         )
+
+
+@new.command()
+@output_options()
+def stack(output: Output) -> None:
+    """Write what runs this project in containers: PostgreSQL, MinIO, Trino, Dagster, Superset.
+
+    That is docker-compose.yml, a Makefile with up, down and rebuild, and deploy/ with the settings
+    of each service.
+    """
+    from pathlib import Path
+
+    from phlo_cli.project_settings import require_project
+
+    folder = Path(__file__).parents[1] / "templates" / "stack"
+    files = {
+        str(file.relative_to(folder)): file.read_text()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    _write(require_project().project_dir, files, output, "make up")
 
 
 def _write(
