@@ -114,6 +114,14 @@ def test_every_service_is_pinned_limited_watched_and_kept_on_this_machine(projec
             assert re.search(r":\d", base)
 
 
+def test_secrets_and_data_stay_out_of_the_image(project):
+    ignored = (project / ".dockerignore").read_text().splitlines()
+    assert {".env", ".phlo", ".git"} <= set(ignored)
+    assert "dist" not in ignored  # the wheels that are installed
+    dockerfile = (project / "deploy/Dockerfile").read_text()
+    assert dockerfile.index("pip install") < dockerfile.index("COPY --chown=phlo . ./")
+
+
 def test_secrets_are_written_once_and_told_to_nobody(project):
     (project / ".env").write_text("TOKEN=mine")  # without an end of line
     shown = make(project, "up", "COMPOSE=echo compose")
@@ -287,27 +295,9 @@ def on_this_machine(project, address, object_store) -> dict[str, str]:
     return {**os.environ, **here, **moved}
 
 
-def test_each_user_of_the_database_has_one_of_its_own(stack, project):
-    address, _ = stack
-    passwords = secrets_of(project)
-
-    def connect(role, database):
-        password = passwords[f"{role.upper()}_PASSWORD"]
-        return psycopg.connect(
-            host=address.host, port=address.port, user=role, password=password, dbname=database
-        )
-
-    roles = ("lake", "dagster", "marts", "superset")
-    for role in roles:
-        with connect(role, role) as connection:
-            connection.execute("CREATE TABLE mine (n integer)")
-        for other in set(roles) - {role}:
-            with pytest.raises(psycopg.OperationalError, match="permission denied"):
-                connect(role, other)
-
-
-def test_the_setup_makes_the_bucket_and_the_tables_of_the_catalog(stack, project, object_store):
+def test_the_database_and_the_bucket_are_made(stack, project, object_store):
     address, environment = stack
+    check_roles(address, secrets_of(project))
     for _ in range(2):
         command = [sys.executable, "deploy/setup.py"]
         subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
@@ -324,6 +314,24 @@ def test_the_setup_makes_the_bucket_and_the_tables_of_the_catalog(stack, project
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
         ).fetchall()
     assert {"iceberg_tables", "iceberg_namespace_properties"} <= {name for (name,) in tables}
+
+
+def check_roles(address, passwords) -> None:
+    """Each user of the server opens its own database and no other."""
+
+    def connect(role, database):
+        password = passwords[f"{role.upper()}_PASSWORD"]
+        return psycopg.connect(
+            host=address.host, port=address.port, user=role, password=password, dbname=database
+        )
+
+    roles = ("lake", "dagster", "marts", "superset")
+    for role in roles:
+        with connect(role, role) as connection:
+            connection.execute("CREATE TABLE mine (n integer)")
+        for other in set(roles) - {role}:
+            with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                connect(role, other)
 
 
 @contextlib.contextmanager

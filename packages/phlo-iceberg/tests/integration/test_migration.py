@@ -239,9 +239,7 @@ def test_a_second_migration_brings_what_came_since_and_no_more(source, target, m
     assert read(target) == [*MAIN_ROWS, ("new", 1), ("there", 1)]
 
 
-def test_a_table_with_other_content_is_refused_before_anything_is_copied(
-    source, target, monkeypatch
-):
+def test_other_content_is_refused_before_anything_is_copied(source, target, monkeypatch):
     folder, store = source
     fill(store, monkeypatch)
     load(target, ONE, [("mine", 1)], Append(DAY_1), OTHER)
@@ -255,15 +253,11 @@ def test_a_table_with_other_content_is_refused_before_anything_is_copied(
     assert [branch.name for branch in target.branches()] == ["main"]
     with pytest.raises(BranchNotFoundError):
         target.on_branch("dev")
-
-
-def test_a_branch_with_other_content_is_refused(source, target, monkeypatch):
-    folder, store = source
-    fill(store, monkeypatch)
+    target.drop(OTHER)
     target.create_branch("dev")
     with pytest.raises(MigrationError, match="branch 'dev' with other content"):
         target.migrate(folder)
-    assert target.list_tables() == []
+    assert target.list_tables() == [EVENTS]
 
 
 def test_a_copy_that_differs_is_not_named(source, target, monkeypatch):
@@ -309,26 +303,25 @@ def run_migration(properties: dict[str, str], folder: str) -> None:
     open_store(**properties).migrate(Path(folder))
 
 
-def check_migration_after_kills(source, targets, monkeypatch, sample) -> None:
-    """Kill a migration, look at what is shown, and run it again.
-
-    Args:
-        source: The embedded lake.
-        targets: Gives the properties of an empty catalog, again and again.
-        monkeypatch: Pytest's.
-        sample: Number of kills.
-    """
+@pytest.mark.slow
+def test_a_killed_migration_goes_on(source, target_properties, postgres_server, monkeypatch):
     folder, store = source
     fill(store, monkeypatch)
     expected, before = everything(store), state_of(folder)
-    properties: dict[str, str] = {}
+    properties = dict(target_properties)
+    numbers = iter(range(100))
+
+    def prepare() -> None:
+        properties["uri"] = uri_of(fresh_database(postgres_server))
+        properties["warehouse"] = f"{target_properties['warehouse']}-{next(numbers)}"
+
     kills = 0
     for point in kill_points(
         run_migration,
         [properties, str(folder)],
         preload=["phlo_iceberg.store", "phlo_iceberg.upkeep.migration"],
-        prepare=lambda: properties.update(targets()),
-        sample=sample,
+        prepare=prepare,
+        sample=6,
         seed=19,
     ):
         kills += 1
@@ -338,35 +331,8 @@ def check_migration_after_kills(source, targets, monkeypatch, sample) -> None:
         target.migrate(folder)
         assert everything(target) == expected, point
         target.catalog.engine.dispose()
-    assert kills == sample
+    assert kills == 6
     assert state_of(folder) == before
-
-
-def test_a_killed_migration_goes_on(source, tmp_path, monkeypatch):
-    folders = (tmp_path / f"copy-{n}" for n in range(100))
-
-    def targets() -> dict[str, str]:
-        folder = next(folders)
-        folder.mkdir()
-        return {"uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}/tables"}
-
-    check_migration_after_kills(source, targets, monkeypatch, 1)
-
-
-@pytest.mark.slow
-def test_a_migration_to_servers_that_is_killed_goes_on(
-    source, target_properties, postgres_server, monkeypatch
-):
-    numbers = iter(range(100))
-
-    def targets() -> dict[str, str]:
-        return {
-            **target_properties,
-            "uri": uri_of(fresh_database(postgres_server)),
-            "warehouse": f"{target_properties['warehouse']}-{next(numbers)}",
-        }
-
-    check_migration_after_kills(source, targets, monkeypatch, 6)
 
 
 def test_files_that_a_killed_migration_copied_are_not_copied_again(source, target, monkeypatch):

@@ -337,3 +337,39 @@ def test_trino_reads_on_a_branch_what_was_rebased_there(trino_lake, store, dev):
     assert [tuple(row) for row in rows] == [("a", 5), ("d", 7)]
     store.publish_branch(BRANCH)
     assert everywhere(trino_lake, store) == [("a", 5), ("d", 7)]
+
+
+def test_trino_reads_and_writes_a_lake_that_was_migrated(trino_lake, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_module, "REWRITE_ROWS", 0)
+    folder = tmp_path / ".phlo"
+    folder.mkdir()
+    catalog = load_catalog(
+        "lake",
+        type="sql",
+        uri=f"sqlite:///{folder}/catalog.db",
+        warehouse=f"file://{folder}/warehouse",
+    )
+    embedded = IcebergStore(catalog)
+    load(embedded, [(f"k{n}", n) for n in range(9)], merge(DAY_1))
+    assert load(embedded, [("k7", -7)], merge(DAY_2), 1).strategy == "merge-on-read"
+    (migrated,) = store.migrate(folder)
+    assert (migrated.action, migrated.rows) == ("copied", 9)
+    rows = [(f"k{n}", n if n != 7 else -7) for n in range(9)]
+    assert by_trino(trino_lake) == by_duckdb(store) == rows
+    first, _ = (
+        s[0]
+        for s in trino_lake.execute(
+            'SELECT snapshot_id FROM bronze."events$snapshots" ORDER BY committed_at'
+        )
+    )
+    (before,) = trino_lake.execute(
+        f"SELECT value FROM bronze.events FOR VERSION AS OF {first} WHERE id = 'k7'"
+    )
+    assert before == [7]
+    trino_lake.execute("DELETE FROM bronze.events WHERE id = 'k0'")
+    trino_lake.execute("ALTER TABLE bronze.events EXECUTE optimize")
+    assert by_trino(trino_lake) == by_duckdb(store) == rows[1:]
+    load(store, [("k1", 10)], merge(DAY_3), 2)
+    assert by_trino(trino_lake) == [("k1", 10), *rows[2:]]
+    assert by_duckdb(embedded) == rows
+    catalog.engine.dispose()
