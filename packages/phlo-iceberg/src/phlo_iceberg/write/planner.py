@@ -28,6 +28,7 @@ from pyiceberg.expressions import (
 )
 
 from phlo_iceberg.read.state import FILE, POSITION, TableState
+from phlo_iceberg.write.batches import stream
 from phlo_iceberg.write.matching import INCOMING, KEYS, MATCHES, Matcher
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Planner:
         self._db, self._state, self._account = connection, state, account
         self._names = [f.name for f in state.schema.fields]
         self._given = set(rows.schema.names)
+        self._rows = rows
         # DuckDB guesses a thousand rows a file, and would hash the table instead of the load.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         connection.register(LOAD, rows)
@@ -127,6 +129,7 @@ class Planner:
 
     def _plan_insert(self) -> Plan:
         account = self._account.plus(inserted=self._load_count)
+        self._db.register(LOAD, stream(self._rows))  # nothing else reads them
         return Plan(self._select_rows(), self._load_count, {}, [], account)
 
     def _plan_replace(self, how: Replace) -> Plan:

@@ -25,6 +25,7 @@ from phlo_iceberg.read.connection import connect_to_stage, duckdb_path, use_obje
 from phlo_iceberg.read.counts import ROW_COUNT_ENTRY, count_rows
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.state import FILE, POSITION, TableState
+from phlo_iceberg.write.batches import BATCH_ROWS
 from phlo_iceberg.write.files import delete_files
 from phlo_iceberg.write.matching import INCOMING
 from phlo_iceberg.write.planner import Plan, Planner
@@ -54,8 +55,6 @@ MIN_TOUCHED_SHARE = 0.25
 Deletes of a tenth cost each read 0.05 CPU seconds per million rows, and a rewrite 1.5 more than
 they do; the daily maintenance writes them in.
 """
-
-BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
