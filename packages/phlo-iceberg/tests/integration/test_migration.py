@@ -376,9 +376,10 @@ def test_what_cannot_be_copied_is_said(source, target, target_properties, object
 
 
 @pytest.mark.slow
-def test_a_lake_of_another_name_is_found(tmp_path, target, monkeypatch):
+def test_a_lake_of_another_name_behind_a_link_is_found(tmp_path, target, monkeypatch):
+    (tmp_path / "disk" / ".phlo").mkdir(parents=True)
+    (tmp_path / "laptop").symlink_to(tmp_path / "disk")
     folder = tmp_path / "laptop" / ".phlo"
-    folder.mkdir(parents=True)
     catalog = load_catalog(
         "warehouse",
         type="sql",

@@ -140,7 +140,7 @@ def _carry_out(
         for copy in copies:
             on_table(copy.report)
             _copy_whole(target, copy)
-        _name_branch(source, target, branch, copies)
+        _name_branch(source, target, branch, plan)
 
 
 def _copy_whole(target: SqlCatalog, copy: TableCopy) -> None:
@@ -263,11 +263,12 @@ def _set_row(session: Session, catalog: SqlCatalog, copy: TableCopy) -> None:
 
 
 def _name_branch(
-    source: SqlCatalog, target: SqlCatalog, branch: Branch, copies: Sequence[TableCopy]
+    source: SqlCatalog, target: SqlCatalog, branch: Branch, plan: MigrationPlan
 ) -> None:
     """Let the catalog have a branch with its tables, and with what they began from."""
     old, new = open_branch(source, branch.name), open_branch(target, branch.name)
-    bases = list(_moved_bases(old, new, copies))
+    copies = plan.of_branch(branch.name)
+    bases = list(_moved_bases(old, new, [*plan.of_branch(MAIN), *copies]))
     namespaces = [(n, old.load_namespace_properties(n)) for n in old.list_namespaces()]
 
     def change(session: Session) -> None:
@@ -302,18 +303,26 @@ def _branch_row(source: SqlCatalog, target: SqlCatalog, branch: Branch) -> dict[
 def _moved_bases(
     old: SqlCatalog, new: SqlCatalog, copies: Sequence[TableCopy]
 ) -> Iterable[dict[str, object]]:
-    """Yield the records of what the tables of a branch began from, with the new paths."""
-    relocations = {copy.origin.table: copy.relocation for copy in copies}
-    for table, base in read_bases(old).items():
-        record = {**base._asdict(), "catalog_name": new.name}
-        moved = relocations[table].moved if table in relocations else None
-        for name in ("base_location", "branch_location"):
-            record[name] = moved(record[name]) if moved else _moved_with(old, new, record[name])
-        yield record
+    """Yield the records of what the tables of a branch began from, with the new paths.
+
+    Args:
+        old: The branch in the embedded lake.
+        new: The branch in the target.
+        copies: Tables of main and of the branch.
+    """
+    for base in read_bases(old).values():
+        paths = {
+            name: _moved_path(old, new, copies, getattr(base, name))
+            for name in ("base_location", "branch_location")
+        }
+        yield {**base._asdict(), **paths, "catalog_name": new.name}
 
 
-def _moved_with(old: SqlCatalog, new: SqlCatalog, path: str) -> str:
-    """Return where metadata of a table is that the branch dropped."""
+def _moved_path(old: SqlCatalog, new: SqlCatalog, copies: Sequence[TableCopy], path: str) -> str:
+    """Return where metadata is now: in the folder of a copy, or of a table that nobody has."""
+    for copy in copies:
+        if path.startswith(copy.metadata.location.rstrip("/") + "/"):
+            return copy.relocation.moved(path)
     mine, theirs = (c.properties["warehouse"].rstrip("/") for c in (old, new))
     return theirs + path.removeprefix(mine) if path.startswith(f"{mine}/") else path
 
