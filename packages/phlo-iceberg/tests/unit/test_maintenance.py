@@ -15,7 +15,7 @@ from phlo_iceberg.read.engine import DuckDBEngine
 from phlo_iceberg.store import IcebergStore
 from phlo_iceberg.upkeep import maintenance
 from phlo_iceberg.upkeep.policy import Policy
-from phlo_iceberg.write import stage
+from phlo_iceberg.write import snapshot, stage
 from phlo_testing.stores import (
     DAY_1,
     DAY_2,
@@ -36,6 +36,7 @@ EAGER = Policy(
     orphan_age=timedelta(hours=1),
     min_small_files=10_000,
     deleted_share=2.0,
+    few_rows=0,
 )
 
 
@@ -177,6 +178,57 @@ def test_deletes_are_written_into_the_files(store, monkeypatch):
     assert store.history(EVENTS)[0].summary["total-delete-files"] == "0"
     expected = [(f"k{n:02}", n if n != 7 else -7) for n in range(40)]
     assert read(store) == expected
+
+
+@pytest.mark.parametrize(("few_rows", "remaining_deletes"), [(0, 2), (40, 0)])
+def test_two_delete_files_of_few_rows_are_written_into_the_files(
+    store, monkeypatch, few_rows, remaining_deletes
+):
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    store._policy = replace(EAGER, few_rows=few_rows)
+    load(store, [(f"k{n:02}", n) for n in range(40)], merge(DAY_1))
+    load(store, [("k07", -7)], merge(DAY_2), 1)
+    assert not store.maintain(EVENTS).compacted_files, "one delete file is left as it is"
+    load(store, [("k08", -8)], merge(DAY_2), 2)
+    store.maintain(EVENTS)
+    tasks = list(store.catalog.load_table("bronze.events").scan().plan_files())
+    assert len({d.file_path for t in tasks for d in t.delete_files}) == remaining_deletes
+    assert read(store) == [(f"k{n:02}", -n if n in (7, 8) else n) for n in range(40)]
+
+
+def test_a_commit_leaves_out_what_a_compaction_removed_and_no_live_file(store, monkeypatch):
+    monkeypatch.setattr(snapshot, "MIN_GONE_FILES", 3)
+    store._policy = replace(EAGER, min_small_files=5)
+    for n in range(5):
+        load(store, [(f"k{n}", n)], Append(DAY_1, on_rerun="append"), n)
+    compaction = store.maintain(EVENTS)
+    assert gone_files(store) == sorted(compaction.compacted_files), "told of the snapshot itself"
+    load(store, [("later", 9)], Append(DAY_1, on_rerun="append"), 9)
+    assert gone_files(store) == []
+    assert read(store) == [*((f"k{n}", n) for n in range(5)), ("later", 9)]
+    assert store.examine(EVENTS, deep=True) == []
+
+
+def gone_files(store) -> list[str]:
+    table = store.catalog.load_table("bronze.events")
+    entries = (
+        entry
+        for manifest in table.current_snapshot().manifests(table.io)
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
+    )
+    return sorted(e.data_file.file_path for e in entries if e.status.name == "DELETED")
+
+
+def test_a_delete_file_is_read_for_the_data_file_that_it_names_alone(store, monkeypatch):
+    monkeypatch.setattr(stage, "REWRITE_ROWS", 0)
+    for n in range(3):
+        pairs = [(f"k{n}-{m:02}", m) for m in range(20)]
+        load(store, pairs, Append(DAY_1, on_rerun="append"), n)
+    assert load(store, [("k1-03", -3)], merge(DAY_2), 9).strategy == "merge-on-read"
+    tasks = list(store.catalog.load_table("bronze.events").scan().plan_files())
+    assert sorted(len(task.delete_files) for task in tasks) == [0, 0, 0, 1]
+    found = dict(read(store))
+    assert (len(found), found["k1-03"]) == (60, -3)
 
 
 def meanwhile(monkeypatch, step, happens):

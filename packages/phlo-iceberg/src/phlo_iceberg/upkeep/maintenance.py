@@ -40,9 +40,10 @@ from phlo_iceberg.read.metadata import previous_id
 from phlo_iceberg.read.projection import as_files_hold
 from phlo_iceberg.read.reachable import ReachableFiles, owned_files
 from phlo_iceberg.read.state import TableState
+from phlo_iceberg.write.batches import BATCH_ROWS
 from phlo_iceberg.write.files import delete_files, list_files, time_of_store
 from phlo_iceberg.write.snapshot import Change, SnapshotBuilder
-from phlo_iceberg.write.stage import BATCH_ROWS, row_count_entry, snapshot_updates
+from phlo_iceberg.write.stage import row_count_entry, snapshot_updates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -107,7 +108,7 @@ def _worth_in_partition(group: list[FileScanTask], policy: Policy) -> list[FileS
     rows = sum(task.file.record_count for task in marked)
     if marked and (
         sum(deletes.values()) >= policy.deleted_share * rows
-        or len(deletes) >= policy.min_small_files
+        or len(deletes) >= (2 if rows <= policy.few_rows else policy.min_small_files)
     ):
         return [t for t in group if t.delete_files or _is_small(t, policy)]
     small = [t for t in group if _is_small(t, policy)]

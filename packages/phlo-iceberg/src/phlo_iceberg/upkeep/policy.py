@@ -23,6 +23,8 @@ class Policy:
         min_small_files: Small files of one partition that make joining worth it.
         deleted_share: Share of rows of a partition's files that are marked deleted, from which
             on rewriting is worth it.
+        few_rows: Rows of a partition's files with deletes up to which a reader spends as much on
+            opening two delete files as on the rows, so that two make rewriting worth it.
     """
 
     keep_snapshots: int = 20
@@ -32,6 +34,7 @@ class Policy:
     small_file_bytes: int = 32 * 1024 * 1024
     min_small_files: int = 5
     deleted_share: float = 0.1
+    few_rows: int = 20_000
 
     @classmethod
     def of(cls, settings: IcebergSettings) -> Policy:

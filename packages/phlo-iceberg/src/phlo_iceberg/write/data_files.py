@@ -46,6 +46,18 @@ _DELETE_SCHEMA = Schema(
 )
 DELETE_SCHEMA = schema_to_pyarrow(_DELETE_SCHEMA)
 """Of a position-delete file: ``file_path`` and ``pos``."""
+_WHOLE_BOUNDS = dict.fromkeys(
+    (
+        "write.metadata.metrics.default",
+        *(f"write.metadata.metrics.column.{field.name}" for field in _DELETE_SCHEMA.fields),
+    ),
+    "full",
+)
+"""Properties by which the bounds of a delete file's paths are whole, as Iceberg's own writers do.
+
+Cut to sixteen characters they are alike for all files, and a reader would take every delete file
+of a partition for one of each data file in it.
+"""
 
 
 class _Key(PartitionKey):
@@ -321,7 +333,7 @@ def write_delete_file(
     path = locations.new_data_location(f"{uuid.uuid4()}-deletes.parquet")
     written.append(path)
     output = io.new_output(path)
-    writer = ParquetFormatWriter(output, _DELETE_SCHEMA, metadata.properties)
+    writer = ParquetFormatWriter(output, _DELETE_SCHEMA, metadata.properties | _WHOLE_BOUNDS)
     writer.write(positions)
     kind = DataFileContent.POSITION_DELETES
     return _data_file(kind, output, partition, spec_id, writer.close(), {})

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 MIN_MANIFESTS_TO_MERGE = 10
 MAX_MERGED_MANIFEST_BYTES = 8 * 1024 * 1024
+MIN_GONE_FILES = 20
+"""Entries of removed files from which on a manifest is written anew without them."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,11 @@ class SnapshotBuilder:
         )
 
     def _merge(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        """Merge small manifests of one kind into one, once there are many."""
+        """Merge small manifests of one kind into one, once there are many.
+
+        Those that name more removed than live files, as a compaction leaves them, are merged at
+        the next commit: every reader of the table would decode them.
+        """
         groups: dict[tuple[int, ManifestContent], list[ManifestFile]] = defaultdict(list)
         for manifest in manifests:
             groups[manifest.partition_spec_id, manifest.content].append(manifest)
@@ -234,11 +240,20 @@ class SnapshotBuilder:
         for (spec_id, content), group in groups.items():
             small = [m for m in group if m.manifest_length < MAX_MERGED_MANIFEST_BYTES]
             if len(small) < MIN_MANIFESTS_TO_MERGE:
+                small = [m for m in small if self._is_mostly_gone(m)]
+            if not small:
                 merged += group
                 continue
             merged += [m for m in group if m not in small]
             merged.append(self._write_manifest(spec_id, content, self._merged_entries(small)))
         return merged
+
+    def _is_mostly_gone(self, manifest: ManifestFile) -> bool:
+        """Return whether most entries are of files that an earlier snapshot removed."""
+        gone = manifest.deleted_files_count or 0
+        live = (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
+        is_own = manifest.added_snapshot_id == self._id
+        return not is_own and gone >= MIN_GONE_FILES and gone > live
 
     def _merged_entries(self, manifests: Sequence[ManifestFile]) -> Iterable[ManifestEntry]:
         for manifest in manifests:
