@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UV = [sys.executable, "-m", "uv"]
-PACKAGES = ("core", "iceberg", "dlt", "quality", "dbt", "publishing", "trino", "cli", "testing")
+PACKAGES = sorted(path.parent.name for path in (ROOT / "packages").glob("*/pyproject.toml"))
 TOOLS = (
     "pytest>=8.4,<9.2",
     "pytest-timeout>=2.4",
@@ -93,7 +93,9 @@ def install(wheels: Path, folder: Path, interpreter: str, resolution: str) -> Pa
     """Install every package with its extras; returns the folder of commands."""
     python = folder / "venv" / "bin" / "python"
     run(*UV, "venv", "--quiet", "--no-project", "--python", interpreter, folder / "venv")
-    built = [f"phlo-{package} @ {wheel_of(wheels, package).as_uri()}" for package in PACKAGES]
+    built = [f"{package} @ {wheel_of(wheels, package).as_uri()}" for package in PACKAGES]
+    # Only requirements that are told to uv, not those of the wheels, count as direct.
+    claimed = [f"--requirements={ROOT / 'packages' / name / 'pyproject.toml'}" for name in PACKAGES]
     run(
         *UV,
         "pip",
@@ -104,6 +106,9 @@ def install(wheels: Path, folder: Path, interpreter: str, resolution: str) -> Pa
         python,
         "--resolution",
         resolution,
+        "--no-sources",
+        "--all-extras",
+        *claimed,
         *built,
         *TOOLS,
     )
@@ -112,7 +117,7 @@ def install(wheels: Path, folder: Path, interpreter: str, resolution: str) -> Pa
 
 def wheel_of(wheels: Path, package: str) -> Path:
     """Return the wheel of a package."""
-    (wheel,) = wheels.glob(f"phlo_{package}-*.whl")
+    (wheel,) = wheels.glob(f"{package.replace('-', '_')}-*.whl")
     return wheel
 
 
