@@ -110,9 +110,10 @@ def _branch_workplace(
     attempt: Attempt, rows: ds.Dataset, how: How, schema: pa.Schema
 ) -> type[BranchWorkplace] | None:
     engine = attempt.lake.engine
-    if isinstance(how, Merge) and isinstance(engine, MergesLoads) and _has_rows(attempt):
+    if isinstance(how, Merge) and isinstance(engine, MergesLoads):
         names = [*how.key, *([how.order_by] if how.order_by else [])]
-        if engine.merges(rows.count_rows(), [schema.field(name).type for name in names]):
+        compared = [schema.field(name).type for name in names]
+        if engine.merges(rows.count_rows(), compared) and _has_rows(attempt):
             return MergingWorkplace
     is_audited = isinstance(engine, LeasesWorkCatalogs) and engine.audits_loads
     return BranchWorkplace if is_audited and attempt.suites else None
