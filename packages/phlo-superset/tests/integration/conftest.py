@@ -70,6 +70,23 @@ class Superset:
 
 
 @pytest.fixture(scope="session")
+def superset_programs():
+    """The folder with the programs of an installed Superset."""
+    return install(cache_folder()) / "venv" / "bin"
+
+
+@pytest.fixture
+def log_in():
+    """Wait for a Superset that was started, and log in as a client of phlo does."""
+
+    def wait_and_log_in(url, process, log, password):
+        wait_until_healthy(url, process, log)
+        return logged_in(url, "admin", password)
+
+    return wait_and_log_in
+
+
+@pytest.fixture(scope="session")
 def superset(tmp_path_factory):
     installed = install(cache_folder())
     home = tmp_path_factory.mktemp("superset")
