@@ -204,7 +204,7 @@ def _merges(folder: str, days: int) -> list[dict]:
             "kind": f"{kind}; beside a replace",
             "wall_s_per_million": usages[name].wall_seconds * 10 / days,
             "peak_mb": usages[name].peak_mb,
-            "x_psql_copy": usages[name].cpu_seconds / usages["replace"].cpu_seconds,
+            "x_peer": usages[name].cpu_seconds / usages["replace"].cpu_seconds,
         }
         for name, kind in kinds.items()
     ]
@@ -217,7 +217,7 @@ def _row(millions: int, kind: str, usage, copy) -> dict:
         "kind": kind,
         "wall_s_per_million": usage.wall_seconds / rows,
         "peak_mb": usage.peak_mb,
-        "x_psql_copy": usage.wall_seconds / rows / (copy.wall_seconds / millions),
+        "x_peer": usage.wall_seconds / rows / (copy.wall_seconds / millions),
     }
 
 
