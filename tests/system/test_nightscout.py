@@ -65,6 +65,7 @@ def readings(root, table: str) -> dict[str, int]:
     return {r["reading_timestamp"].isoformat(): r["glucose_mg_dl"] for r in read(root, table)}
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_the_six_assets_by_dagsters_command_then_late_readings_and_published_marts(

@@ -70,6 +70,7 @@ def wait_for_services(dev, but_not=frozenset(), seconds=100):
     raise AssertionError(f"Only {sorted(map(str, services))} of {sorted(SERVICES)} live.")
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_dev_outlives_a_lost_code_server_and_leaves_no_process_behind(plain_project):
     (port,) = free_ports(1)
