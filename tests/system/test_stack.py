@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -334,6 +335,11 @@ def check_roles(address, passwords) -> None:
                 connect(role, other)
 
 
+def take_interrupts() -> None:
+    """Be as in a container: Dagster ends by SIGTERM only if SIGINT is not ignored at its start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def service(project, environment, name, **replaced):
     """Run the command of a service of Dagster's, with other hosts and ports."""
@@ -341,7 +347,12 @@ def service(project, environment, name, **replaced):
     program = Path(sys.executable).parent / words[0]
     with (project / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, *words[1:]], cwd=project, env=environment, stdout=log, stderr=log
+            [program, *words[1:]],
+            cwd=project,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            preexec_fn=take_interrupts,
         )
         try:
             yield process
