@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from uuid import uuid4
 
 from filelock import FileLock
 from phlo.config import get_settings
@@ -50,3 +52,25 @@ def test_the_lock_of_a_killed_load_is_free(phlo_project):
 
     with staging_folder(settings, "other", "dlt_events", 0):
         assert not folder.exists()
+
+
+def test_old_folders_are_looked_for_while_other_loads_begin_and_end(phlo_environment):
+    settings = get_settings()
+    is_over = threading.Event()
+
+    def load():
+        while not is_over.is_set():
+            with staging_folder(settings, uuid4().hex, "dlt_events", 1):
+                pass
+
+    loads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in loads:
+        thread.start()
+    try:
+        for _ in range(300):
+            remove_old(settings)
+    finally:
+        is_over.set()
+        for thread in loads:
+            thread.join()
+    assert list(settings.staging_dir.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from phlo.folders import make_folder
@@ -40,9 +40,18 @@ def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) ->
 def remove_old(settings: Settings) -> None:
     """Remove unlocked folders that are older than ``staging_keep_days``."""
     oldest = time.time() - settings.staging_keep_days * 86_400
-    for folder in settings.staging_dir.glob("*/*"):
-        if folder.is_dir() and folder.stat().st_mtime < oldest:
-            _remove_unlocked(folder)
+    for run in _folders(settings.staging_dir):
+        for folder in _folders(run):
+            with suppress(FileNotFoundError):  # its load has ended meanwhile
+                if folder.stat().st_mtime < oldest:
+                    _remove_unlocked(folder)
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return [path for path in parent.iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return []
 
 
 def _remove_unlocked(folder: Path) -> None:
@@ -61,5 +70,5 @@ def held(folder: Path) -> AbstractContextManager[None]:
 def remove(folder: Path) -> None:
     """Remove a staging folder, and the folder of its run when it is empty."""
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    with suppress(OSError):  # other loads of the run have a folder in it, or removed it
         folder.parent.rmdir()
