@@ -143,7 +143,7 @@ def _decode(values: dict[str, Any]) -> Any:
 def read_plans(settings: Settings) -> list[BranchPlan]:
     """Read all plans, the newest first."""
     files = PLANS.path(settings.lake_dir).glob("*.json")
-    plans = [_read(file) for file in files]
+    plans = filter(None, map(_read_kept, files))
     return sorted(plans, key=lambda plan: plan.created_at, reverse=True)
 
 
@@ -189,6 +189,13 @@ def forget_plan(settings: Settings, plan: BranchPlan) -> None:
 
 def _file(settings: Settings, plan_id: str) -> Path:
     return make_folder(PLANS.path(settings.lake_dir)) / f"{plan_id}.json"
+
+
+def _read_kept(file: Path) -> BranchPlan | None:
+    try:
+        return _read(file)
+    except FileNotFoundError:  # it was applied or discarded meanwhile
+        return None
 
 
 def _read(file: Path) -> BranchPlan:

@@ -111,7 +111,7 @@ def examine_locks() -> Finding | str:
     held = [path for path in _lock_files(state) if not _is_free(path)]
     dead = [path for path in RUNS.path(state).glob("*") if _is_free(path)]
     limit = datetime.now(UTC) - timedelta(days=settings.staging_keep_days)
-    old = [p for p in STAGING.path(state).glob("*") if p.is_dir() and _changed_at(p) < limit]
+    old = [p for p in STAGING.path(state).glob("*") if p.is_dir() and _is_older(p, limit)]
     found = [
         f"{counted(len(dead), 'run')} ended without a word" if dead else "",
         f"{counted(len(old), 'staging folder')} older than {settings.staging_keep_days} days"
@@ -137,8 +137,11 @@ def _is_free(path: Path) -> bool:
         return False
 
 
-def _changed_at(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+def _is_older(path: Path, limit: datetime) -> bool:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) < limit
+    except FileNotFoundError:  # its load has ended meanwhile
+        return False
 
 
 def examine_backfills() -> Finding | str:

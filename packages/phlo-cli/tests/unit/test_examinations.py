@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from phlo import lake
+from phlo.folders import PLANS
 from phlo_cli import examinations
-from phlo_cli.branch_plans import BranchPlan, write_plan
+from phlo_cli.branch_plans import BranchPlan, read_plans, write_plan
 from phlo_cli.lake_branches import open_branches
 from phlo_cli.project_settings import require_project
 
@@ -137,6 +138,15 @@ def test_plans_and_branches_left_over_are_told(project, phlo):
         "expired plans: 3f0c5a1e; branches of plans that are no longer there: plan-0badc0de"
     )
     assert found["hint"] == "phlo plan discard 3f0c5a1e; phlo branch delete plan-0badc0de"
+
+
+def test_what_goes_while_it_is_looked_at_is_not_told(project, tmp_path):
+    plans = PLANS.path(require_project().lake_dir)
+    plans.mkdir(parents=True, exist_ok=True)
+    (plans / "applied-meanwhile.json").symlink_to(tmp_path / "gone")
+
+    assert read_plans(require_project()) == []
+    assert not examinations._is_older(tmp_path / "gone", datetime.now(UTC))
 
 
 def test_marks_of_killed_runs_are_told(project):

@@ -1,10 +1,13 @@
 """Folders in which loads are staged."""
 
+import itertools
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock
@@ -58,12 +61,18 @@ def test_old_folders_are_looked_for_while_other_loads_begin_and_end(phlo_environ
     settings = get_settings()
     is_over = threading.Event()
 
-    def load():
-        while not is_over.is_set():
-            with staging_folder(settings, uuid4().hex, "dlt_events", 1):
-                pass
+    errors = []
 
-    loads = [threading.Thread(target=load) for _ in range(2)]
+    def load(asset):
+        run_ids = itertools.cycle(["a run of both", uuid4().hex])
+        try:
+            while not is_over.is_set():
+                with staging_folder(settings, next(run_ids), asset, 1):
+                    pass
+        except OSError as error:
+            errors.append(error)
+
+    loads = [threading.Thread(target=load, args=[asset]) for asset in ("dlt_a", "dlt_b")]
     for thread in loads:
         thread.start()
     try:
@@ -73,4 +82,37 @@ def test_old_folders_are_looked_for_while_other_loads_begin_and_end(phlo_environ
         is_over.set()
         for thread in loads:
             thread.join()
+    assert (errors, list(settings.staging_dir.iterdir())) == ([], [])
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_passed_over(phlo_environment, monkeypatch):
+    settings = get_settings()
+    (settings.staging_dir / "other run" / "dlt_events-1").mkdir(parents=True)
+    is_dir = Path.is_dir
+
+    def is_dir_and_goes(path):
+        was = is_dir(path)
+        if path.is_relative_to(settings.staging_dir):
+            shutil.rmtree(settings.staging_dir / "other run", ignore_errors=True)
+        return was
+
+    monkeypatch.setattr(Path, "is_dir", is_dir_and_goes)
+    with staging_folder(settings, "run", "dlt_events", 1) as folder:
+        assert folder.exists()
     assert list(settings.staging_dir.iterdir()) == []
+
+
+def test_a_folder_is_made_while_another_load_of_the_run_takes_it_away(
+    phlo_environment, monkeypatch
+):
+    settings, mkdir, taken = get_settings(), os.mkdir, []
+
+    def mkdir_and_goes(path, *arguments):
+        mkdir(path, *arguments)
+        if Path(path).name == "run" and not taken:
+            taken.append(path)
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "mkdir", mkdir_and_goes)
+    with staging_folder(settings, "run", "dlt_events", 1) as folder:
+        assert (len(taken), folder.is_dir()) == (1, True)

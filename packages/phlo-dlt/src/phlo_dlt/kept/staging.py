@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _LOCK = ".lock"
+_MOST_LOADS = 100
+"""Loads of one run that may end while another one begins, more than there ever are."""
 
 
 @contextmanager
@@ -31,10 +33,18 @@ def staging_folder(settings: Settings, run_id: str, asset: str, attempt: int) ->
     """
     remove_old(settings)
     folder = settings.staging_dir / run_id / f"{asset}-{attempt}"
-    make_folder(folder)
+    _make(folder)
     with locked(folder / _LOCK):
         yield folder
         remove(folder)
+
+
+def _make(folder: Path) -> Path:
+    """Make the folder; another load that ends may take the run's folder away meanwhile."""
+    for _ in range(_MOST_LOADS):
+        with suppress(FileNotFoundError):
+            return make_folder(folder)
+    return make_folder(folder)
 
 
 def remove_old(settings: Settings) -> None:
