@@ -144,6 +144,15 @@ def one_by_one(array, column):
     return pa.array(converted, column.type).to_pylist()
 
 
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "float16"])
+def test_a_column_of_its_own_type_is_converted_at_once(name):
+    column = CONTRACT_COLUMNS[name, False]
+    value = {"string": "a", "binary": b"a", "bool": True}.get(name, 0)
+    array = array_of([value, None], column.type)
+
+    assert convert_array(array, column).equals(array)
+
+
 @pytest.mark.parametrize("name", COLUMNS)
 @given(st.data(), st.sampled_from(list(SOURCES)), st.booleans())
 @settings(max_examples=200, deadline=None)

@@ -318,14 +318,14 @@ def as_python(values: Any) -> list[Any]:
         return values.cast(pa.string()).to_pylist()
     try:
         return values.to_pylist(maps_as_pydicts="strict")
-    except (ValueError, OverflowError, KeyError, pa.ArrowException):
+    except (ValueError, ArithmeticError, KeyError, pa.ArrowException):
         return [_scalar_as_python(scalar) for scalar in values]
 
 
 def _scalar_as_python(scalar: pa.Scalar) -> Any:
     try:
         return _in_utc(scalar).as_py(maps_as_pydicts="strict")
-    except (ValueError, OverflowError, KeyError, pa.ArrowException):
+    except (ValueError, ArithmeticError, KeyError, pa.ArrowException):
         return Unreadable(_display(scalar))
 
 
