@@ -29,19 +29,11 @@ def open_branches() -> KeepsBranches:
         UnsupportedCatalogError: The project's table store has no branches.
     """
     from phlo.branches import KeepsBranches
-    from phlo.errors import UnsupportedCatalogError
-    from phlo.installing import install_command
     from phlo.lake import open_branch
 
-    store = open_branch(MAIN).store
-    if not isinstance(store, KeepsBranches):
-        raise UnsupportedCatalogError(
-            "The project's table store has no branches.",
-            got=type(store).__name__,
-            expected="a store such as phlo-iceberg's on an SQL catalog",
-            hint=install_command("phlo-iceberg"),
-        )
-    return store
+    from phlo_cli.store_abilities import require_ability
+
+    return require_ability(open_branch(MAIN).store, KeepsBranches, "has no branches")
 
 
 def notify_observers(

@@ -17,7 +17,6 @@ from phlo.errors import (
     TableNotFoundError,
     UnknownCommitError,
     UnreadableTableError,
-    UnsupportedTableError,
     nearest,
     one_of,
 )
@@ -26,7 +25,6 @@ from phlo.values import Damage, LoadAccount, Published, Snapshot
 from phlo.work_catalogs import BranchTable
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID
 from sqlalchemy import func, select
 
@@ -61,7 +59,7 @@ from phlo_iceberg.upkeep.examine import find_damage
 from phlo_iceberg.upkeep.maintenance import maintain_table
 from phlo_iceberg.upkeep.policy import Policy
 from phlo_iceberg.upkeep.repair import repair
-from phlo_iceberg.write.metadata_updates import SchemaTransaction
+from phlo_iceberg.write.metadata_updates import SchemaTransaction, refuse_newer_format
 from phlo_iceberg.write.recorded_how import how_entry
 from phlo_iceberg.write.snapshot import SnapshotBuilder
 from phlo_iceberg.write.stage import (
@@ -91,6 +89,8 @@ if TYPE_CHECKING:
     from phlo_iceberg.branches.lease import Lease
 
 logger = logging.getLogger(__name__)
+
+_NEWER_FORMAT = "Load into a table of its own, or have it written anew in that format."
 
 TABLE_PROPERTIES = {
     "format-version": "2",
@@ -378,7 +378,7 @@ class IcebergStore:
             handle = self._open(table)
         except NoSuchTableError:
             return self._new_target(table, schema, partition_by)
-        _refuse_newer_format(table, handle)
+        refuse_newer_format(table, handle.metadata, _NEWER_FORMAT)
         transaction = SchemaTransaction(handle)
         with transaction.update_schema(allow_incompatible_changes=True) as update:
             current = handle.schema()
@@ -512,7 +512,7 @@ class IcebergStore:
 
     def maintain(self, table: TableName, *, dry_run: bool = False) -> MaintenanceReport:
         """Compact, expire and clean up (see the protocol)."""
-        _refuse_newer_format(table, self._load(table))
+        refuse_newer_format(table, self._load(table).metadata, _NEWER_FORMAT)
         return maintain_table(self.catalog, table, self._policy, dry_run=dry_run)
 
     def repair(self, *, dry_run: bool = False, deep: bool = False) -> list[Repair]:
@@ -543,18 +543,6 @@ class IcebergStore:
             parent = previous_id(current)
             current = metadata.snapshot_by_id(parent) if parent is not None else None
         return found
-
-
-def _refuse_newer_format(table: TableName, handle: Table) -> None:
-    version = handle.metadata.format_version
-    if version > SUPPORTED_TABLE_FORMAT_VERSION:
-        raise UnsupportedTableError(
-            f"{table} has a newer format, which phlo reads and does not write.",
-            got=f"format version {version}",
-            expected=f"at most {SUPPORTED_TABLE_FORMAT_VERSION}",
-            hint="Load into a table of its own, or have it written anew in that format.",
-            table=table,
-        )
 
 
 def _branch_commit(handle: Table, table: TableName, snapshot, name: str) -> Commit:  # noqa: ANN001

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 from phlo import precedence
 from phlo.errors import FatalRunError
 from phlo.names import PARTITION_DATE_COLUMN, TableName
-from phlo.sql import Identifier, Sql, all_of, identifiers, qualified, same_values, sql, union_all
+from phlo.sql import (
+    Identifier,
+    Sql,
+    all_of,
+    any_of,
+    identifiers,
+    qualified,
+    same_values,
+    sql,
+    union_all,
+)
 from phlo.work_catalogs import DELETED, LOAD, WORK_NAMESPACE, MergeAccount
 
 from phlo_trino.server import run_to_end
@@ -179,7 +189,7 @@ class BranchMerge:
 
     def _check_keys(self) -> None:
         keys = identifiers(self.how.key)
-        null = Sql(" OR ".join(sql("{k} IS NULL", k=k) for k in keys))
+        null = any_of([sql("{k} IS NULL", k=k) for k in keys])
         select = sql(
             "SELECT {keys} FROM {l} GROUP BY {keys} HAVING count(*) > 1 OR {null} LIMIT 1",
             keys=keys,
@@ -258,8 +268,8 @@ class BranchMerge:
 
     def _same_key(self, left: str, right: str) -> Sql:
         """Build the condition that keys are equal: Trino hashes those alone, and none is null."""
-        pairs = [f"{qualified(left, k)} = {qualified(right, k)}" for k in self.how.key]
-        return all_of(pairs)
+        pairs = [(qualified(left, k), qualified(right, k)) for k in self.how.key]
+        return all_of([sql("{a} = {b}", a=a, b=b) for a, b in pairs])
 
     def _run(self, statement: Sql) -> list[Sequence[Any]]:
         return run_to_end(self.settings, statement)

@@ -165,7 +165,7 @@ def migrate(tables: tuple[str, ...], folder: Path | None, dry_run: bool, output:
         empty="The embedded lake has no table.",
     )
     if dry_run and any(one.action != "present" for one in migrated):
-        output.line("Nothing was copied: this is a dry run. Copy them: phlo catalog migrate")
+        output.line("Nothing was copied: this is a dry run. Leave out --dry-run to copy them.")
 
 
 def _migrate(
@@ -191,19 +191,12 @@ def _migrate(
 
 
 def _open_migrating_store() -> MigratesTables:
-    from phlo.errors import UnsupportedCatalogError
-    from phlo.installing import install_command
     from phlo.migration import MigratesTables
 
-    store = open_store()
-    if not isinstance(store, MigratesTables):
-        raise UnsupportedCatalogError(
-            "The project's table store cannot take tables from an embedded lake.",
-            got=type(store).__name__,
-            expected="a store such as phlo-iceberg's on an SQL catalog",
-            hint=install_command("phlo-iceberg"),
-        )
-    return store
+    from phlo_cli.store_abilities import require_ability
+
+    lack = "cannot take tables from an embedded lake"
+    return require_ability(open_store(), MigratesTables, lack)
 
 
 def _migrated_row(migrated: MigratedTable) -> dict[str, Any]:

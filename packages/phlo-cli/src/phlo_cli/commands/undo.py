@@ -91,23 +91,14 @@ def _publish_marts(ctx: click.Context, undone: Undo, output: Output) -> bool:
 
 
 def _open_store() -> UndoesRuns:
-    from phlo.errors import UnsupportedCatalogError
-    from phlo.installing import install_command
     from phlo.lake import open_lake
     from phlo.undo import UndoesRuns
 
     from phlo_cli.project_settings import require_project
+    from phlo_cli.store_abilities import require_ability
 
     require_project()
-    store = open_lake().store
-    if not isinstance(store, UndoesRuns):
-        raise UnsupportedCatalogError(
-            "The project's table store cannot take runs back.",
-            got=type(store).__name__,
-            expected="a store such as phlo-iceberg's on an SQL catalog",
-            hint=install_command("phlo-iceberg"),
-        )
-    return store
+    return require_ability(open_lake().store, UndoesRuns, "cannot take runs back")
 
 
 def _show(undone: Undo, output: Output, *, verb: str) -> None:

@@ -10,13 +10,11 @@ from phlo.errors import (
     MigrationError,
     TableNotFoundError,
     UnreadableTableError,
-    UnsupportedTableError,
     nearest,
     one_of,
 )
 from phlo.migration import MigratedTable
 from pyiceberg.manifest import DataFileContent, ManifestEntry, ManifestEntryStatus
-from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 
 from phlo_iceberg.branches.metadata import MIGRATED_PROPERTY, read_all
 from phlo_iceberg.branches.names import open_branch
@@ -27,6 +25,7 @@ from phlo_iceberg.read.state import TableState
 from phlo_iceberg.upkeep.embedded import EmbeddedTable, read_tables
 from phlo_iceberg.upkeep.relocate import Relocation
 from phlo_iceberg.write.files import list_files
+from phlo_iceberg.write.metadata_updates import refuse_newer_format
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from phlo_iceberg.branches.metadata import StoredMetadata
 
 Action = Literal["copied", "updated", "present"]
+_NEWER_FORMAT = "Name the other tables: phlo catalog migrate TABLE ..."
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Planner:
         return copies
 
     def _copy(self, origin: EmbeddedTable, there: StoredMetadata | None) -> TableCopy:
-        _refuse_newer_format(origin)
+        refuse_newer_format(origin.table, origin.stored.metadata, _NEWER_FORMAT)
         folder = self._folder(origin)
         io = open_file_io(self._target, folder)
         metadata = origin.stored.metadata
@@ -252,18 +252,6 @@ def _copied_as_they_are(entries: Iterable[ManifestEntry]) -> Iterator[tuple[str,
         is_live = entry.status != ManifestEntryStatus.DELETED
         if is_live and file.content != DataFileContent.POSITION_DELETES:
             yield file.file_path, file.file_size_in_bytes
-
-
-def _refuse_newer_format(origin: EmbeddedTable) -> None:
-    version = origin.stored.metadata.format_version
-    if version > SUPPORTED_TABLE_FORMAT_VERSION:
-        raise UnsupportedTableError(
-            f"{origin.table} has a newer format, which phlo reads and does not write.",
-            got=f"format version {version}",
-            expected=f"at most {SUPPORTED_TABLE_FORMAT_VERSION}",
-            hint="Name the other tables: phlo catalog migrate TABLE ...",
-            table=origin.table,
-        )
 
 
 def other_content(tables: Sequence[str], catalog: str) -> MigrationError:

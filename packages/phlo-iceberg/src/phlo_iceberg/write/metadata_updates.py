@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from phlo.errors import UnsupportedTableError
 from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import SUPPORTED_TABLE_FORMAT_VERSION
 from pyiceberg.utils.datetime import datetime_to_millis
 
 from phlo_iceberg.pyiceberg_private import apply_updates, log_metadata
@@ -17,6 +19,7 @@ from phlo_iceberg.pyiceberg_private import apply_updates, log_metadata
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from phlo.names import TableName
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableUpdate
@@ -30,6 +33,27 @@ def next_metadata(current: Table, updates: Iterable[TableUpdate]) -> TableMetada
         return changed
     now = datetime_to_millis(datetime.now(UTC))
     return changed.model_copy(update={"last_updated_ms": now})
+
+
+def refuse_newer_format(table: TableName, metadata: TableMetadata, hint: str) -> None:
+    """Refuse to write metadata of a format that pyiceberg only reads.
+
+    Args:
+        table: The table.
+        metadata: Its metadata.
+        hint: What to do instead.
+
+    Raises:
+        UnsupportedTableError: The format is newer.
+    """
+    if metadata.format_version > SUPPORTED_TABLE_FORMAT_VERSION:
+        raise UnsupportedTableError(
+            f"{table} has a newer format, which phlo reads and does not write.",
+            got=f"format version {metadata.format_version}",
+            expected=f"at most {SUPPORTED_TABLE_FORMAT_VERSION}",
+            hint=hint,
+            table=table,
+        )
 
 
 class SchemaTransaction(Transaction):
